@@ -1,0 +1,63 @@
+// The analytical engine behind an interface: loaded on first use, closed when idle, fed only with ScanSources.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/memory_account.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "tables/scan_source.h"
+#include "types/row_stream.h"
+
+namespace kalam::analytics {
+
+struct EngineOptions {
+  bool enabled = true;
+  /// Folder of libkalam_analytics.so; empty: beside the executable.
+  std::string plugin_directory;
+  int64_t memory_limit_bytes = 64 << 20;
+  int threads = 2;
+  std::string temp_directory;        // spill; empty: none
+  int64_t temp_bytes_max = 1 << 30;
+  int64_t idle_close_seconds = 60;
+  int concurrent_statements_max = 1;  // heavy statements run one at a time by default (decision 19)
+  MemoryAccount* account = nullptr;
+  Metrics* metrics = nullptr;
+};
+
+/// A statement that our binder has checked. `sql` is deparsed from our tree in the engine's dialect; every table in it is
+/// written `kalam_scan(<index>)`, an index into `sources`.
+struct EngineQuery {
+  std::string sql;
+  std::vector<std::shared_ptr<tables::ScanSource>> sources;
+  std::vector<Value> parameters;  // $1..
+  /// Names and types that the binder promises; the engine's own types are converted to them.
+  ResultSchema schema;
+  /// When set, the engine decides types itself and `schema` gives names only (kinds kNull).
+  bool infer_types = true;
+  int64_t deadline_steady_us = 0;  // 0: none
+  std::function<bool()> cancelled; // polled; may be empty
+};
+
+/// Thread-safety: all methods may be called from any worker thread; Execute and the stream's Next block.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  /// Runs the statement; rows are produced as the stream is pulled. Errors: NotAvailable (built or configured without it, or
+  /// the plugin cannot be loaded: says which file), Execution (with the engine's text), MemoryExceeded, Timeout, Cancelled.
+  virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
+  /// The engine's plan as text, for EXPLAIN.
+  virtual Result<std::string> Explain(EngineQuery query) = 0;
+  virtual bool loaded() const = 0;
+  /// Closes the instance if nobody has used it for the idle time; called by a timer.
+  virtual void CloseIfIdle(int64_t now_steady_us) = 0;
+  virtual void Close() = 0;
+};
+
+std::unique_ptr<Engine> MakeEngine(const EngineOptions& options);
+
+}  // namespace kalam::analytics

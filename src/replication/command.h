@@ -1,0 +1,68 @@
+// Commands: deterministic sets of row images and records, the only form in which anything changes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "catalog/catalog.h"
+#include "storage/key_layout.h"
+
+namespace kalam::replication {
+
+/// Values are on disk (change records): never renumber.
+enum class ChangeOp : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3 };
+
+/// One row's transition, evaluated on a view: what it becomes and the version it was computed from.
+struct RowMutation {
+  TableId table;
+  storage::Scope scope;
+  std::string encoded_pk;       // by EncodeKey; for STREAM tables without a key: empty
+  ChangeOp op = ChangeOp::kInsert;
+  uint32_t schema_version = 1;  // of `row` and `old_cells`
+  /// The `_seq` that the row had in the view, also of a tombstone; 0 when there was no row at all.
+  Seq read_seq;
+  bool read_was_tombstone = false;
+  std::string row;        // by EncodeRow: the new image; for a delete the last values (kept in the tombstone)
+  std::string old_cells;  // by EncodeSparseRow: the cells that changed; for a delete all of them; empty for an insert
+  bool is_stream = false;      // only a change record is written (R13)
+  int64_t expire_at_us = 0;    // STREAM: when it stops being visible
+};
+
+struct Command {
+  /// The view that the mutations were evaluated on (R15).
+  Seq view_seq;
+  std::vector<RowMutation> rows;
+  catalog::RecordWrites records;
+  /// Ranges to delete with it (DROP TABLE): all keys of these tables in every row family.
+  std::vector<TableId> dropped_tables;
+  /// Set when DML must not be checked against concurrent writes (record-only commands).
+  size_t byte_size() const;
+};
+
+/// Largest entry; a command above it is split over several entries of one atomic batch (decision 4).
+inline constexpr size_t kCommandEntryBytesMax = 16u << 20;
+
+/// One committed change as the fan-out sees it. Shares the command's bytes.
+struct CommittedChange {
+  const RowMutation* mutation;  // lives as long as the CommittedBatch
+  Seq seq;
+};
+
+/// Everything that one durable write made visible, in order. Immutable, shared by all cores.
+struct CommittedBatch {
+  Seq published_seq;  // the head after it
+  int64_t commit_time_us = 0;
+  std::vector<CommittedChange> changes;  // ascending seq
+  /// Index into `changes` where each command begins: a command's changes are delivered together.
+  std::vector<uint32_t> command_begins;
+  /// Tables that were dropped or altered in it.
+  std::vector<TableId> dropped_tables;
+  bool catalog_changed = false;
+  std::vector<std::shared_ptr<const Command>> commands;  // keeps the mutations alive
+};
+
+}  // namespace kalam::replication

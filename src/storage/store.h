@@ -1,0 +1,157 @@
+// The one RocksDB instance: a fixed set of column families, atomic batches, snapshots and iterators.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/memory_account.h"
+#include "base/status.h"
+
+namespace kalam::storage {
+
+/// What lives where. The numbers are not on disk, the names are ("catalog", "rows", ...): never rename.
+enum class Family : uint8_t {
+  kCatalog,  // namespaces, tables and their versions, views, users, storages, counters, format version
+  kSystem,   // jobs, audit log, retention records: grows with use, not with the schema
+  kRows,     // [table][bucket][scope][primary key] -> the current version of the row, or its tombstone
+  kOrder,    // [table][bucket][scope][_seq] -> the row of kRows that is current at that _seq
+  kChanges,  // [table][bucket][scope][_seq] -> change record; the rows of STREAM tables
+  kTopics,   // messages and cursors
+  kSegments, // manifests of cold segments
+  kLog,      // the replication log of a cluster
+};
+inline constexpr int kFamilyCount = 8;
+
+/// A consistent view of all families. Copies share it; it is given back when the last copy goes.
+class Snapshot;
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+/// Writes that take effect together or not at all. Not thread-safe.
+class WriteBatch {
+ public:
+  WriteBatch();
+  ~WriteBatch();
+  WriteBatch(WriteBatch&&) noexcept;
+  WriteBatch& operator=(WriteBatch&&) noexcept;
+  void Put(Family family, std::string_view key, std::string_view value);
+  void Delete(Family family, std::string_view key);
+  /// For keys that were put exactly once since the last delete (`order`).
+  void SingleDelete(Family family, std::string_view key);
+  /// Deletes `begin` (inside) to `end` (not inside).
+  void DeleteRange(Family family, std::string_view begin, std::string_view end);
+  void Clear();
+  size_t byte_size() const;
+  bool empty() const;
+
+ private:
+  friend class Store;
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+/// Ordered access to one family. Starts unpositioned. Not thread-safe; must be destroyed before its Store.
+class Iterator {
+ public:
+  virtual ~Iterator() = default;
+  virtual bool Valid() const = 0;
+  virtual void Seek(std::string_view key) = 0;         // first key >= key
+  virtual void SeekForPrev(std::string_view key) = 0;  // last key <= key
+  virtual void SeekToFirst() = 0;
+  virtual void SeekToLast() = 0;
+  virtual void Next() = 0;
+  virtual void Prev() = 0;
+  /// Valid until the iterator moves.
+  virtual std::string_view key() const = 0;
+  virtual std::string_view value() const = 0;
+  /// Not ok when iteration ended because of an error; check when Valid() turned false.
+  virtual Status status() const = 0;
+};
+
+/// Bounds of a scan: `lower` inside, `upper` not inside; empty means none.
+struct ScanRange {
+  std::string lower;
+  std::string upper;
+};
+
+enum class Durability : uint8_t {
+  kFsync,  // returns when the bytes are on the disk
+  kOs,     // returns when the operating system has them: survives kill -9, not power loss
+};
+
+/// Decides which change records compaction may drop (R10, R13). Must be fast, thread-safe and never block.
+/// `key` is a key of kChanges.
+using ChangeDropFilter = std::function<bool(std::string_view key, std::string_view value)>;
+
+struct StoreOptions {
+  std::string path;
+  int64_t block_cache_bytes = 4 << 20;
+  int64_t write_buffer_total_bytes = 8 << 20;
+  int max_open_files = 512;
+  int max_background_jobs = 2;
+  MemoryAccount* account = nullptr;     // children "block_cache", "memtables"; may be null
+  ChangeDropFilter drop_change;         // may be empty
+  /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A rocksdb::FileSystem, or null.
+  std::shared_ptr<void> file_system;
+};
+
+/// Disk state that the committer and `system.stats` look at.
+struct StoreProperties {
+  int64_t estimated_key_count = 0;
+  int64_t live_data_bytes = 0;
+  int64_t sst_bytes = 0;
+  int64_t memtable_bytes = 0;
+  int64_t active_memtable_entries = 0;
+  int64_t immutable_memtable_entries = 0;
+  int64_t active_memtable_bytes = 0;
+  int64_t block_cache_bytes = 0;
+  int64_t table_reader_bytes = 0;
+  int64_t pending_compaction_bytes = 0;
+};
+
+/// Thread-safety: all methods may be called from any thread.
+class Store {
+ public:
+  /// Opens or creates. Checks the format version (kFormatVersion): a newer one is refused with a message that says so.
+  /// Errors: StorageIo (lock held by another process, no permission), Corruption (names the file and what to do), Config.
+  static Result<std::unique_ptr<Store>> Open(const StoreOptions& options);
+  ~Store();
+
+  SnapshotPtr TakeSnapshot();
+
+  /// The value, or nullopt. `snapshot` null reads the newest state. Errors: StorageIo, Corruption.
+  Result<std::optional<std::string>> Get(Family family, std::string_view key, const SnapshotPtr& snapshot = nullptr);
+  /// Like Get into a caller's buffer; false when there is no such key.
+  Result<bool> GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot, std::string* value);
+  /// An iterator over `range`; keeps `snapshot` alive.
+  std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range, const SnapshotPtr& snapshot = nullptr);
+
+  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo (outcome unknown: see R6).
+  Status Write(WriteBatch&& batch, Durability durability);
+
+  /// Tries to leave the read-only state that a full disk caused; ok when writes work again.
+  Status Resume();
+
+  StoreProperties properties() const;
+  /// Writes memtables of all families out, so that old log files can go.
+  Status FlushMemtables();
+  /// Asks for a compaction of a range in the background of the caller (blocks).
+  Status CompactRange(Family family, const ScanRange& range);
+  /// Gives back caches and memtables beyond need; called by memory shedding.
+  void SetBlockCacheCapacity(int64_t bytes);
+
+ private:
+  struct Rep;
+  explicit Store(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+/// Version of the layout on disk; a server refuses a directory written by a newer one.
+inline constexpr int kFormatVersion = 1;
+
+}  // namespace kalam::storage
