@@ -1,4 +1,5 @@
-// One SQL request from text to results: splitting, role checks, transactions, EXECUTE AS, DDL, audit.
+// One SQL request from text to results: splitting, role checks, transactions, EXECUTE AS, DDL,
+// audit.
 #pragma once
 
 #include <cstdint>
@@ -38,25 +39,27 @@ struct StatementResult {
 
 struct RequestError {
   Status status;
-  std::string code;       // wire code; HTTP status comes from the kind, or `http_status` if set
-  std::string message;    // redacted for callers below dba
-  std::string details;    // the statement's text, for dba and system only
+  std::string code;     // wire code; HTTP status comes from the kind, or `http_status` if set
+  std::string message;  // redacted for callers below dba
+  std::string details;  // the statement's text, for dba and system only
   int http_status = 400;
 };
 
-/// A request in progress. Drive it with Advance until it is finished. Not thread-safe, but may move between threads.
+/// A request in progress. Drive it with Advance until it is finished. Not thread-safe, but may move
+/// between threads.
 class SqlRequest {
  public:
   enum class Step : uint8_t {
-    kFinished,      // results() or error() hold the answer
-    kNeedsWorker,   // call Advance again on a worker thread
-    kWaiting,       // a commit is on its way: `wake` will be called once, then call Advance again
+    kFinished,     // results() or error() hold the answer
+    kNeedsWorker,  // call Advance again on a worker thread
+    kWaiting,      // a commit is on its way: `wake` will be called once, then call Advance again
   };
   virtual ~SqlRequest() = default;
   /// `wake` may be called on any thread.
   virtual Step Advance(bool on_worker, const std::function<void()>& wake) = 0;
   virtual const RequestError* error() const = 0;
-  /// In answer order (batch rules of sql.md 0). A single row result is a live stream: pull it, then destroy the request.
+  /// In answer order (batch rules of sql.md 0). A single row result is a live stream: pull it, then
+  /// destroy the request.
   virtual std::vector<StatementResult>& results() = 0;
   /// True when the stream of the single result must be pulled on a worker.
   virtual bool rows_need_worker() const = 0;
@@ -74,10 +77,12 @@ struct StatementServices {
   const Clock& clock;
   MemoryAccount& memory;
   Metrics& metrics;
-  std::function<std::string()> websocket_url;                       // for SUBSCRIBE TO
+  std::function<std::string()> websocket_url;  // for SUBSCRIBE TO
   std::function<bool(std::string_view live_id)> kill_live_query;
-  std::function<std::shared_ptr<const RowBuffer>(const ResultSchema&)> read_live;      // rows of system.live
-  std::function<std::vector<std::pair<std::string, std::string>>()> settings;          // name -> effective value
+  std::function<std::shared_ptr<const RowBuffer>(const ResultSchema&)>
+      read_live;  // rows of system.live
+  std::function<std::vector<std::pair<std::string, std::string>>()>
+      settings;  // name -> effective value
   std::string data_directory;
   std::string log_directory;
   std::string node_api_address;
@@ -95,16 +100,20 @@ struct StatementLimits {
 /// The statement processor, one for the server. Thread-safety: Start may be called from any thread.
 class StatementProcessor {
  public:
-  static Result<std::unique_ptr<StatementProcessor>> Make(StatementServices services, const StatementLimits& limits);
+  static Result<std::unique_ptr<StatementProcessor>> Make(StatementServices services,
+                                                          const StatementLimits& limits);
   virtual ~StatementProcessor() = default;
   virtual std::unique_ptr<SqlRequest> Start(RequestInput input) = 0;
-  /// Creates root, the storage `local`, namespaces and dba tables at first start; resumes jobs. Blocks.
+  /// Creates root, the storage `local`, namespaces and dba tables at first start; resumes jobs.
+  /// Blocks.
   virtual Status Bootstrap(const std::string& root_password_hash) = 0;
   /// One line of system.audit_log. Durable when it returns; worker threads only.
-  virtual Status Audit(const catalog::Caller& actor, std::string_view action, std::string_view target,
-                       std::optional<std::string> details, std::string_view client_address,
+  virtual Status Audit(const catalog::Caller& actor, std::string_view action,
+                       std::string_view target, std::optional<std::string> details,
+                       std::string_view client_address,
                        std::optional<std::string> subject_user_id) = 0;
-  /// Background work that is due (jobs, evictions, dba.stats); called by a timer about once a second, on a worker.
+  /// Background work that is due (jobs, evictions, dba.stats); called by a timer about once a
+  /// second, on a worker.
   virtual void Tick() = 0;
   virtual void Close() = 0;
 };
