@@ -1,4 +1,5 @@
-// KALAM_CHECK: stops the process at a broken invariant of ours. Input from outside must never be able to reach one.
+// KALAM_CHECK: stops the process at a broken invariant of ours. Input from outside must never be
+// able to reach one.
 #pragma once
 
 namespace kalam {
@@ -8,8 +9,8 @@ namespace kalam {
 
 }  // namespace kalam
 
-#define KALAM_CHECK(condition) \
-  do {                         \
+#define KALAM_CHECK(condition)                                              \
+  do {                                                                      \
     if (!(condition)) ::kalam::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 

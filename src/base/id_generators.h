@@ -10,12 +10,13 @@
 
 namespace kalam {
 
-/// Unique, increasing 63-bit ids: `(ms since epoch) << 22 | node (10 bits) << 12 | counter (12 bits)`.
-/// A clock that goes back never repeats an id: time stands still until it has caught up.
+/// Unique, increasing 63-bit ids: `(ms since epoch) << 22 | node (10 bits) << 12 | counter (12
+/// bits)`. A clock that goes back never repeats an id: time stands still until it has caught up.
 /// Thread-safety: any thread.
 class SnowflakeGenerator {
  public:
-  /// `epoch_ms` is added to the Unix epoch (kSeqEpochMs for defaults, 0 for the SQL function); node 0..1023.
+  /// `epoch_ms` is added to the Unix epoch (kSeqEpochMs for defaults, 0 for the SQL function); node
+  /// 0..1023.
   SnowflakeGenerator(const Clock& clock, int64_t epoch_ms, uint32_t node);
   int64_t Next();
 

@@ -14,14 +14,16 @@ struct TableId {
   auto operator<=>(const TableId&) const = default;
 };
 
-/// The position of one row change in its group's order: `(milliseconds since 2024-01-01 UTC) << 22 | counter`.
-/// Strictly increasing in commit order (docs/adr, "commit path", R1). 0 is "no row" or "from the beginning".
+/// The position of one row change in its group's order: `(milliseconds since 2024-01-01 UTC) << 22
+/// | counter`. Strictly increasing in commit order (docs/adr, "commit path", R1). 0 is "no row" or
+/// "from the beginning".
 struct Seq {
   int64_t value = 0;
   auto operator<=>(const Seq&) const = default;
 };
 
-/// Milliseconds between the Unix epoch and the epoch of `_seq` and of DEFAULT SNOWFLAKE_ID() (2024-01-01T00:00:00Z).
+/// Milliseconds between the Unix epoch and the epoch of `_seq` and of DEFAULT SNOWFLAKE_ID()
+/// (2024-01-01T00:00:00Z).
 inline constexpr int64_t kSeqEpochMs = 1'704'067'200'000;
 /// Low bits of a Seq that count within a millisecond.
 inline constexpr int kSeqCounterBits = 22;

@@ -17,13 +17,16 @@ enum class LogFormat : uint8_t { kCompact, kPretty, kJson };
 
 /// A field of a log line. Values are formatted at the call.
 struct LogField {
-  LogField(std::string_view field_key, std::string_view text) : key(field_key), value(text), quoted(true) {}
-  LogField(std::string_view field_key, const char* text) : LogField(field_key, std::string_view(text)) {}
+  LogField(std::string_view field_key, std::string_view text)
+      : key(field_key), value(text), quoted(true) {}
+  LogField(std::string_view field_key, const char* text)
+      : LogField(field_key, std::string_view(text)) {}
   LogField(std::string_view field_key, const std::string& text)
       : LogField(field_key, std::string_view(text)) {}
   template <typename T>
     requires std::is_arithmetic_v<T>
-  LogField(std::string_view field_key, T number) : key(field_key), value(std::to_string(number)), quoted(false) {}
+  LogField(std::string_view field_key, T number)
+      : key(field_key), value(std::to_string(number)), quoted(false) {}
   std::string_view key;
   std::string value;
   bool quoted;
@@ -42,14 +45,15 @@ struct LogOptions {
   std::map<std::string, LogLevel> levels_by_target;
 };
 
-/// Opens the process' log. Before that, lines go to standard error in compact form. Errors: StorageIo.
+/// Opens the process' log. Before that, lines go to standard error in compact form. Errors:
+/// StorageIo.
 Status OpenLog(const LogOptions& options);
 /// Writes out and closes the files; idempotent.
 void CloseLog();
 
 bool LogEnabled(LogLevel level, std::string_view target);
-/// Writes one line. `target` names the part of the server ("server.http"). Secrets must be masked by the caller.
-/// Thread-safety: any thread; never blocks on the disk for more than one write.
+/// Writes one line. `target` names the part of the server ("server.http"). Secrets must be masked
+/// by the caller. Thread-safety: any thread; never blocks on the disk for more than one write.
 void Log(LogLevel level, std::string_view target, std::string_view message,
          std::initializer_list<LogField> fields = {});
 /// Appends one line to slow.log (spec: docs/operations.md, "Slow queries").

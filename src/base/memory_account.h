@@ -11,8 +11,9 @@
 
 namespace kalam {
 
-/// One named account; charging it charges every ancestor. Accounts live as long as the process' root account.
-/// Thread-safety: all methods may be called from any thread; Charge and Release are a few relaxed atomic adds.
+/// One named account; charging it charges every ancestor. Accounts live as long as the process'
+/// root account. Thread-safety: all methods may be called from any thread; Charge and Release are a
+/// few relaxed atomic adds.
 class MemoryAccount {
  public:
   /// `limit_bytes` 0 means no limit of its own.
@@ -26,7 +27,8 @@ class MemoryAccount {
 
   /// Adds without asking.
   void Charge(int64_t bytes);
-  /// Adds if no limit on the way to the root would be passed; false (and nothing charged) otherwise.
+  /// Adds if no limit on the way to the root would be passed; false (and nothing charged)
+  /// otherwise.
   [[nodiscard]] bool TryCharge(int64_t bytes);
   void Release(int64_t bytes) { Charge(-bytes); }
 

@@ -35,7 +35,8 @@ class Gauge {
   std::atomic<int64_t> peak_{0};
 };
 
-/// The registry that names them. References stay valid as long as the registry. Thread-safety: any thread.
+/// The registry that names them. References stay valid as long as the registry. Thread-safety: any
+/// thread.
 class Metrics {
  public:
   Counter& counter(std::string_view name);

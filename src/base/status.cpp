@@ -14,10 +14,10 @@ const ErrorTraits& TraitsOf(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::Ok:
       return kOk;
-#define KALAM_ERROR(name, number, wire, http, prefix, redaction, retry, who)           \
-  case ErrorKind::name: {                                                              \
-    static constexpr ErrorTraits kTraits{#name, wire, http, prefix, k##redaction};     \
-    return kTraits;                                                                    \
+#define KALAM_ERROR(name, number, wire, http, prefix, redaction, retry, who)       \
+  case ErrorKind::name: {                                                          \
+    static constexpr ErrorTraits kTraits{#name, wire, http, prefix, k##redaction}; \
+    return kTraits;                                                                \
   }
 #include "base/errors.def"
 #undef KALAM_ERROR

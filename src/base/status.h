@@ -71,7 +71,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<1>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value)
+      : state_(std::in_place_index<1>, std::move(value)) {}  // NOLINT: implicit by design
   Result(Status status) : state_(std::in_place_index<0>, std::move(status)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 1; }
@@ -100,14 +101,14 @@ class [[nodiscard]] Result {
 #define KALAM_CONCAT(a, b) KALAM_CONCAT_INNER(a, b)
 
 /// Returns from the enclosing function when `expr` (a Status) is a failure.
-#define KALAM_RETURN_IF_ERROR(expr)                   \
-  do {                                                \
-    ::kalam::Status kalam_status_ = (expr);           \
-    if (!kalam_status_.ok()) return kalam_status_;    \
+#define KALAM_RETURN_IF_ERROR(expr)                \
+  do {                                             \
+    ::kalam::Status kalam_status_ = (expr);        \
+    if (!kalam_status_.ok()) return kalam_status_; \
   } while (false)
 
-/// `KALAM_ASSIGN_OR_RETURN(auto x, F())`: binds the value, or returns the failure. Two plain statements, so it must
-/// stand in a block of its own braces.
+/// `KALAM_ASSIGN_OR_RETURN(auto x, F())`: binds the value, or returns the failure. Two plain
+/// statements, so it must stand in a block of its own braces.
 #define KALAM_ASSIGN_OR_RETURN(decl, expr) \
   KALAM_ASSIGN_OR_RETURN_INNER(KALAM_CONCAT(kalam_result_, __LINE__), decl, expr)
 #define KALAM_ASSIGN_OR_RETURN_INNER(result, decl, expr) \

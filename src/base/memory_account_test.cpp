@@ -1,0 +1,78 @@
+// What a memory account promises: ancestors are charged, limits hold on the whole path, nothing is
+// left behind.
+#include "base/memory_account.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace kalam {
+namespace {
+
+TEST(MemoryAccountTest, ChargeReachesEveryAncestor) {
+  MemoryAccount root("root", nullptr);
+  MemoryAccount& storage = root.Child("storage");
+  MemoryAccount& cache = storage.Child("cache");
+  cache.Charge(100);
+  storage.Charge(11);
+  EXPECT_EQ(cache.used_bytes(), 100);
+  EXPECT_EQ(storage.used_bytes(), 111);
+  EXPECT_EQ(root.used_bytes(), 111);
+  cache.Release(100);
+  EXPECT_EQ(root.used_bytes(), 11);
+  EXPECT_EQ(root.peak_bytes(), 111);
+}
+
+TEST(MemoryAccountTest, ChildIsMadeOnce) {
+  MemoryAccount root("root", nullptr);
+  EXPECT_EQ(&root.Child("a"), &root.Child("a"));
+  root.Child("b");
+  ASSERT_EQ(root.children().size(), 2u);
+  EXPECT_EQ(root.children()[1]->name(), "b");
+}
+
+TEST(MemoryAccountTest, RefusedChargeLeavesNothing) {
+  MemoryAccount root("root", nullptr, 100);
+  MemoryAccount& child = root.Child("child");
+  EXPECT_TRUE(child.TryCharge(100));
+  EXPECT_FALSE(child.TryCharge(1));
+  EXPECT_EQ(child.used_bytes(), 100);
+  EXPECT_EQ(root.used_bytes(), 100);
+  EXPECT_EQ(root.peak_bytes(), 100);
+  child.Release(100);
+  EXPECT_EQ(root.used_bytes(), 0);
+}
+
+TEST(MemoryAccountTest, LimitHoldsAgainstManyThreads) {
+  MemoryAccount root("root", nullptr, 1'000);
+  MemoryAccount& child = root.Child("child");
+  std::vector<std::thread> threads;
+  std::atomic<int64_t> granted{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 10'000; ++round) {
+        if (!child.TryCharge(300)) continue;
+        if (granted.fetch_add(300) + 300 > 1'000) ADD_FAILURE() << "limit passed";
+        granted.fetch_sub(300);
+        child.Release(300);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(root.used_bytes(), 0);
+  EXPECT_LE(root.peak_bytes(), 1'000);
+}
+
+TEST(MemoryAccountTest, MovedChargeIsReleasedOnce) {
+  MemoryAccount root("root", nullptr);
+  {
+    MemoryCharge first(root, 10);
+    MemoryCharge second = std::move(first);
+    second.Resize(25);
+    EXPECT_EQ(root.used_bytes(), 25);
+  }
+  EXPECT_EQ(root.used_bytes(), 0);
+}
+
+}  // namespace
+}  // namespace kalam
