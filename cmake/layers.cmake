@@ -24,7 +24,7 @@ set(KALAM_USES_tiering analytics tables segments catalog)
 set(KALAM_USES_live query tables replication catalog sql)
 set(KALAM_USES_topics tables catalog)
 set(KALAM_USES_jobs tiering tables replication catalog storage)
-set(KALAM_USES_auth catalog)
+set(KALAM_USES_auth catalog storage)
 set(KALAM_USES_statements live topics jobs tiering auth query analytics tables replication catalog sql storage)
 set(KALAM_USES_server statements live topics jobs tiering auth query analytics tables segments replication
     catalog objects storage sql)

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "catalog/catalog.h"
 #include "catalog/users.h"
+#include "storage/store.h"
 
 namespace kalam::auth {
 
@@ -53,36 +54,53 @@ struct TokenPair {
 
 enum class TokenUse : uint8_t { kAccess, kRefresh };
 
-/// Writes user records (attempts, last login, hashes); provided by `server` over the replication group.
-using UserWriter = std::function<Status(const catalog::UserRecord&)>;
+/// Makes records durable (user records, ended sessions); provided by `server` over the replication group. Blocks.
+using RecordWriter = std::function<Status(catalog::RecordWrites)>;
 
 /// Thread-safety: all methods may be called from any thread.
 class Authenticator {
  public:
+  /// Loads the ended sessions from `store`; all references must outlive the authenticator.
   static Result<std::unique_ptr<Authenticator>> Make(const AuthOptions& options, const catalog::Catalog& catalog,
-                                                     UserWriter write_user, const Clock& clock);
+                                                     storage::Store& store, RecordWriter write_records,
+                                                     const Clock& clock);
   virtual ~Authenticator() = default;
 
   /// Verifies a bearer token (signature, issuer, times, user, role claim, revocation). Verified tokens are remembered
   /// (bounded), so that the next use costs a hash of the text and a look at the user's record.
+  /// Never blocks on the disk for more than one read.
   virtual AuthOutcome VerifyToken(std::string_view token, TokenUse use) = 0;
 
   /// Checks a password on the hashing pool and calls back from there. Unknown users cost the same time as known ones.
-  virtual void Login(std::string user_id, std::string password, std::string client_address,
-                     std::function<void(AuthOutcome)> done) = 0;
+  /// Five failures from one address lock the pair of user and address for `lockout_seconds` (nobody can lock others out from
+  /// one address); locks from three addresses lock the user. `from_loopback` decides what a root without password is told.
+  struct LoginAttempt {
+    std::string user_id;
+    std::string password;
+    std::string client_address;
+    bool from_loopback = false;
+  };
+  virtual void Login(LoginAttempt attempt, std::function<void(AuthOutcome)> done) = 0;
   /// Hashes on the pool (CREATE USER, setup). Errors: InvalidInput (over 72 bytes, complexity).
   virtual void HashPassword(std::string password, std::function<void(Result<std::string>)> done) = 0;
   /// The same, on the calling worker thread.
   virtual Result<std::string> HashPasswordNow(std::string_view password) = 0;
 
   virtual TokenPair IssueTokens(const catalog::UserRecord& user, const std::string& session_id) = 0;
-  /// Rotates: the old refresh token works for another 60 s.
+  /// Rotates: the old refresh token works for another 60 s. Blocks on a durable write: worker threads only.
   virtual AuthOutcome Refresh(std::string_view refresh_token, TokenPair* tokens) = 0;
-  /// Ends one session (logout).
+  /// Ends one session (logout) for all its tokens. Blocks on a durable write: worker threads only.
   virtual Status RevokeSession(const std::string& session_id) = 0;
+  /// To be called after a user's record changed (password, role, drop): forgets verified tokens of the user and tells the
+  /// revocation listener with an empty session id.
+  virtual void UserChanged(const std::string& user_id) = 0;
 
   /// Called when a user's tokens become invalid or a session ends; open sockets of it are closed by the listener.
-  virtual void SetRevocationListener(std::function<void(const std::string& user_id, const std::string& session_id)>) = 0;
+  /// Either id may be empty: an empty session id means all sessions of the user, an empty user id means "whoever has it".
+  virtual void SetRevocationListener(
+      std::function<void(const std::string& user_id, const std::string& session_id)> listener) = 0;
+  /// Stops the hashing pool; queued work is answered with kStorage.
+  virtual void Close() = 0;
 };
 
 /// 8 to 72 bytes and not among the common ones; with `complexity` also upper, lower, digit, special. Empty when fine.
