@@ -124,8 +124,9 @@ class Arena {
 
  private:
   std::vector<std::unique_ptr<char[]>> blocks_;
-  size_t block_size_ = 0;  // of blocks_.back()
-  size_t used_ = 0;        // within blocks_.back()
+  size_t block_size_ = 0;        // of blocks_.back()
+  size_t first_block_size_ = 0;  // of blocks_.front()
+  size_t used_ = 0;              // within blocks_.back()
   size_t reserved_bytes_ = 0;
 };
 
