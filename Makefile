@@ -1,6 +1,34 @@
-# The words of this project. `make run` and `make test` do everything from a plain clone.
+# The words of this project. `make run` and `make test` do everything from a plain clone on Debian 12.
 .PHONY: build run test demo bench fmt tidy clean deps
-PRESET ?= release
+
+# What the machine lacks is installed first: Debian packages (tools/packages.txt), then the pinned npm packages.
+deps:
+	@tools/install_packages.sh
+	@tools/fetch_engine.sh
 
 build: deps
-	cmake --preset $(PRESET) >/dev/null && cmake --build --preset $(PRESET)
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release
+
+run: build
+	@tools/run.sh
+
+test: deps
+	@tools/test.sh
+
+demo: build
+	@build/release/kalam-demo
+
+bench: build
+	@build/release/kalam-bench
+
+fmt: deps
+	@git ls-files '*.h' '*.cpp' | xargs clang-format-16 -i
+
+tidy: deps
+	@python3 tools/tidy_test.py
+	@cmake --preset dev >/dev/null
+	@git ls-files 'src/*.cpp' 'cli/*.cpp' 'bench/*.cpp' | xargs -P 2 -n 4 clang-tidy-16 -p build/dev --quiet
+
+clean:
+	@rm -rf build
