@@ -82,7 +82,8 @@ TEST(Token, CarriesItsClaimsAndNeedsItsSecret) {
 
 TEST(Token, RefusesWhatIsNotHs256) {
   // {"alg":"none","typ":"JWT"}.{"sub":"root","role":"system"}.
-  const std::string unsigned_token = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJyb290Iiwicm9sZSI6InN5c3RlbSJ9.";
+  const std::string unsigned_token =
+      "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJyb290Iiwicm9sZSI6InN5c3RlbSJ9.";
   EXPECT_FALSE(ReadToken("0123456789abcdef0123456789abcdef", unsigned_token).ok());
   EXPECT_FALSE(ReadToken("0123456789abcdef0123456789abcdef", "").ok());
   EXPECT_FALSE(ReadToken("0123456789abcdef0123456789abcdef", "a.b.c").ok());
@@ -96,7 +97,8 @@ TEST(LoginAttempts, LockOnePairOnly) {
   EXPECT_EQ(attempts.LockedForUs("ann", "10.0.0.1", now_us), 0);
   EXPECT_FALSE(attempts.AddFailure("ann", "10.0.0.1", now_us));
   EXPECT_EQ(attempts.LockedForUs("ann", "10.0.0.1", now_us), 900'000'000);
-  EXPECT_EQ(attempts.LockedForUs("ann", "10.0.0.2", now_us), 0) << "another address must still get in";
+  EXPECT_EQ(attempts.LockedForUs("ann", "10.0.0.2", now_us), 0)
+      << "another address must still get in";
   EXPECT_EQ(attempts.LockedForUs("ben", "10.0.0.1", now_us), 0);
   EXPECT_EQ(attempts.LockedForUs("ann", "10.0.0.1", now_us + 900'000'000), 0);
 }
@@ -151,7 +153,8 @@ TEST(HashingPool, RunsTasksAndRefusesBeyondItsQueue) {
 }
 
 TEST(Secret, IsCreatedOnceAndPrivate) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("kalam_auth_" + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("kalam_auth_" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   const std::string path = folder / "jwt_secret";
   const Result<std::string> first = LoadOrCreateSecret(path);

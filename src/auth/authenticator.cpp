@@ -31,17 +31,20 @@ AuthOutcome Fail(AuthFailure failure, std::string message) {
   return outcome;
 }
 
-AuthOutcome InvalidToken() { return Fail(AuthFailure::kInvalidCredentials, "Invalid or revoked token"); }
+AuthOutcome InvalidToken() {
+  return Fail(AuthFailure::kInvalidCredentials, "Invalid or revoked token");
+}
 
 std::string LockedMessage(int64_t locked_us) {
   const int64_t minutes = (locked_us + 59'999'999) / 60'000'000;
-  return "Account is locked. Try again in " + std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes");
+  return "Account is locked. Try again in " + std::to_string(minutes) +
+         (minutes == 1 ? " minute" : " minutes");
 }
 
 class AuthenticatorImpl final : public Authenticator {
  public:
-  AuthenticatorImpl(const AuthOptions& options, const catalog::Catalog& catalog, RecordWriter write_records,
-                    const Clock& clock)
+  AuthenticatorImpl(const AuthOptions& options, const catalog::Catalog& catalog,
+                    RecordWriter write_records, const Clock& clock)
       : options_(options),
         catalog_(catalog),
         write_records_(write_records),
@@ -81,7 +84,8 @@ class AuthenticatorImpl final : public Authenticator {
   AuthOutcome CheckUser(const TokenClaims& claims);
   AuthOutcome CheckPassword(const LoginAttempt& attempt);
   AuthOutcome RecordFailure(const LoginAttempt& attempt, bool user_exists);
-  Status UpdateUser(const std::string& user_id, const std::function<void(catalog::UserRecord&)>& change);
+  Status UpdateUser(const std::string& user_id,
+                    const std::function<void(catalog::UserRecord&)>& change);
   void Tell(const std::string& user_id, const std::string& session_id);
   const std::string& DummyHash();
 
@@ -130,23 +134,27 @@ AuthOutcome AuthenticatorImpl::VerifyToken(std::string_view token, TokenUse use)
   }
   // Something was revoked while we looked: do not remember what may just have ended.
   if (epoch != epoch_.load()) return outcome;
-  // Forgetting everything at the bound costs each token one more check, and needs no order among them.
+  // Forgetting everything at the bound costs each token one more check, and needs no order among
+  // them.
   if (verified_.size() >= kVerifiedTokensMax) verified_.clear();
   verified_[key] = {outcome.principal, claims.issued_at_us, steady_us};
   return outcome;
 }
 
-AuthOutcome AuthenticatorImpl::VerifyUncached(std::string_view token, TokenUse use, TokenClaims* claims) {
+AuthOutcome AuthenticatorImpl::VerifyUncached(std::string_view token, TokenUse use,
+                                              TokenClaims* claims) {
   Result<TokenClaims> read = ReadToken(options_.jwt_secret, token);
   if (!read.ok()) return InvalidToken();
   *claims = std::move(*read);
   const bool trusted = claims->issuer == kIssuer ||
-                       std::find(options_.trusted_issuers.begin(), options_.trusted_issuers.end(), claims->issuer) !=
-                           options_.trusted_issuers.end();
+                       std::find(options_.trusted_issuers.begin(), options_.trusted_issuers.end(),
+                                 claims->issuer) != options_.trusted_issuers.end();
   const int64_t now_s = clock_.NowUs() / 1'000'000;
   if (!trusted || claims->subject.empty() || claims->expires_at_s == 0) return InvalidToken();
-  if (claims->token_type != (use == TokenUse::kAccess ? "access" : "refresh")) return InvalidToken();
-  if (claims->not_before_s > now_s + kTokenLeewaySeconds || claims->issued_at_s > now_s + kTokenLeewaySeconds) {
+  if (claims->token_type != (use == TokenUse::kAccess ? "access" : "refresh"))
+    return InvalidToken();
+  if (claims->not_before_s > now_s + kTokenLeewaySeconds ||
+      claims->issued_at_s > now_s + kTokenLeewaySeconds) {
     return InvalidToken();
   }
   AuthOutcome outcome = CheckTimes(claims->expires_at_s);
@@ -183,14 +191,17 @@ const std::string& AuthenticatorImpl::DummyHash() {
 
 void AuthenticatorImpl::Login(LoginAttempt attempt, std::function<void(AuthOutcome)> done) {
   const bool posted = pool_.Post([this, attempt = std::move(attempt), done](bool cancelled) {
-    done(cancelled ? Fail(AuthFailure::kStorage, "Server is shutting down") : CheckPassword(attempt));
+    done(cancelled ? Fail(AuthFailure::kStorage, "Server is shutting down")
+                   : CheckPassword(attempt));
   });
-  if (!posted) done(Fail(AuthFailure::kRateLimited, "Too many logins at once; try again in a moment"));
+  if (!posted)
+    done(Fail(AuthFailure::kRateLimited, "Too many logins at once; try again in a moment"));
 }
 
 AuthOutcome AuthenticatorImpl::CheckPassword(const LoginAttempt& attempt) {
   const AuthOutcome refused = Fail(AuthFailure::kInvalidCredentials, "Invalid credentials");
-  if (attempt.user_id.size() > kUserBytesMax || attempt.password.size() > kPasswordBytesMax) return refused;
+  if (attempt.user_id.size() > kUserBytesMax || attempt.password.size() > kPasswordBytesMax)
+    return refused;
   const int64_t now_us = clock_.NowUs();
   const int64_t locked_us = attempts_.LockedForUs(attempt.user_id, attempt.client_address, now_us);
   if (locked_us > 0) return Fail(AuthFailure::kAccountLocked, LockedMessage(locked_us));
@@ -201,15 +212,18 @@ AuthOutcome AuthenticatorImpl::CheckPassword(const LoginAttempt& attempt) {
   if (user && user->deleted_at_us) user.reset();
   if (user && user->user_id == kRootUser && user->password_hash.empty()) {
     if (attempt.password.empty() || attempt.from_loopback) {
-      return Fail(AuthFailure::kSetupRequired, "Root has no password yet; run the setup first (POST /v1/api/auth/setup)");
+      return Fail(AuthFailure::kSetupRequired,
+                  "Root has no password yet; run the setup first (POST /v1/api/auth/setup)");
     }
-    return Fail(AuthFailure::kForbidden, "Root has no password yet; run the setup from the server's own machine");
+    return Fail(AuthFailure::kForbidden,
+                "Root has no password yet; run the setup from the server's own machine");
   }
   if (user && user->locked_until_us && *user->locked_until_us > now_us) {
     return Fail(AuthFailure::kAccountLocked, LockedMessage(*user->locked_until_us - now_us));
   }
   // An unknown user costs the same hash as a known one.
-  const bool usable = user && !user->password_hash.empty() && user->auth_type != catalog::AuthType::kOAuth;
+  const bool usable =
+      user && !user->password_hash.empty() && user->auth_type != catalog::AuthType::kOAuth;
   const bool matches = VerifyBcrypt(attempt.password, usable ? user->password_hash : DummyHash());
   if (!usable || !matches) return RecordFailure(attempt, user.has_value());
 
@@ -250,7 +264,8 @@ AuthOutcome AuthenticatorImpl::RecordFailure(const LoginAttempt& attempt, bool u
   return Fail(AuthFailure::kInvalidCredentials, "Invalid credentials");
 }
 
-void AuthenticatorImpl::HashPassword(std::string password, std::function<void(Result<std::string>)> done) {
+void AuthenticatorImpl::HashPassword(std::string password,
+                                     std::function<void(Result<std::string>)> done) {
   const bool posted = pool_.Post([this, password = std::move(password), done](bool cancelled) {
     if (cancelled) {
       done(Status(ErrorKind::ShuttingDown, "Server is shutting down"));
@@ -258,7 +273,8 @@ void AuthenticatorImpl::HashPassword(std::string password, std::function<void(Re
       done(HashPasswordNow(password));
     }
   });
-  if (!posted) done(Status(ErrorKind::Busy, "Too many passwords are being hashed; try again in a moment"));
+  if (!posted)
+    done(Status(ErrorKind::Busy, "Too many passwords are being hashed; try again in a moment"));
 }
 
 Result<std::string> AuthenticatorImpl::HashPasswordNow(std::string_view password) {
@@ -269,7 +285,8 @@ Result<std::string> AuthenticatorImpl::HashPasswordNow(std::string_view password
   return HashBcrypt(password, options_.bcrypt_cost);
 }
 
-TokenPair AuthenticatorImpl::IssueTokens(const catalog::UserRecord& user, const std::string& session_id) {
+TokenPair AuthenticatorImpl::IssueTokens(const catalog::UserRecord& user,
+                                         const std::string& session_id) {
   TokenClaims claims;
   claims.subject = user.user_id;
   claims.issuer = kIssuer;
@@ -281,11 +298,13 @@ TokenPair AuthenticatorImpl::IssueTokens(const catalog::UserRecord& user, const 
   TokenPair tokens;
   claims.token_type = "access";
   claims.token_id = RandomHex(24);
-  claims.expires_at_s = tokens.access_expires_s = claims.issued_at_s + options_.access_token_seconds;
+  claims.expires_at_s = tokens.access_expires_s =
+      claims.issued_at_s + options_.access_token_seconds;
   tokens.access_token = SignToken(options_.jwt_secret, claims);
   claims.token_type = "refresh";
   claims.token_id = RandomHex(24);
-  claims.expires_at_s = tokens.refresh_expires_s = claims.issued_at_s + options_.refresh_token_seconds;
+  claims.expires_at_s = tokens.refresh_expires_s =
+      claims.issued_at_s + options_.refresh_token_seconds;
   tokens.refresh_token = SignToken(options_.jwt_secret, claims);
   return tokens;
 }
@@ -298,7 +317,8 @@ AuthOutcome AuthenticatorImpl::Refresh(std::string_view refresh_token, TokenPair
   if (!claims.token_id.empty()) {
     const int64_t spent_us = sessions_.SpentSinceUs(claims.token_id);
     if (spent_us != 0 && now_us - spent_us > kRefreshGraceUs) return InvalidToken();
-    const Status written = sessions_.Spend(claims.token_id, now_us, claims.expires_at_s + kTokenLeewaySeconds);
+    const Status written =
+        sessions_.Spend(claims.token_id, now_us, claims.expires_at_s + kTokenLeewaySeconds);
     if (!written.ok()) return Fail(AuthFailure::kStorage, written.ToString());
   }
   Result<std::optional<catalog::UserRecord>> user = catalog_.FindUser(claims.subject);
@@ -317,7 +337,9 @@ Status AuthenticatorImpl::RevokeSession(const std::string& session_id) {
   {
     const std::lock_guard lock(mutex_);
     ++epoch_;
-    std::erase_if(verified_, [&](const auto& entry) { return entry.second.principal.session_id == session_id; });
+    std::erase_if(verified_, [&](const auto& entry) {
+      return entry.second.principal.session_id == session_id;
+    });
   }
   Tell({}, session_id);
   return {};
@@ -327,7 +349,9 @@ void AuthenticatorImpl::UserChanged(const std::string& user_id) {
   {
     const std::lock_guard lock(mutex_);
     ++epoch_;
-    std::erase_if(verified_, [&](const auto& entry) { return entry.second.principal.caller.user_id == user_id; });
+    std::erase_if(verified_, [&](const auto& entry) {
+      return entry.second.principal.caller.user_id == user_id;
+    });
   }
   Tell(user_id, {});
 }
@@ -343,11 +367,15 @@ void AuthenticatorImpl::Tell(const std::string& user_id, const std::string& sess
 
 }  // namespace
 
-Result<std::unique_ptr<Authenticator>> Authenticator::Make(const AuthOptions& options, const catalog::Catalog& catalog,
-                                                           storage::Store& store, RecordWriter write_records,
+Result<std::unique_ptr<Authenticator>> Authenticator::Make(const AuthOptions& options,
+                                                           const catalog::Catalog& catalog,
+                                                           storage::Store& store,
+                                                           RecordWriter write_records,
                                                            const Clock& clock) {
-  if (options.jwt_secret.empty()) return Status(ErrorKind::Config, "auth.jwt_secret must not be empty");
-  auto authenticator = std::make_unique<AuthenticatorImpl>(options, catalog, std::move(write_records), clock);
+  if (options.jwt_secret.empty())
+    return Status(ErrorKind::Config, "auth.jwt_secret must not be empty");
+  auto authenticator =
+      std::make_unique<AuthenticatorImpl>(options, catalog, std::move(write_records), clock);
   KALAM_RETURN_IF_ERROR(authenticator->Load(store));
   return std::unique_ptr<Authenticator>(std::move(authenticator));
 }

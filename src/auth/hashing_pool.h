@@ -29,8 +29,8 @@ class HashingPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void(bool)>> queue_;  // guarded by mutex_
-  std::vector<std::thread> threads_;         // guarded by mutex_
-  bool closed_ = false;                      // guarded by mutex_
+  std::vector<std::thread> threads_;             // guarded by mutex_
+  bool closed_ = false;                          // guarded by mutex_
 };
 
 }  // namespace kalam::auth

@@ -8,9 +8,9 @@
 
 namespace kalam::auth {
 
-/// Locks the pair of user and address after `failures_max` failures in a row; tells when enough addresses are locked that the
-/// user should be locked as a whole. Bounded: the oldest entry goes when `entries_max` is reached.
-/// Thread-safety: any thread.
+/// Locks the pair of user and address after `failures_max` failures in a row; tells when enough
+/// addresses are locked that the user should be locked as a whole. Bounded: the oldest entry goes
+/// when `entries_max` is reached. Thread-safety: any thread.
 class LoginAttempts {
  public:
   LoginAttempts(int failures_max, int64_t lock_us, size_t entries_max = 10'000)
@@ -19,7 +19,8 @@ class LoginAttempts {
   /// Microseconds until the pair is free again; 0 when it is.
   int64_t LockedForUs(const std::string& user, const std::string& address, int64_t now_us);
 
-  /// Counts one failure. True when at least kAddressesToLockUser addresses are locked for this user now.
+  /// Counts one failure. True when at least kAddressesToLockUser addresses are locked for this user
+  /// now.
   bool AddFailure(const std::string& user, const std::string& address, int64_t now_us);
   void Clear(const std::string& user, const std::string& address);
 
@@ -37,7 +38,8 @@ class LoginAttempts {
   const int64_t lock_us_;
   const size_t entries_max_;
   std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, Entry> entries_;  // guarded by mutex_; key: user, address
+  std::map<std::pair<std::string, std::string>, Entry>
+      entries_;  // guarded by mutex_; key: user, address
 };
 
 }  // namespace kalam::auth

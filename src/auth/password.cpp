@@ -19,9 +19,10 @@ constexpr size_t kPasswordBytesMin = 8;
 constexpr size_t kBcryptBytesMax = 72;
 
 constexpr std::array<std::string_view, 24> kCommonPasswords = {
-    "password",  "password1", "password12", "password123", "12345678", "123456789", "1234567890", "qwerty123",
-    "qwertyuiop", "iloveyou", "sunshine",   "princess",    "football", "baseball",  "welcome1",   "welcome123",
-    "admin123",  "letmein1",  "trustno1",   "superman",    "michael1", "11111111",  "abcd1234",   "changeme"};
+    "password",   "password1", "password12", "password123", "12345678", "123456789",
+    "1234567890", "qwerty123", "qwertyuiop", "iloveyou",    "sunshine", "princess",
+    "football",   "baseball",  "welcome1",   "welcome123",  "admin123", "letmein1",
+    "trustno1",   "superman",  "michael1",   "11111111",    "abcd1234", "changeme"};
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
@@ -58,8 +59,8 @@ Result<std::string> HashBcrypt(std::string_view password, int cost) {
   FillRandom(random.data(), random.size());
   std::array<char, CRYPT_GENSALT_OUTPUT_SIZE> setting{};
   const auto rounds = static_cast<unsigned long>(std::clamp(cost, 4, 31));
-  if (crypt_gensalt_rn("$2b$", rounds, random.data(), static_cast<int>(random.size()), setting.data(),
-                       static_cast<int>(setting.size())) == nullptr) {
+  if (crypt_gensalt_rn("$2b$", rounds, random.data(), static_cast<int>(random.size()),
+                       setting.data(), static_cast<int>(setting.size())) == nullptr) {
     return Status(ErrorKind::Internal, "The system's crypt library does not support bcrypt");
   }
   std::string hash = Crypt(password, setting.data());
@@ -81,16 +82,21 @@ std::string PasswordProblem(std::string_view password, bool complexity) {
   if (password.size() < kPasswordBytesMin) return "Password must be at least 8 characters";
   if (password.size() > kBcryptBytesMax) return "Password must be at most 72 bytes";
   const std::string lower = Lower(password);
-  if (std::find(kCommonPasswords.begin(), kCommonPasswords.end(), lower) != kCommonPasswords.end()) {
+  if (std::find(kCommonPasswords.begin(), kCommonPasswords.end(), lower) !=
+      kCommonPasswords.end()) {
     return "Password is too common; choose another one";
   }
   if (!complexity) return {};
   bool has_upper = false, has_lower = false, has_digit = false, has_special = false;
   for (unsigned char c : password) {
-    if (std::isupper(c)) has_upper = true;
-    else if (std::islower(c)) has_lower = true;
-    else if (std::isdigit(c)) has_digit = true;
-    else has_special = true;
+    if (std::isupper(c))
+      has_upper = true;
+    else if (std::islower(c))
+      has_lower = true;
+    else if (std::isdigit(c))
+      has_digit = true;
+    else
+      has_special = true;
   }
   if (!has_upper) return "Password must contain an uppercase letter";
   if (!has_lower) return "Password must contain a lowercase letter";

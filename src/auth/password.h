@@ -8,11 +8,12 @@
 
 namespace kalam::auth {
 
-/// `$2b$<cost>$...`. Takes about 2^cost * 0.1 ms of CPU. Errors: InvalidInput over 72 bytes (bcrypt would ignore the rest)
-/// or with a NUL inside; Internal when the system's crypt lacks bcrypt.
+/// `$2b$<cost>$...`. Takes about 2^cost * 0.1 ms of CPU. Errors: InvalidInput over 72 bytes (bcrypt
+/// would ignore the rest) or with a NUL inside; Internal when the system's crypt lacks bcrypt.
 Result<std::string> HashBcrypt(std::string_view password, int cost);
 
-/// True when `password` has this hash. Always spends the time of one hash; false for a malformed hash.
+/// True when `password` has this hash. Always spends the time of one hash; false for a malformed
+/// hash.
 bool VerifyBcrypt(std::string_view password, const std::string& hash);
 
 }  // namespace kalam::auth

@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kSecretDigits = 64;
 
 Status IoError(const std::string& path, const char* action) {
-  return Status(ErrorKind::StorageIo, "Cannot " + std::string(action) + " " + path + ": " + std::strerror(errno));
+  return Status(ErrorKind::StorageIo,
+                "Cannot " + std::string(action) + " " + path + ": " + std::strerror(errno));
 }
 
 class FileDescriptor {
@@ -36,7 +37,8 @@ Result<std::string> ReadSecret(const std::string& path, int fd) {
   struct stat info {};
   if (fstat(fd, &info) != 0) return IoError(path, "inspect");
   if ((info.st_mode & 077) != 0) {
-    return Status(ErrorKind::Config, "The secret file " + path + " is readable by others; run: chmod 600 " + path);
+    return Status(ErrorKind::Config,
+                  "The secret file " + path + " is readable by others; run: chmod 600 " + path);
   }
   std::string secret(4096, '\0');
   const ssize_t size = read(fd, secret.data(), secret.size());
@@ -44,7 +46,9 @@ Result<std::string> ReadSecret(const std::string& path, int fd) {
   secret.resize(static_cast<size_t>(size));
   while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
   if (secret.size() < 32) {
-    return Status(ErrorKind::Config, "The secret in " + path + " is shorter than 32 characters; delete the file to get a new one");
+    return Status(ErrorKind::Config,
+                  "The secret in " + path +
+                      " is shorter than 32 characters; delete the file to get a new one");
   }
   return secret;
 }
@@ -61,10 +65,12 @@ Result<std::string> LoadOrCreateSecret(const std::string& path) {
   const std::string temporary = path + ".new";
   unlink(temporary.c_str());
   {
-    const FileDescriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    const FileDescriptor file(
+        open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (file.get() < 0) return IoError(temporary, "create");
     const std::string line = secret + "\n";
-    if (write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) || fsync(file.get()) != 0) {
+    if (write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+        fsync(file.get()) != 0) {
       return IoError(temporary, "write");
     }
   }

@@ -15,13 +15,16 @@ constexpr char kSpentPrefix[] = "auth/spent/";
 }  // namespace
 
 Status SessionStore::Load(storage::Store& store, int64_t now_s) {
-  const std::pair<const char*, Entries*> kinds[] = {{kEndedPrefix, &ended_}, {kSpentPrefix, &spent_}};
+  const std::pair<const char*, Entries*> kinds[] = {{kEndedPrefix, &ended_},
+                                                    {kSpentPrefix, &spent_}};
   for (const auto& [prefix, entries] : kinds) {
     const auto records = store.NewIterator(storage::Family::kSystem, {prefix, PrefixEnd(prefix)});
     for (records->SeekToFirst(); records->Valid(); records->Next()) {
       Entry entry{};
       const std::string value(records->value());
-      if (std::sscanf(value.c_str(), "%" SCNd64 " %" SCNd64, &entry.since_us, &entry.expires_s) != 2) continue;
+      if (std::sscanf(value.c_str(), "%" SCNd64 " %" SCNd64, &entry.since_us, &entry.expires_s) !=
+          2)
+        continue;
       if (entry.expires_s < now_s) continue;
       entries->emplace(records->key().substr(std::string_view(prefix).size()), entry);
     }
@@ -49,12 +52,14 @@ Status SessionStore::Spend(const std::string& token_id, int64_t now_us, int64_t 
   return Write(kSpentPrefix, &spent_, token_id, {now_us, expires_s});
 }
 
-Status SessionStore::Write(const char* prefix, Entries* entries, const std::string& id, Entry entry) {
+Status SessionStore::Write(const char* prefix, Entries* entries, const std::string& id,
+                           Entry entry) {
   catalog::RecordWrites writes;
   {
     const std::lock_guard lock(mutex_);
     if (!entries->emplace(id, entry).second) return {};
-    // Each write takes what has run out with it, so that the set stays as small as the tokens that are alive.
+    // Each write takes what has run out with it, so that the set stays as small as the tokens that
+    // are alive.
     for (auto old = entries->begin(); old != entries->end();) {
       if (old->second.expires_s >= entry.since_us / 1'000'000) {
         ++old;

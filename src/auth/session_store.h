@@ -1,4 +1,5 @@
-// Ended sessions and spent refresh tokens: kept on disk until no token of theirs could be valid any more.
+// Ended sessions and spent refresh tokens: kept on disk until no token of theirs could be valid any
+// more.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace kalam::auth {
 
-/// Records of kSystem: `auth/ended/<session id>` and `auth/spent/<token id>`, value `<since us> <expires s>` as text.
-/// Thread-safety: any thread; the writing calls block on a durable write.
+/// Records of kSystem: `auth/ended/<session id>` and `auth/spent/<token id>`, value `<since us>
+/// <expires s>` as text. Thread-safety: any thread; the writing calls block on a durable write.
 class SessionStore {
  public:
   /// Reads what is on disk. Errors: StorageIo.

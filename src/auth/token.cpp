@@ -78,8 +78,8 @@ Result<TokenClaims> ReadToken(std::string_view secret, std::string_view token) {
   return claims;
 }
 
-std::string MintToken(std::string_view secret, std::string_view user_id, std::string_view role, int64_t issued_s,
-                      int64_t expires_s) {
+std::string MintToken(std::string_view secret, std::string_view user_id, std::string_view role,
+                      int64_t issued_s, int64_t expires_s) {
   TokenClaims claims;
   claims.subject = user_id;
   claims.issuer = kIssuer;

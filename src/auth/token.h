@@ -26,7 +26,8 @@ inline constexpr int64_t kTokenLeewaySeconds = 60;
 /// HS256.
 std::string SignToken(std::string_view secret, const TokenClaims& claims);
 
-/// Checks form, algorithm (HS256 only) and signature. Errors: Unauthorized. Times are the caller's to check.
+/// Checks form, algorithm (HS256 only) and signature. Errors: Unauthorized. Times are the caller's
+/// to check.
 Result<TokenClaims> ReadToken(std::string_view secret, std::string_view token);
 
 }  // namespace kalam::auth

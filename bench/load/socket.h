@@ -1,0 +1,40 @@
+// A TCP socket on loopback for load generators: connect, send all, wait readable.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace kalam::load {
+
+/// Owns one connected socket.
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int fd) : fd_(fd) {}
+  Socket(Socket&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  Socket& operator=(Socket&& other) noexcept;
+  ~Socket() { Close(); }
+  /// TCP_NODELAY is set. Errors: StorageIo with the system's text.
+  static Result<Socket> Connect(int port);
+  Status SendAll(std::string_view bytes);
+  /// Reads what is there, waiting at most `timeout_ms` (-1: for ever); appends to `buffer`. Errors:
+  /// Timeout, StorageIo, or Cancelled when the peer closed.
+  Status Receive(std::string* buffer, int timeout_ms);
+  void SetNonBlocking();
+  void SetReceiveBuffer(int bytes);
+  int fd() const { return fd_; }
+  bool open() const { return fd_ >= 0; }
+  void Close();
+
+ private:
+  int fd_ = -1;
+};
+
+int64_t SteadyNs();
+/// A port that nobody listened on a moment ago.
+int FreePort();
+
+}  // namespace kalam::load

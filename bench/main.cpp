@@ -1,0 +1,69 @@
+// kalam-bench: measures a server of this build on this machine and says which targets it meets.
+#include <fmt/format.h>
+
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "suite/suites.h"
+
+namespace {
+
+constexpr char kUsage[] =
+    "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
+    "suites: idle statements notifications connections scans (all when none is named)\n"
+    "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
+
+struct Suite {
+  const char* name;
+  kalam::Status (*run)(const kalam::bench::SuiteOptions&, kalam::bench::Report&);
+};
+
+constexpr Suite kSuites[] = {
+    {"idle", kalam::bench::RunIdle},
+    {"statements", kalam::bench::RunStatements},
+    {"notifications", kalam::bench::RunNotifications},
+    {"connections", kalam::bench::RunConnections},
+    {"scans", kalam::bench::RunScans},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  kalam::bench::SuiteOptions options{kalam::load::ServerBesideThisProgram(), "bench/load.toml"};
+  std::string json_path = "build/bench.json";
+  std::vector<std::string> chosen;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (argument == "--server" && has_value) {
+      options.binary = argv[++i];
+    } else if (argument == "--config" && has_value) {
+      options.config_file = argv[++i];
+    } else if (argument == "--json" && has_value) {
+      json_path = argv[++i];
+    } else if (argument.rfind("-", 0) == 0) {
+      fmt::print(stderr, "{}", kUsage);
+      return 2;
+    } else {
+      chosen.push_back(argument);
+    }
+  }
+  kalam::bench::Report report;
+  report.PrintHeader();
+  bool complete = true;
+  for (const Suite& suite : kSuites) {
+    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), suite.name) == chosen.end())
+      continue;
+    const kalam::Status status = suite.run(options, report);
+    if (status.ok()) continue;
+    fmt::print(stderr, "{}: {}\n", suite.name, status.ToString());
+    complete = false;
+  }
+  const bool met = report.PrintSummary();
+  std::ofstream(json_path) << report.Json();
+  fmt::print("written to {}\n", json_path);
+  return !complete ? 2 : met ? 0 : 1;
+}

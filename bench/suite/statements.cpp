@@ -1,0 +1,181 @@
+// Latencies of single statements over one connection, and rates with 64 clients.
+#include <fmt/format.h>
+
+#include "suite/suites.h"
+
+namespace kalam::bench {
+namespace {
+
+constexpr int kRequests = 1500;
+constexpr int kWarmUp = 300;
+constexpr int kSeedRows = 10'000;
+constexpr int kClients = 64;
+constexpr double kRateSeconds = 2.0;
+
+Status Seed(Environment& environment) {
+  KALAM_RETURN_IF_ERROR(environment.Admin("CREATE NAMESPACE bench").status());
+  KALAM_RETURN_IF_ERROR(environment
+                            .Admin("CREATE SHARED TABLE bench.items (id BIGINT PRIMARY KEY, name "
+                                   "TEXT, score DOUBLE, active BOOLEAN)")
+                            .status());
+  for (int begin = 0; begin < kSeedRows; begin += 500) {
+    std::string sql = "INSERT INTO bench.items (id, name, score, active) VALUES ";
+    for (int id = begin; id < begin + 500; ++id) {
+      sql += fmt::format("{}({}, 'item number {}', {}.5, true)", id == begin ? "" : ", ", id, id,
+                         id % 100);
+    }
+    KALAM_RETURN_IF_ERROR(environment.Admin(sql).status());
+  }
+  return {};
+}
+
+// Medians of every round, per kind of request.
+struct Medians {
+  std::vector<double> echo, sync, health, select_literal, select_parameter, insert_literal,
+      insert_parameter, update, remove, insert_many;
+};
+
+class Rounds {
+ public:
+  Rounds(Environment& environment, load::HttpClient& client)
+      : environment_(environment), client_(client) {}
+
+  Status Run(int echo_port, Medians* medians) {
+    const std::string& token = environment_.root_token();
+    KALAM_ASSIGN_OR_RETURN(const std::vector<double> echo,
+                           EchoLatenciesUs(echo_port, 200, kRequests));
+    medians->echo.push_back(Median(echo));
+    medians->sync.push_back(Median(SyncLatenciesUs(environment_.directory(), 500)));
+    const std::string health = load::MakeGet("/health");
+    KALAM_RETURN_IF_ERROR(Time(&medians->health, [&](int) { return health; }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->select_literal, [&](int n) {
+      return load::MakeSql(token,
+                           fmt::format("SELECT id, name, score FROM bench.items WHERE id = {}",
+                                       n * 997 % kSeedRows));
+    }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->select_parameter, [&](int n) {
+      return load::MakeSql(token, "SELECT id, name, score FROM bench.items WHERE id = $1",
+                           fmt::format("[{}]", n * 997 % kSeedRows));
+    }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->insert_literal, [&](int) {
+      return load::MakeSql(
+          token, fmt::format(
+                     "INSERT INTO bench.items (id, name, score, active) VALUES ({}, 'a name', 1.5, "
+                     "true)",
+                     ++next_id_));
+    }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->insert_parameter, [&](int) {
+      return load::MakeSql(
+          token, "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)",
+          fmt::format("[{},\"a name\",1.5,true]", ++next_id_));
+    }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->update, [&](int n) {
+      return load::MakeSql(token, fmt::format("UPDATE bench.items SET score = {} WHERE id = {}",
+                                              ++changes_ + 0.25, n * 991 % kSeedRows));
+    }));
+    KALAM_RETURN_IF_ERROR(Time(&medians->remove, [&](int) {
+      return load::MakeSql(token,
+                           fmt::format("DELETE FROM bench.items WHERE id = {}", next_delete_++));
+    }));
+    return Time(
+        &medians->insert_many,
+        [&](int) {
+          std::string sql = "INSERT INTO bench.items (id, name, score, active) VALUES ";
+          for (int row = 0; row < 50; ++row) {
+            sql += fmt::format("{}({}, 'a name', 1.5, true)", row == 0 ? "" : ", ", ++next_id_);
+          }
+          return load::MakeSql(token, sql);
+        },
+        300);
+  }
+
+ private:
+  Status Time(std::vector<double>* medians, const std::function<std::string(int)>& make,
+              int count = kRequests) {
+    KALAM_RETURN_IF_ERROR(RequestLatenciesUs(client_, std::min(kWarmUp, count), make).status());
+    KALAM_ASSIGN_OR_RETURN(const std::vector<double> latencies,
+                           RequestLatenciesUs(client_, count, make));
+    medians->push_back(Median(latencies));
+    return {};
+  }
+
+  Environment& environment_;
+  load::HttpClient& client_;
+  int64_t next_id_ = 1'000'000;
+  int64_t next_delete_ = 1'000'001;
+  int64_t changes_ = 0;
+};
+
+// The median over rounds of (a - subtract) / b.
+double Ratio(const std::vector<double>& a, const std::vector<double>& b,
+             const std::vector<double>* subtract = nullptr) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < a.size(); ++i)
+    ratios.push_back((a[i] - (subtract ? (*subtract)[i] : 0)) / b[i]);
+  return Median(ratios);
+}
+
+void ReportLatencies(const Medians& m, Report& report) {
+  const std::string base = fmt::format("echo {:.1f} us, health {:.1f} us, fsync {:.1f} us",
+                                       Median(m.echo), Median(m.health), Median(m.sync));
+  report.Add({"GET /health / TCP echo, p50", "x", Ratio(m.health, m.echo), 2, false, base});
+  const auto add = [&](const char* name, const std::vector<double>& figures,
+                       const std::vector<double>* subtract) {
+    report.Add({name, "x", Ratio(figures, m.health, subtract), 2, false,
+                fmt::format("{:.1f} us", Median(figures))});
+  };
+  add("SELECT by key, literal / health", m.select_literal, nullptr);
+  add("SELECT by key, parameter / health", m.select_parameter, nullptr);
+  add("(INSERT, literal - fsync) / health", m.insert_literal, &m.sync);
+  add("(INSERT, parameter - fsync) / health", m.insert_parameter, &m.sync);
+  report.Add({"UPDATE by key / INSERT", "x", Ratio(m.update, m.insert_literal), 1.5, false,
+              fmt::format("{:.1f} us", Median(m.update))});
+  report.Add({"DELETE by key / INSERT", "x", Ratio(m.remove, m.insert_literal), 1.5, false,
+              fmt::format("{:.1f} us", Median(m.remove))});
+  report.Add({"50-row INSERT / single INSERT", "x", Ratio(m.insert_many, m.insert_literal), 5,
+              false, fmt::format("{:.1f} us", Median(m.insert_many))});
+}
+
+Status ReportRates(Environment& environment, Report& report) {
+  const std::string health = load::MakeGet("/health");
+  std::vector<double> ratios, insert_rates, health_rates;
+  int64_t next_id = 100'000'000;
+  for (int round = 0; round < kRounds; ++round) {
+    KALAM_ASSIGN_OR_RETURN(const load::LoopResult plain,
+                           load::RunClosedLoop(environment.port(), kClients, kRateSeconds,
+                                               [&](int, int64_t) { return health; }));
+    KALAM_ASSIGN_OR_RETURN(
+        const load::LoopResult insert,
+        load::RunClosedLoop(environment.port(), kClients, kRateSeconds, [&](int, int64_t) {
+          return load::MakeSql(
+              environment.root_token(),
+              "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)",
+              fmt::format("[{},\"a name\",1.5,true]", ++next_id));
+        }));
+    if (insert.failures > 0)
+      return Status(ErrorKind::Execution, "an INSERT failed: " + insert.first_failure);
+    ratios.push_back(insert.rate() / plain.rate());
+    insert_rates.push_back(insert.rate());
+    health_rates.push_back(plain.rate());
+  }
+  report.Add({"64 clients: durable INSERT rate / health rate", "x", Median(ratios), 0.4, true,
+              fmt::format("{:.0f}/s of {:.0f}/s", Median(insert_rates), Median(health_rates))});
+  return {};
+}
+
+}  // namespace
+
+Status RunStatements(const SuiteOptions& options, Report& report) {
+  KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
+  KALAM_RETURN_IF_ERROR(Seed(*environment));
+  const EchoProcess echo;
+  KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(environment->port()));
+  Rounds rounds(*environment, client);
+  Medians medians;
+  for (int round = 0; round < kRounds; ++round)
+    KALAM_RETURN_IF_ERROR(rounds.Run(echo.port(), &medians));
+  ReportLatencies(medians, report);
+  return ReportRates(*environment, report);
+}
+
+}  // namespace kalam::bench

@@ -1,0 +1,26 @@
+// The groups of measurements; each starts from a fresh server and adds its lines to the report.
+#pragma once
+
+#include "suite/environment.h"
+#include "suite/report.h"
+
+namespace kalam::bench {
+
+struct SuiteOptions {
+  std::string binary;
+  std::string config_file;
+};
+
+/// Idle memory and CPU, memory of 1,000 tables, the engine not loaded.
+Status RunIdle(const SuiteOptions& options, Report& report);
+/// Latency of echo, health, point SELECT, INSERT, UPDATE, DELETE, multi-row INSERT; rates with 64
+/// clients.
+Status RunStatements(const SuiteOptions& options, Report& report);
+/// Sending an INSERT to its notification; one change to 1,000 sockets.
+Status RunNotifications(const SuiteOptions& options, Report& report);
+/// Private memory of idle WebSockets and of further subscriptions.
+Status RunConnections(const SuiteOptions& options, Report& report);
+/// DELETE by a filter against the SELECT; GROUP BY against an iteration.
+Status RunScans(const SuiteOptions& options, Report& report);
+
+}  // namespace kalam::bench
