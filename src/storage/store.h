@@ -1,4 +1,5 @@
-// The one RocksDB instance: a fixed set of column families, atomic batches, snapshots and iterators.
+// The one RocksDB instance: a fixed set of column families, atomic batches, snapshots and
+// iterators.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +16,18 @@
 
 namespace kalam::storage {
 
-/// What lives where. The numbers are not on disk, the names are ("catalog", "rows", ...): never rename.
+/// What lives where. The numbers are not on disk, the names are ("catalog", "rows", ...): never
+/// rename.
 enum class Family : uint8_t {
-  kCatalog,  // namespaces, tables and their versions, views, users, storages, counters, format version
+  kCatalog,  // namespaces, tables and their versions, views, users, storages, counters, format
+             // version
   kSystem,   // jobs, audit log, retention records: grows with use, not with the schema
-  kRows,     // [table][bucket][scope][primary key] -> the current version of the row, or its tombstone
-  kOrder,    // [table][bucket][scope][_seq] -> the row of kRows that is current at that _seq
-  kChanges,  // [table][bucket][scope][_seq] -> change record; the rows of STREAM tables
-  kTopics,   // messages and cursors
-  kSegments, // manifests of cold segments
-  kLog,      // the replication log of a cluster
+  kRows,  // [table][bucket][scope][primary key] -> the current version of the row, or its tombstone
+  kOrder,     // [table][bucket][scope][_seq] -> the row of kRows that is current at that _seq
+  kChanges,   // [table][bucket][scope][_seq] -> change record; the rows of STREAM tables
+  kTopics,    // messages and cursors
+  kSegments,  // manifests of cold segments
+  kLog,       // the replication log of a cluster
 };
 inline constexpr int kFamilyCount = 8;
 
@@ -55,7 +58,8 @@ class WriteBatch {
   std::unique_ptr<Rep> rep_;
 };
 
-/// Ordered access to one family. Starts unpositioned. Not thread-safe; must be destroyed before its Store.
+/// Ordered access to one family. Starts unpositioned. Not thread-safe; must be destroyed before its
+/// Store.
 class Iterator {
  public:
   virtual ~Iterator() = default;
@@ -84,8 +88,8 @@ enum class Durability : uint8_t {
   kOs,     // returns when the operating system has them: survives kill -9, not power loss
 };
 
-/// Decides which change records compaction may drop (R10, R13). Must be fast, thread-safe and never block.
-/// `key` is a key of kChanges.
+/// Decides which change records compaction may drop (R10, R13). Must be fast, thread-safe and never
+/// block. `key` is a key of kChanges.
 using ChangeDropFilter = std::function<bool(std::string_view key, std::string_view value)>;
 
 struct StoreOptions {
@@ -94,9 +98,10 @@ struct StoreOptions {
   int64_t write_buffer_total_bytes = 8 << 20;
   int max_open_files = 512;
   int max_background_jobs = 2;
-  MemoryAccount* account = nullptr;     // children "block_cache", "memtables"; may be null
-  ChangeDropFilter drop_change;         // may be empty
-  /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A rocksdb::FileSystem, or null.
+  MemoryAccount* account = nullptr;  // children "block_cache", "memtables"; may be null
+  ChangeDropFilter drop_change;      // may be empty
+  /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A
+  /// rocksdb::FileSystem, or null.
   std::shared_ptr<void> file_system;
 };
 
@@ -117,27 +122,38 @@ struct StoreProperties {
 /// Thread-safety: all methods may be called from any thread.
 class Store {
  public:
-  /// Opens or creates. Checks the format version (kFormatVersion): a newer one is refused with a message that says so.
-  /// Errors: StorageIo (lock held by another process, no permission), Corruption (names the file and what to do), Config.
+  /// Opens or creates. Checks the format version (kFormatVersion): a newer one is refused with a
+  /// message that says so. Errors: StorageIo (lock held by another process, no permission),
+  /// Corruption (names the file and what to do), Config.
   static Result<std::unique_ptr<Store>> Open(const StoreOptions& options);
   ~Store();
 
   SnapshotPtr TakeSnapshot();
 
   /// The value, or nullopt. `snapshot` null reads the newest state. Errors: StorageIo, Corruption.
-  Result<std::optional<std::string>> Get(Family family, std::string_view key, const SnapshotPtr& snapshot = nullptr);
+  Result<std::optional<std::string>> Get(Family family, std::string_view key,
+                                         const SnapshotPtr& snapshot = nullptr);
   /// Like Get into a caller's buffer; false when there is no such key.
-  Result<bool> GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot, std::string* value);
+  Result<bool> GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot,
+                       std::string* value);
   /// An iterator over `range`; keeps `snapshot` alive.
-  std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range, const SnapshotPtr& snapshot = nullptr);
+  std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range,
+                                        const SnapshotPtr& snapshot = nullptr);
 
-  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo (outcome unknown: see R6).
+  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo (outcome unknown: see
+  /// R6).
   Status Write(WriteBatch&& batch, Durability durability);
 
   /// Tries to leave the read-only state that a full disk caused; ok when writes work again.
   Status Resume();
 
+  /// Cost: some tens of microseconds; for reports, not for every write.
   StoreProperties properties() const;
+  /// Bytes of blocks, indexes and filters in the block cache.
+  int64_t block_cache_bytes() const;
+  /// Brings the accounts up to date: writes keep "memtables" current, but reads fill the cache
+  /// without telling anybody.
+  void RefreshAccounts();
   /// Writes memtables of all families out, so that old log files can go.
   Status FlushMemtables();
   /// Asks for a compaction of a range in the background of the caller (blocks).
@@ -147,11 +163,18 @@ class Store {
 
  private:
   struct Rep;
-  explicit Store(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
+
+ public:
+  /// For Open: nobody else can name a Rep.
+  explicit Store(std::unique_ptr<Rep> rep);
 };
 
 /// Version of the layout on disk; a server refuses a directory written by a newer one.
 inline constexpr int kFormatVersion = 1;
+/// Where it is recorded, as decimal text in kCatalog; below every printable key.
+inline constexpr std::string_view kFormatVersionKey =
+    "\x01"
+    "format_version";
 
 }  // namespace kalam::storage

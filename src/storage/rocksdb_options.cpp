@@ -1,0 +1,194 @@
+// How RocksDB is tuned: a small, bounded memory and one writer.
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/table.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <utility>
+
+#include "base/log.h"
+#include "storage/rocksdb_internal.h"
+
+namespace kalam::storage {
+namespace {
+
+constexpr int64_t kOneShardBelowBytes = 64 << 20;
+constexpr size_t kArenaBlockBytes = 64 << 10;
+constexpr size_t kFileBufferBytes = 128 << 10;
+constexpr size_t kFamilyBufferBytesMin = 64 << 10;
+constexpr uint64_t kTargetFileBytes = 16 << 20;
+constexpr uint64_t kLevelBaseBytes = 64 << 20;
+constexpr int kBloomBitsPerKey = 10;
+constexpr uint64_t kSecondsPerDay = 86'400;
+
+/// Sends RocksDB's warnings and errors to the log of the process; there is no LOG file.
+class LogForwarder final : public rocksdb::Logger {
+ public:
+  LogForwarder() : Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+  using Logger::Logv;
+  void LogHeader(const char*, va_list) override {}
+  void Logv(const char* format, va_list arguments) override {
+    Logv(rocksdb::InfoLogLevel::WARN_LEVEL, format, arguments);
+  }
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
+    if (level < rocksdb::InfoLogLevel::WARN_LEVEL) return;
+    char text[1024];
+    int size = std::vsnprintf(text, sizeof(text), format, arguments);
+    if (size < 0) return;
+    bool error = level >= rocksdb::InfoLogLevel::ERROR_LEVEL;
+    Log(error ? LogLevel::kError : LogLevel::kWarn, "storage.rocksdb",
+        std::string_view(text, std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1)));
+  }
+};
+
+/// Keeps the rest of the database alive when a compaction meets a corrupt file: reads of that file
+/// answer with an error, everything else goes on. RocksDB would refuse all writes from then on.
+class CorruptionFence final : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
+    if (reason != rocksdb::BackgroundErrorReason::kCompaction || !error->IsCorruption()) return;
+    Log(LogLevel::kError, "storage", "a compaction met a corrupt file and was given up",
+        {{"error", error->ToString()}});
+    *error = rocksdb::Status::OK();
+  }
+};
+
+class ChangeFilter final : public rocksdb::CompactionFilter {
+ public:
+  explicit ChangeFilter(ChangeDropFilter drop) : drop_(std::move(drop)) {}
+  const char* Name() const override { return "kalam.changes"; }
+  bool Filter(int, const rocksdb::Slice& key, const rocksdb::Slice& value, std::string*,
+              bool*) const override {
+    return drop_({key.data(), key.size()}, {value.data(), value.size()});
+  }
+
+ private:
+  const ChangeDropFilter drop_;
+};
+
+/// Sixteenths of the write buffers after which the memtable of a family is written out on its own
+/// account.
+size_t BufferShare(Family family) {
+  switch (family) {
+    case Family::kChanges:
+      return 8;
+    case Family::kRows:
+      return 4;
+    case Family::kOrder:
+    case Family::kTopics:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& options,
+                                           const Tuning& tuning) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = tuning.cache;
+  table.format_version = 5;
+  table.cache_index_and_filter_blocks = true;
+  table.cache_usage_options.options_overrides.insert(
+      {rocksdb::CacheEntryRole::kBlockBasedTableReader,
+       {.charged = rocksdb::CacheEntryRoleOptions::Decision::kEnabled}});
+  table.block_size = family == Family::kRows || family == Family::kCatalog ? 4 << 10 : 16 << 10;
+  if (family == Family::kRows) {
+    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kBloomBitsPerKey));
+    table.whole_key_filtering = true;
+  }
+  rocksdb::ColumnFamilyOptions family_options;
+  family_options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  family_options.arena_block_size = kArenaBlockBytes;
+  family_options.write_buffer_size =
+      std::max(static_cast<size_t>(options.write_buffer_total_bytes) * BufferShare(family) / 16,
+               kFamilyBufferBytesMin);
+  // One memtable fills while one is written out; a third would have to wait, which is how the disk
+  // slows the committer.
+  family_options.max_write_buffer_number = 2;
+  family_options.target_file_size_base = kTargetFileBytes;
+  family_options.max_bytes_for_level_base = kLevelBaseBytes;
+  family_options.level_compaction_dynamic_level_bytes = true;
+  family_options.compression = rocksdb::kLZ4Compression;
+  family_options.bottommost_compression = rocksdb::kZSTD;
+  if (family == Family::kChanges) {
+    family_options.compaction_filter = tuning.change_filter.get();
+    if (tuning.change_filter) family_options.periodic_compaction_seconds = kSecondsPerDay;
+  }
+  return family_options;
+}
+
+rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tuning) {
+  rocksdb::DBOptions database;
+  database.create_if_missing = true;
+  database.create_missing_column_families = true;
+  if (tuning.env) database.env = tuning.env.get();
+  database.info_log = std::make_shared<LogForwarder>();
+  database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  database.listeners.push_back(std::make_shared<CorruptionFence>());
+  database.write_buffer_manager = tuning.write_buffers;
+  database.max_open_files = options.max_open_files;
+  database.max_file_opening_threads = 1;
+  database.max_background_jobs = options.max_background_jobs;
+  database.max_total_wal_size = static_cast<uint64_t>(options.write_buffer_total_bytes) * 4;
+  database.writable_file_max_buffer_size = kFileBufferBytes;
+  database.allow_concurrent_memtable_write = false;
+  database.enable_write_thread_adaptive_yield = false;
+  database.stats_dump_period_sec = 0;
+  database.stats_persist_period_sec = 0;
+  database.skip_stats_update_on_db_open = true;
+  // Everything is in the log anyway: neither start nor stop waits for memtables to be written out.
+  database.avoid_flush_during_recovery = true;
+  database.avoid_flush_during_shutdown = true;
+  // The end of the log is the first record that is not whole. CheckLogs refuses the ones where that
+  // would lose something.
+  database.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  return database;
+}
+
+}  // namespace
+
+Tuning MakeTuning(const StoreOptions& options) {
+  Tuning tuning;
+  int64_t cache_bytes = options.block_cache_bytes + options.write_buffer_total_bytes;
+  rocksdb::LRUCacheOptions cache;
+  cache.capacity = static_cast<size_t>(cache_bytes);
+  cache.num_shard_bits = cache_bytes < kOneShardBelowBytes ? 0 : 3;
+  cache.strict_capacity_limit = false;
+  tuning.cache = rocksdb::NewLRUCache(cache);
+  tuning.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(
+      static_cast<size_t>(options.write_buffer_total_bytes), tuning.cache, /*allow_stall=*/false);
+  if (options.file_system != nullptr) {
+    tuning.env = rocksdb::NewCompositeEnv(
+        std::static_pointer_cast<rocksdb::FileSystem>(options.file_system));
+  }
+  if (options.drop_change) {
+    tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);
+  }
+  tuning.options = DatabaseOptions(options, tuning);
+  rocksdb::ColumnFamilyOptions unused;
+  unused.arena_block_size = kArenaBlockBytes;
+  unused.write_buffer_size = kFamilyBufferBytesMin;
+  tuning.families.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
+  for (int i = 0; i < kFamilyCount; ++i) {
+    tuning.families.emplace_back(std::string(kFamilyNames[static_cast<size_t>(i)]),
+                                 FamilyOptions(static_cast<Family>(i), options, tuning));
+  }
+  return tuning;
+}
+
+Status ToStatus(const rocksdb::Status& status, std::string_view context) {
+  if (status.ok()) return Status::Ok();
+  std::string text = std::string(context) + ": " + status.ToString();
+  if (status.IsNoSpace()) {
+    return Status(ErrorKind::ReadOnly,
+                  "The disk is full; the server is read-only until there is room. " + text);
+  }
+  if (status.IsCorruption()) return Status(ErrorKind::Corruption, std::move(text));
+  return Status(ErrorKind::StorageIo, std::move(text));
+}
+
+}  // namespace kalam::storage

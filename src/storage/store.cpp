@@ -1,0 +1,344 @@
+// Store over RocksDB: opening with its checks, reads, atomic writes, accounts.
+#include "storage/store.h"
+
+#include <fmt/format.h>
+#include <rocksdb/env.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "storage/log_check.h"
+#include "storage/rocksdb_internal.h"
+#include "storage/write_batch_rep.h"
+
+namespace kalam::storage {
+namespace {
+
+rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+std::unique_ptr<MemoryCharge> ChargeChild(MemoryAccount* account, std::string_view name) {
+  if (account == nullptr) return nullptr;
+  return std::make_unique<MemoryCharge>(account->Child(name), 0);
+}
+
+}  // namespace
+
+class Snapshot {
+ public:
+  explicit Snapshot(rocksdb::DB& database) : database_(database), raw_(database.GetSnapshot()) {}
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  ~Snapshot() { database_.ReleaseSnapshot(raw_); }
+  const rocksdb::Snapshot* raw() const { return raw_; }
+
+ private:
+  rocksdb::DB& database_;
+  const rocksdb::Snapshot* const raw_;
+};
+
+namespace {
+
+rocksdb::ReadOptions ReadOptionsFor(const SnapshotPtr& snapshot) {
+  rocksdb::ReadOptions options;
+  if (snapshot) options.snapshot = snapshot->raw();
+  return options;
+}
+
+class BoundedIterator final : public Iterator {
+ public:
+  BoundedIterator(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* family, ScanRange range,
+                  SnapshotPtr snapshot)
+      : range_(std::move(range)),
+        snapshot_(std::move(snapshot)),
+        lower_(range_.lower),
+        upper_(range_.upper) {
+    rocksdb::ReadOptions options = ReadOptionsFor(snapshot_);
+    if (!range_.lower.empty()) options.iterate_lower_bound = &lower_;
+    if (!range_.upper.empty()) options.iterate_upper_bound = &upper_;
+    raw_.reset(database.NewIterator(options, family));
+  }
+  bool Valid() const override { return raw_->Valid(); }
+  void Seek(std::string_view key) override { raw_->Seek(ToSlice(key)); }
+  void SeekForPrev(std::string_view key) override { raw_->SeekForPrev(ToSlice(key)); }
+  void SeekToFirst() override { raw_->SeekToFirst(); }
+  void SeekToLast() override { raw_->SeekToLast(); }
+  void Next() override { raw_->Next(); }
+  void Prev() override { raw_->Prev(); }
+  std::string_view key() const override { return ToView(raw_->key()); }
+  std::string_view value() const override { return ToView(raw_->value()); }
+  Status status() const override { return ToStatus(raw_->status(), "cannot read on"); }
+
+ private:
+  // RocksDB keeps pointers to the bounds: they must neither move nor go before the iterator does.
+  const ScanRange range_;
+  const SnapshotPtr snapshot_;
+  const rocksdb::Slice lower_;
+  const rocksdb::Slice upper_;
+  std::unique_ptr<rocksdb::Iterator> raw_;
+};
+
+}  // namespace
+
+struct Store::Rep {
+  Tuning tuning;
+  int64_t write_buffer_total_bytes = 0;
+  std::unique_ptr<rocksdb::DB> database;
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> families{};
+  std::vector<rocksdb::ColumnFamilyHandle*>
+      handles;  // `default` and the families, given back at the end
+
+  std::mutex accounts_mutex;
+  std::unique_ptr<MemoryCharge> cache_charge;     // guarded by accounts_mutex
+  std::unique_ptr<MemoryCharge> memtable_charge;  // guarded by accounts_mutex
+
+  ~Rep() {
+    if (!database) return;
+    for (auto* handle : handles) database->DestroyColumnFamilyHandle(handle);
+    database->Close().PermitUncheckedError();
+  }
+  rocksdb::ColumnFamilyHandle* Handle(Family family) const {
+    return families[static_cast<size_t>(family)];
+  }
+  Status OpenDatabase(const StoreOptions& options);
+  Status CheckFormat(const std::string& path);
+  int64_t Property(const std::string& name) const;
+};
+
+namespace {
+
+Status CheckKnownFamilies(const rocksdb::DBOptions& options, const std::string& path) {
+  std::vector<std::string> names;
+  // A directory without a database lists nothing and is about to be made.
+  if (!rocksdb::DB::ListColumnFamilies(options, path, &names).ok()) return Status::Ok();
+  for (const std::string& name : names) {
+    bool known = name == rocksdb::kDefaultColumnFamilyName ||
+                 std::find(kFamilyNames.begin(), kFamilyNames.end(), name) != kFamilyNames.end();
+    if (known) continue;
+    return Status(
+        ErrorKind::Config,
+        fmt::format("the data directory '{}' was written by a newer version of KalamDB (it has "
+                    "the unknown column family '{}'); start that version",
+                    path, name));
+  }
+  return Status::Ok();
+}
+
+Status OpenError(const rocksdb::Status& status, const std::string& path) {
+  std::string text = status.ToString();
+  // For a missing table file RocksDB names the old suffix that it tried last.
+  for (size_t at; (at = text.find(".ldb")) != std::string::npos;) text.replace(at, 4, ".sst");
+  if (status.IsIOError() && text.find("lock ") != std::string::npos) {
+    return Status(
+        ErrorKind::StorageIo,
+        fmt::format("the data directory '{}' is in use by another process; stop it or choose "
+                    "another directory ({})",
+                    path, text));
+  }
+  if (status.IsCorruption()) {
+    return Status(
+        ErrorKind::Corruption,
+        fmt::format("the data directory '{}' cannot be opened: {}. Nothing was changed; restore "
+                    "the named file or the whole directory from a backup",
+                    path, text));
+  }
+  return ToStatus(status, fmt::format("cannot open the data directory '{}'", path));
+}
+
+}  // namespace
+
+Status Store::Rep::OpenDatabase(const StoreOptions& options) {
+  if (options.file_system == nullptr) {
+    std::error_code error;
+    std::filesystem::create_directories(options.path, error);
+    if (error) {
+      return Status(ErrorKind::StorageIo, fmt::format("cannot create the data directory '{}': {}",
+                                                      options.path, error.message()));
+    }
+  }
+  tuning = MakeTuning(options);
+  write_buffer_total_bytes = options.write_buffer_total_bytes;
+  KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
+  KALAM_RETURN_IF_ERROR(CheckLogs(*tuning.options.env, options.path));
+  rocksdb::DB* opened = nullptr;
+  rocksdb::Status status =
+      rocksdb::DB::Open(tuning.options, options.path, tuning.families, &handles, &opened);
+  database.reset(opened);
+  if (!status.ok()) return OpenError(status, options.path);
+  for (int i = 0; i < kFamilyCount; ++i) {
+    auto* handle = handles[static_cast<size_t>(i) + 1];
+    families[static_cast<size_t>(i)] = handle;
+    if (handle->GetID() != FamilyNumber(static_cast<Family>(i))) {
+      return Status(
+          ErrorKind::Corruption,
+          fmt::format("the data directory '{}' numbers its column family '{}' as {}; it was not "
+                      "made by KalamDB, choose another directory",
+                      options.path, handle->GetName(), handle->GetID()));
+    }
+  }
+  return CheckFormat(options.path);
+}
+
+Status Store::Rep::CheckFormat(const std::string& path) {
+  std::string text;
+  rocksdb::Status status =
+      database->Get({}, Handle(Family::kCatalog), ToSlice(kFormatVersionKey), &text);
+  if (status.IsNotFound()) {
+    rocksdb::WriteOptions durable;
+    durable.sync = true;
+    return ToStatus(database->Put(durable, Handle(Family::kCatalog), ToSlice(kFormatVersionKey),
+                                  std::to_string(kFormatVersion)),
+                    "cannot write the format version");
+  }
+  if (!status.ok()) return ToStatus(status, "cannot read the format version");
+  int version = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  if (error != std::errc() || end != text.data() + text.size() || version < 1) {
+    return Status(
+        ErrorKind::Corruption,
+        fmt::format("the data directory '{}' has an unreadable format version; restore it from "
+                    "a backup",
+                    path));
+  }
+  if (version > kFormatVersion) {
+    return Status(
+        ErrorKind::Config,
+        fmt::format("the data directory '{}' has format version {}, this server reads up to {}; "
+                    "start the newer version of KalamDB that wrote it",
+                    path, version, kFormatVersion));
+  }
+  return Status::Ok();
+}
+
+int64_t Store::Rep::Property(const std::string& name) const {
+  int64_t sum = 0;
+  for (auto* family : families) {
+    uint64_t value = 0;
+    if (database->GetIntProperty(family, name, &value)) sum += static_cast<int64_t>(value);
+  }
+  return sum;
+}
+
+Store::Store(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::Open(const StoreOptions& options) {
+  auto rep = std::make_unique<Rep>();
+  KALAM_RETURN_IF_ERROR(rep->OpenDatabase(options));
+  rep->cache_charge = ChargeChild(options.account, "block_cache");
+  rep->memtable_charge = ChargeChild(options.account, "memtables");
+  auto store = std::make_unique<Store>(std::move(rep));
+  store->RefreshAccounts();
+  return store;
+}
+
+SnapshotPtr Store::TakeSnapshot() { return std::make_shared<const Snapshot>(*rep_->database); }
+
+Result<std::optional<std::string>> Store::Get(Family family, std::string_view key,
+                                              const SnapshotPtr& snapshot) {
+  std::string value;
+  KALAM_ASSIGN_OR_RETURN(bool found, GetInto(family, key, snapshot, &value));
+  if (!found) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot,
+                            std::string* value) {
+  rocksdb::Status status =
+      rep_->database->Get(ReadOptionsFor(snapshot), rep_->Handle(family), ToSlice(key), value);
+  if (status.ok()) return true;
+  if (status.IsNotFound()) return false;
+  return ToStatus(status, "cannot read");
+}
+
+std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
+                                             const SnapshotPtr& snapshot) {
+  return std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family), std::move(range),
+                                           snapshot);
+}
+
+Status Store::Write(WriteBatch&& batch, Durability durability) {
+  if (batch.empty()) return Status::Ok();
+  std::string bytes = std::move(batch.rep_->bytes);
+  uint32_t count = batch.rep_->count;
+  batch.Clear();
+  for (size_t i = 0; i < 4; ++i) bytes[8 + i] = static_cast<char>(count >> (8 * i));
+  rocksdb::WriteBatch raw(std::move(bytes));
+  rocksdb::WriteOptions options;
+  options.sync = durability == Durability::kFsync;
+  Status status = ToStatus(rep_->database->Write(options, &raw), "cannot write");
+  {
+    std::lock_guard lock(rep_->accounts_mutex);
+    if (rep_->memtable_charge) {
+      rep_->memtable_charge->Resize(
+          static_cast<int64_t>(rep_->tuning.write_buffers->memory_usage()));
+    }
+  }
+  return status;
+}
+
+Status Store::Resume() { return ToStatus(rep_->database->Resume(), "cannot resume writing"); }
+
+StoreProperties Store::properties() const {
+  StoreProperties properties;
+  properties.estimated_key_count = rep_->Property(rocksdb::DB::Properties::kEstimateNumKeys);
+  properties.live_data_bytes = rep_->Property(rocksdb::DB::Properties::kEstimateLiveDataSize);
+  properties.sst_bytes = rep_->Property(rocksdb::DB::Properties::kTotalSstFilesSize);
+  properties.memtable_bytes = rep_->Property(rocksdb::DB::Properties::kSizeAllMemTables);
+  properties.active_memtable_entries =
+      rep_->Property(rocksdb::DB::Properties::kNumEntriesActiveMemTable);
+  properties.immutable_memtable_entries =
+      rep_->Property(rocksdb::DB::Properties::kNumEntriesImmMemTables);
+  properties.active_memtable_bytes =
+      rep_->Property(rocksdb::DB::Properties::kCurSizeActiveMemTable);
+  properties.block_cache_bytes = block_cache_bytes();
+  properties.table_reader_bytes = rep_->Property(rocksdb::DB::Properties::kEstimateTableReadersMem);
+  properties.pending_compaction_bytes =
+      rep_->Property(rocksdb::DB::Properties::kEstimatePendingCompactionBytes);
+  return properties;
+}
+
+int64_t Store::block_cache_bytes() const {
+  auto used = static_cast<int64_t>(rep_->tuning.cache->GetUsage());
+  auto memtables = static_cast<int64_t>(rep_->tuning.write_buffers->dummy_entries_in_cache_usage());
+  return std::max<int64_t>(used - memtables, 0);
+}
+
+void Store::RefreshAccounts() {
+  std::lock_guard lock(rep_->accounts_mutex);
+  if (rep_->cache_charge) rep_->cache_charge->Resize(block_cache_bytes());
+  if (rep_->memtable_charge) {
+    rep_->memtable_charge->Resize(static_cast<int64_t>(rep_->tuning.write_buffers->memory_usage()));
+  }
+}
+
+Status Store::FlushMemtables() {
+  rocksdb::FlushOptions options;
+  options.allow_write_stall = true;
+  std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
+  return ToStatus(rep_->database->Flush(options, families), "cannot write out memtables");
+}
+
+Status Store::CompactRange(Family family, const ScanRange& range) {
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  rocksdb::Slice lower(range.lower);
+  rocksdb::Slice upper(range.upper);
+  return ToStatus(rep_->database->CompactRange(options, rep_->Handle(family),
+                                               range.lower.empty() ? nullptr : &lower,
+                                               range.upper.empty() ? nullptr : &upper),
+                  "cannot compact");
+}
+
+void Store::SetBlockCacheCapacity(int64_t bytes) {
+  rep_->tuning.cache->SetCapacity(static_cast<size_t>(bytes + rep_->write_buffer_total_bytes));
+}
+
+}  // namespace kalam::storage

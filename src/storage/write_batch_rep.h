@@ -1,0 +1,16 @@
+// The inside of WriteBatch, shared with Store::Write.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "storage/store.h"
+
+namespace kalam::storage {
+
+struct WriteBatch::Rep {
+  std::string bytes;
+  uint32_t count = 0;
+};
+
+}  // namespace kalam::storage
