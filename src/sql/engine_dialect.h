@@ -19,9 +19,10 @@ struct EngineNames {
   int64_t now_us = 0;
 };
 
-/// Only constructs of an allow-list come out: an unknown function, operator or table function is InvalidSql naming it.
-/// Integer division truncates and errors on zero, ORDER BY places NULLs as PostgreSQL does, SUM(BIGINT) is BIGINT, every result
-/// column gets its name by ResultName as an alias.
+/// Only constructs of an allow-list come out: an unknown function, operator or table function is
+/// InvalidSql naming it. Integer division truncates and errors on zero, ORDER BY places NULLs as
+/// PostgreSQL does, SUM(BIGINT) is BIGINT, every result column gets its name by ResultName as an
+/// alias.
 Result<std::string> WriteEngineSql(const Query& query, const EngineNames& names);
 
 }  // namespace kalam::sql

@@ -20,40 +20,47 @@ struct StatementText {
   int offset = 0;  // in the batch's text
 };
 
-/// Splits at `;` outside quotes, comments and dollar quotes; empty pieces are dropped; EXECUTE AS USER '..' ( .. ) is one.
-/// Errors: TooLarge as InvalidSql ("SQL query too long: N bytes (maximum 1048576 bytes)"), BatchParse (unterminated quote or
-/// comment, with position), EmptySql ("No SQL statements provided").
+/// Splits at `;` outside quotes, comments and dollar quotes; empty pieces are dropped; EXECUTE AS
+/// USER '..' ( .. ) is one. Errors: TooLarge as InvalidSql ("SQL query too long: N bytes (maximum
+/// 1048576 bytes)"), BatchParse (unterminated quote or comment, with position), EmptySql ("No SQL
+/// statements provided").
 Result<std::vector<StatementText>> SplitStatements(std::string_view batch);
 
-/// What the first words say, before any parsing (sql.md 1, "Classification"); decides role checks for malformed statements too.
+/// What the first words say, before any parsing (sql.md 1, "Classification"); decides role checks
+/// for malformed statements too.
 StatementKind ClassifyStatement(std::string_view text);
 
 /// A statement with its literals lifted out: the plan cache's key and the values.
 struct LiftedStatement {
-  /// The token text with literals replaced by `$n`, comments and extra blanks removed, keywords folded. Parameters of the
-  /// caller keep their numbers; lifted literals follow after the highest of them.
+  /// The token text with literals replaced by `$n`, comments and extra blanks removed, keywords
+  /// folded. Parameters of the caller keep their numbers; lifted literals follow after the highest
+  /// of them.
   std::string key;
-  std::vector<Value> literals;      // value of $(caller_parameter_count + 1 + i)
-  int caller_parameter_count = 0;   // the highest $n in the text
-  /// Set for `INSERT INTO t [(cols)] VALUES (..), (..) [ON CONFLICT ..] [RETURNING ..]` whose rows are literals, parameters or
-  /// DEFAULT/NOW()-like calls: the key then holds one row only, and all rows stand in `literals`, row by row.
+  std::vector<Value> literals;     // value of $(caller_parameter_count + 1 + i)
+  int caller_parameter_count = 0;  // the highest $n in the text
+  /// Set for `INSERT INTO t [(cols)] VALUES (..), (..) [ON CONFLICT ..] [RETURNING ..]` whose rows
+  /// are literals, parameters or DEFAULT/NOW()-like calls: the key then holds one row only, and all
+  /// rows stand in `literals`, row by row.
   bool is_values_insert = false;
   int values_row_count = 0;
   int values_row_width = 0;
 };
-/// Never fails on valid SQL; returns a kind of InvalidSql only for unterminated tokens. Literals that change the meaning of a
-/// plan (LIMIT/OFFSET numbers are lifted; type modifiers, INTERVAL '..' text, ORDER BY/GROUP BY positions are not) stay in.
+/// Never fails on valid SQL; returns a kind of InvalidSql only for unterminated tokens. Literals
+/// that change the meaning of a plan (LIMIT/OFFSET numbers are lifted; type modifiers, INTERVAL
+/// '..' text, ORDER BY/GROUP BY positions are not) stay in.
 Result<LiftedStatement> LiftLiterals(std::string_view text);
 
-/// Parses one statement, standard or Kalam. `$n` becomes kParameter. Also parses the key of a LiftedStatement.
-/// Errors: InvalidSql with position and PostgreSQL's message, or the spec's texts for Kalam statements; "Unsupported statement
-/// type: X" for standard statements that this server does not have.
+/// Parses one statement, standard or Kalam. `$n` becomes kParameter. Also parses the key of a
+/// LiftedStatement. Errors: InvalidSql with position and PostgreSQL's message, or the spec's texts
+/// for Kalam statements; "Unsupported statement type: X" for standard statements that this server
+/// does not have.
 Result<Statement> ParseStatement(std::string_view text);
 
 /// A stand-alone expression (DEFAULT texts).
 Result<ExprPtr> ParseExpression(std::string_view text);
 
-/// Masks the literals that are secrets (PASSWORD '..', CREDENTIALS '..', tokens) for logs and the audit trail.
+/// Masks the literals that are secrets (PASSWORD '..', CREDENTIALS '..', tokens) for logs and the
+/// audit trail.
 std::string MaskSecrets(std::string_view text);
 
 }  // namespace kalam::sql

@@ -31,10 +31,22 @@ struct ColumnSpec {
   std::string default_text;     // source text of the DEFAULT expression; empty: none
 };
 
-struct CreateNamespace { bool if_not_exists = false; std::string name; };
-struct AlterNamespace { std::string name; std::vector<std::pair<std::string, std::string>> options; /* value as JSON text */ };
-struct DropNamespace { bool if_exists = false; bool cascade = false; std::string name; };
-struct UseNamespace { std::string name; };
+struct CreateNamespace {
+  bool if_not_exists = false;
+  std::string name;
+};
+struct AlterNamespace {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> options; /* value as JSON text */
+};
+struct DropNamespace {
+  bool if_exists = false;
+  bool cascade = false;
+  std::string name;
+};
+struct UseNamespace {
+  std::string name;
+};
 
 struct CreateTable {
   std::string type_keyword;  // "USER", "SHARED", "STREAM", or empty
@@ -42,23 +54,37 @@ struct CreateTable {
   QualifiedName table;
   std::vector<ColumnSpec> columns;
   std::vector<std::string> primary_key_columns;  // of a table-level PRIMARY KEY
-  std::vector<std::pair<std::string, std::string>> options;  // key in upper case, value as written without quotes
+  std::vector<std::pair<std::string, std::string>>
+      options;  // key in upper case, value as written without quotes
 };
 
 struct AlterTable {
   enum class Operation : uint8_t {
-    kAddColumn, kDropColumn, kModifyColumn, kSetNotNull, kDropNotNull, kSetDefault, kDropDefault, kRenameColumn,
-    kSetAccessLevel, kCreateVectorIndex, kDropVectorIndex,
+    kAddColumn,
+    kDropColumn,
+    kModifyColumn,
+    kSetNotNull,
+    kDropNotNull,
+    kSetDefault,
+    kDropDefault,
+    kRenameColumn,
+    kSetAccessLevel,
+    kCreateVectorIndex,
+    kDropVectorIndex,
   };
   QualifiedName table;
   Operation operation = Operation::kAddColumn;
-  ColumnSpec column;           // add, modify; `name` for the others
-  std::string new_name;        // rename
-  std::string default_text;    // set default
-  std::string access_level;    // "PUBLIC", ...
-  std::string metric;          // COSINE, L2, DOT
+  ColumnSpec column;         // add, modify; `name` for the others
+  std::string new_name;      // rename
+  std::string default_text;  // set default
+  std::string access_level;  // "PUBLIC", ...
+  std::string metric;        // COSINE, L2, DOT
 };
-struct DropTable { std::string type_keyword; bool if_exists = false; QualifiedName table; };
+struct DropTable {
+  std::string type_keyword;
+  bool if_exists = false;
+  QualifiedName table;
+};
 
 struct CreateView {
   bool or_replace = false;
@@ -67,17 +93,33 @@ struct CreateView {
   std::string query_text;
   QueryPtr query;
 };
-struct DropView { bool if_exists = false; QualifiedName view; };
+struct DropView {
+  bool if_exists = false;
+  QualifiedName view;
+};
 
 struct ShowStatement {
   enum class Kind : uint8_t {
-    kNamespaces, kTables, kStorages, kStats, kManifest, kExport, kColumns, kAll, kDescribeTable, kDescribe, kHistory,
+    kNamespaces,
+    kTables,
+    kStorages,
+    kStats,
+    kManifest,
+    kExport,
+    kColumns,
+    kAll,
+    kDescribeTable,
+    kDescribe,
+    kHistory,
   };
   Kind kind = Kind::kNamespaces;
   std::string namespace_id;  // kTables
   QualifiedName table;       // kStats, kColumns, kDescribe*, kHistory (DESCRIBE TABLE t HISTORY)
 };
-struct SetVariable { std::string name; std::string value; };
+struct SetVariable {
+  std::string name;
+  std::string value;
+};
 
 struct CreateUser {
   enum class Kind : uint8_t { kPassword, kOAuth, kInternal };
@@ -92,10 +134,20 @@ struct AlterUser {
   Kind kind = Kind::kPassword;
   std::string value;
 };
-struct DropUser { bool if_exists = false; std::string user_id; };
+struct DropUser {
+  bool if_exists = false;
+  std::string user_id;
+};
 
-struct TransactionStatement { enum class Kind : uint8_t { kBegin, kCommit, kRollback }; Kind kind = Kind::kBegin; };
-struct KillStatement { enum class Kind : uint8_t { kJob, kLiveQuery }; Kind kind = Kind::kJob; std::string id; };
+struct TransactionStatement {
+  enum class Kind : uint8_t { kBegin, kCommit, kRollback };
+  Kind kind = Kind::kBegin;
+};
+struct KillStatement {
+  enum class Kind : uint8_t { kJob, kLiveQuery };
+  Kind kind = Kind::kJob;
+  std::string id;
+};
 
 struct SubscribeStatement {
   std::string select_text;  // the SELECT to register over the WebSocket
@@ -104,7 +156,16 @@ struct SubscribeStatement {
 };
 
 struct StorageStatement {
-  enum class Kind : uint8_t { kCreate, kAlter, kDrop, kCheck, kFlushTable, kFlushAll, kCompactTable, kCompactAll };
+  enum class Kind : uint8_t {
+    kCreate,
+    kAlter,
+    kDrop,
+    kCheck,
+    kFlushTable,
+    kFlushAll,
+    kCompactTable,
+    kCompactAll
+  };
   Kind kind = Kind::kCreate;
   bool if_exists = false;
   bool extended = false;
@@ -116,29 +177,60 @@ struct StorageStatement {
 
 /// Statements of features that a build or release does not have, and CLUSTER: kept as words.
 struct OtherStatement {
-  std::string feature;            // "topics", "backup", "restore", "export", "cluster"
-  std::vector<std::string> words; // the statement's words in upper case, literals as written
+  std::string feature;             // "topics", "backup", "restore", "export", "cluster"
+  std::vector<std::string> words;  // the statement's words in upper case, literals as written
   std::string text;
 };
 
-struct Explain { bool analyze = false; bool verbose = false; std::unique_ptr<struct Statement> inner; };
-struct ExecuteAs { std::string user_id; std::string inner_text; int inner_offset = 0; std::unique_ptr<struct Statement> inner; };
+struct Explain {
+  bool analyze = false;
+  bool verbose = false;
+  std::unique_ptr<struct Statement> inner;
+};
+struct ExecuteAs {
+  std::string user_id;
+  std::string inner_text;
+  int inner_offset = 0;
+  std::unique_ptr<struct Statement> inner;
+};
 
 enum class StatementKind : uint8_t {
-  kSelect, kInsert, kUpdate, kDelete,
-  kCreateNamespace, kAlterNamespace, kDropNamespace, kUseNamespace,
-  kCreateTable, kAlterTable, kDropTable, kCreateView, kDropView,
-  kShow, kSet, kCreateUser, kAlterUser, kDropUser,
-  kTransaction, kKill, kSubscribe, kStorage, kOther, kExplain, kExecuteAs,
+  kSelect,
+  kInsert,
+  kUpdate,
+  kDelete,
+  kCreateNamespace,
+  kAlterNamespace,
+  kDropNamespace,
+  kUseNamespace,
+  kCreateTable,
+  kAlterTable,
+  kDropTable,
+  kCreateView,
+  kDropView,
+  kShow,
+  kSet,
+  kCreateUser,
+  kAlterUser,
+  kDropUser,
+  kTransaction,
+  kKill,
+  kSubscribe,
+  kStorage,
+  kOther,
+  kExplain,
+  kExecuteAs,
 };
 
 /// One parsed statement.
 struct Statement {
-  using Body = std::variant<QueryPtr, std::unique_ptr<InsertStatement>, std::unique_ptr<UpdateStatement>,
-                            std::unique_ptr<DeleteStatement>, CreateNamespace, AlterNamespace, DropNamespace, UseNamespace,
-                            CreateTable, AlterTable, DropTable, CreateView, DropView, ShowStatement, SetVariable, CreateUser,
-                            AlterUser, DropUser, TransactionStatement, KillStatement, SubscribeStatement, StorageStatement,
-                            OtherStatement, Explain, ExecuteAs>;
+  using Body =
+      std::variant<QueryPtr, std::unique_ptr<InsertStatement>, std::unique_ptr<UpdateStatement>,
+                   std::unique_ptr<DeleteStatement>, CreateNamespace, AlterNamespace, DropNamespace,
+                   UseNamespace, CreateTable, AlterTable, DropTable, CreateView, DropView,
+                   ShowStatement, SetVariable, CreateUser, AlterUser, DropUser,
+                   TransactionStatement, KillStatement, SubscribeStatement, StorageStatement,
+                   OtherStatement, Explain, ExecuteAs>;
   StatementKind kind = StatementKind::kSelect;
   Body body;
   int parameter_count = 0;  // the highest $n

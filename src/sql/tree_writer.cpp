@@ -1,0 +1,652 @@
+// See tree_writer.h; also the canonical text and the names of result columns, declared in ast.h.
+#include "sql/tree_writer.h"
+
+#include "types/convert.h"
+#include "types/datetime.h"
+#include "types/decimal.h"
+
+namespace kalam::sql {
+namespace {
+
+// Binding strength, as in PostgreSQL's table of operators.
+enum Precedence {
+  kOr = 1,
+  kAnd,
+  kNot,
+  kIs,
+  kComparison,
+  kPattern,
+  kOtherOperator,
+  kSum,
+  kProduct,
+  kPower,
+  kSign,
+  kPrimary,
+};
+
+int BinaryPrecedence(std::string_view op) {
+  if (op == "or") return kOr;
+  if (op == "and") return kAnd;
+  if (op == "is distinct from" || op == "is not distinct from") return kIs;
+  if (op == "=" || op == "<>" || op == "<" || op == "<=" || op == ">" || op == ">=")
+    return kComparison;
+  if (op == "like" || op == "ilike" || op == "not like" || op == "not ilike" || op == "similar to")
+    return kPattern;
+  if (op == "+" || op == "-") return kSum;
+  if (op == "*" || op == "/" || op == "%") return kProduct;
+  if (op == "^") return kPower;
+  return kOtherOperator;
+}
+
+int PrecedenceOf(const Expr& expr) {
+  switch (expr.kind) {
+    case ExprKind::kUnary:
+      return expr.op == "not" ? kNot : kSign;
+    case ExprKind::kBinary:
+      return BinaryPrecedence(expr.op);
+    case ExprKind::kIsNull:
+    case ExprKind::kBooleanTest:
+      return kIs;
+    case ExprKind::kIn:
+    case ExprKind::kBetween:
+    case ExprKind::kInSubquery:
+      return kPattern;
+    case ExprKind::kQuantified:
+      return kComparison;
+    default:
+      return kPrimary;
+  }
+}
+
+std::string Upper(std::string_view text) {
+  std::string upper(text);
+  for (char& c : upper) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
+  }
+  return upper;
+}
+
+std::string_view JoinText(const FromItem& item) {
+  switch (item.join) {
+    case JoinKind::kInner:
+      return " JOIN ";
+    case JoinKind::kLeft:
+      return " LEFT JOIN ";
+    case JoinKind::kRight:
+      return " RIGHT JOIN ";
+    case JoinKind::kFull:
+      return " FULL JOIN ";
+    case JoinKind::kCross:
+      return " CROSS JOIN ";
+  }
+  return " JOIN ";
+}
+
+std::string_view SetOperationText(SetOperation operation) {
+  switch (operation) {
+    case SetOperation::kUnion:
+      return " UNION ";
+    case SetOperation::kUnionAll:
+      return " UNION ALL ";
+    case SetOperation::kIntersect:
+      return " INTERSECT ";
+    case SetOperation::kIntersectAll:
+      return " INTERSECT ALL ";
+    case SetOperation::kExcept:
+      return " EXCEPT ";
+    case SetOperation::kExceptAll:
+      return " EXCEPT ALL ";
+    case SetOperation::kNone:
+      break;
+  }
+  return "";
+}
+
+// Names of result columns: no qualifiers.
+class ResultNameWriter : public TreeWriter {
+ protected:
+  Status WriteColumn(const Expr& expr) override {
+    return expr.name_parts.empty() ? Status() : WriteName(expr.name_parts.back());
+  }
+};
+
+}  // namespace
+
+void TreeWriter::WriteQuoted(std::string_view text) {
+  out_.push_back('\'');
+  for (char c : text) {
+    if (c == '\'') out_.push_back('\'');
+    out_.push_back(c);
+  }
+  out_.push_back('\'');
+}
+
+Status TreeWriter::WriteName(std::string_view name) {
+  bool is_plain = !name.empty() && !(name[0] >= '0' && name[0] <= '9');
+  for (char c : name)
+    is_plain = is_plain && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_');
+  if (is_plain) {
+    out_.append(name);
+    return {};
+  }
+  out_.push_back('"');
+  for (char c : name) {
+    if (c == '"') out_.push_back('"');
+    out_.push_back(c);
+  }
+  out_.push_back('"');
+  return {};
+}
+
+Status TreeWriter::WriteNames(const std::vector<std::string>& names) {
+  bool first = true;
+  for (const std::string& name : names) {
+    if (!first) WriteText(", ");
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteName(name));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteColumn(const Expr& expr) {
+  bool first = true;
+  for (const std::string& part : expr.name_parts) {
+    if (!first) out_.push_back('.');
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteName(part));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteLiteral(const Value& value) {
+  if (value.is_null()) {
+    WriteText("NULL");
+    return {};
+  }
+  Datum datum = value.datum();
+  switch (datum.kind) {
+    case TypeKind::kText:
+    case TypeKind::kJson:
+    case TypeKind::kFile:
+      WriteQuoted(datum.text());
+      return {};
+    case TypeKind::kBoolean:
+      WriteText(datum.boolean() ? "true" : "false");
+      return {};
+    case TypeKind::kTimestamp:
+    case TypeKind::kDateTime:
+      WriteText("TIMESTAMP '" + FormatTimestamp(datum.i) + "'");
+      return {};
+    case TypeKind::kDate:
+      WriteText("DATE '" + FormatDate(static_cast<int32_t>(datum.i)) + "'");
+      return {};
+    case TypeKind::kTime:
+      WriteText("TIME '" + FormatTime(datum.i) + "'");
+      return {};
+    case TypeKind::kInterval:
+      WriteText("INTERVAL '" + FormatInterval(datum.interval) + "'");
+      return {};
+    case TypeKind::kBytes: {
+      static constexpr char kHex[] = "0123456789abcdef";
+      WriteText("X'");
+      for (char c : datum.text()) {
+        out_.push_back(kHex[static_cast<uint8_t>(c) >> 4]);
+        out_.push_back(kHex[static_cast<uint8_t>(c) & 15]);
+      }
+      WriteText("'");
+      return {};
+    }
+    default:
+      WriteText(kalam::ToText(datum));
+      return {};
+  }
+}
+
+Status TreeWriter::WriteExpr(const Expr& expr, int precedence_min) {
+  const int precedence = PrecedenceOf(expr);
+  const bool parenthesise =
+      precedence < precedence_min || (always_parenthesises() && precedence < kPrimary);
+  if (parenthesise) out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteBare(expr));
+  if (parenthesise) out_.push_back(')');
+  return {};
+}
+
+Status TreeWriter::WriteBare(const Expr& expr) {
+  switch (expr.kind) {
+    case ExprKind::kLiteral:
+      return WriteLiteral(expr.value);
+    case ExprKind::kParameter:
+      WriteText("$" + std::to_string(expr.parameter_index));
+      return {};
+    case ExprKind::kColumn:
+      return WriteColumn(expr);
+    case ExprKind::kStar:
+      for (const std::string& part : expr.name_parts) {
+        KALAM_RETURN_IF_ERROR(WriteName(part));
+        out_.push_back('.');
+      }
+      out_.push_back('*');
+      return {};
+    case ExprKind::kUnary:
+      return WriteUnary(expr);
+    case ExprKind::kBinary:
+      return WriteBinary(expr);
+    case ExprKind::kFunction:
+      return WriteFunction(expr);
+    case ExprKind::kCase:
+      return WriteCase(expr);
+    case ExprKind::kCast:
+      return WriteCast(expr);
+    case ExprKind::kExists:
+      WriteText("EXISTS ");
+      return WriteSubquery(*expr.subquery);
+    case ExprKind::kScalarSubquery:
+      return WriteSubquery(*expr.subquery);
+    case ExprKind::kArray:
+      return WriteArray(expr);
+    case ExprKind::kRow:
+      WriteText(expr.args.size() < 2 ? "ROW(" : "(");
+      KALAM_RETURN_IF_ERROR(WriteArguments(expr.args));
+      out_.push_back(')');
+      return {};
+    case ExprKind::kDefault:
+      WriteText("DEFAULT");
+      return {};
+    case ExprKind::kCurrentUser:
+    case ExprKind::kCurrentRole:
+      return WriteIdentity(expr);
+    case ExprKind::kExtract:
+      return WriteExtract(expr);
+    default:
+      return WritePredicate(expr);
+  }
+}
+
+Status TreeWriter::WritePredicate(const Expr& expr) {
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0], kPattern + 1));
+  switch (expr.kind) {
+    case ExprKind::kIsNull:
+      WriteText(expr.negated ? " IS NOT NULL" : " IS NULL");
+      return {};
+    case ExprKind::kBooleanTest:
+      WriteText((expr.negated ? " IS NOT " : " IS ") + Upper(expr.op));
+      return {};
+    case ExprKind::kIn:
+      WriteText(expr.negated ? " NOT IN (" : " IN (");
+      KALAM_RETURN_IF_ERROR(WriteArguments(expr.args, 1));
+      out_.push_back(')');
+      return {};
+    case ExprKind::kBetween:
+      WriteText(expr.negated ? " NOT BETWEEN " : " BETWEEN ");
+      KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[1], kPattern + 1));
+      WriteText(" AND ");
+      return WriteExpr(*expr.args[2], kPattern + 1);
+    case ExprKind::kInSubquery:
+      WriteText(expr.negated ? " NOT IN " : " IN ");
+      return WriteSubquery(*expr.subquery);
+    case ExprKind::kQuantified:
+      WriteText(" " + Upper(expr.op) + " " + Upper(expr.name) + " ");
+      if (expr.subquery) return WriteSubquery(*expr.subquery);
+      out_.push_back('(');
+      KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[1]));
+      out_.push_back(')');
+      return {};
+    default:
+      return Status(ErrorKind::Internal, "an expression of an unknown kind cannot be written");
+  }
+}
+
+Status TreeWriter::WriteUnary(const Expr& expr) {
+  if (expr.op == "not") {
+    WriteText("NOT ");
+    return WriteExpr(*expr.args[0], kNot);
+  }
+  WriteText(expr.op);
+  const Expr& operand = *expr.args[0];
+  // `--` would begin a comment.
+  const bool touches = operand.kind == ExprKind::kUnary || operand.kind == ExprKind::kLiteral;
+  return WriteExpr(operand, touches && operand.kind == ExprKind::kUnary ? kPrimary : kSign);
+}
+
+Status TreeWriter::WriteBinary(const Expr& expr) {
+  const int precedence = BinaryPrecedence(expr.op);
+  // Left-associative; comparisons do not associate at all.
+  const int left_min = precedence == kComparison || precedence == kIs ? precedence + 1 : precedence;
+  const bool is_list = precedence <= kAnd;
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0], left_min));
+  WriteText(" " + Upper(expr.op) + " ");
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[1], is_list ? precedence : precedence + 1));
+  if (expr.args.size() > 2) {
+    WriteText(" ESCAPE ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[2], kPrimary));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteCase(const Expr& expr) {
+  WriteText("CASE");
+  if (expr.operand) {
+    out_.push_back(' ');
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.operand));
+  }
+  for (size_t i = 0; i + 1 < expr.args.size(); i += 2) {
+    WriteText(" WHEN ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[i]));
+    WriteText(" THEN ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[i + 1]));
+  }
+  if (expr.else_expr) {
+    WriteText(" ELSE ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.else_expr));
+  }
+  WriteText(" END");
+  return {};
+}
+
+Status TreeWriter::WriteCast(const Expr& expr) {
+  WriteText("CAST(");
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0]));
+  WriteText(" AS " + SqlName(expr.type) + ")");
+  return {};
+}
+
+Status TreeWriter::WriteExtract(const Expr& expr) {
+  WriteText("extract(" + expr.name + " FROM ");
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0]));
+  out_.push_back(')');
+  return {};
+}
+
+Status TreeWriter::WriteIdentity(const Expr& expr) {
+  WriteText(expr.kind == ExprKind::kCurrentUser ? "current_user()" : "current_role()");
+  return {};
+}
+
+Status TreeWriter::WriteArray(const Expr& expr) {
+  WriteText("ARRAY[");
+  KALAM_RETURN_IF_ERROR(WriteArguments(expr.args));
+  out_.push_back(']');
+  return {};
+}
+
+Status TreeWriter::WriteArguments(const std::vector<ExprPtr>& args, size_t begin) {
+  for (size_t i = begin; i < args.size(); ++i) {
+    if (i > begin) WriteText(", ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*args[i]));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteFunction(const Expr& expr) {
+  KALAM_RETURN_IF_ERROR(WriteName(expr.name));
+  out_.push_back('(');
+  if (expr.star) out_.push_back('*');
+  if (expr.distinct) WriteText("DISTINCT ");
+  KALAM_RETURN_IF_ERROR(WriteArguments(expr.args));
+  return WriteFunctionTail(expr);
+}
+
+Status TreeWriter::WriteFunctionTail(const Expr& expr) {
+  if (!expr.order_by.empty()) {
+    out_.push_back(' ');
+    KALAM_RETURN_IF_ERROR(WriteOrderBy(expr.order_by));
+  }
+  out_.push_back(')');
+  if (expr.filter) {
+    WriteText(" FILTER (WHERE ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*expr.filter));
+    out_.push_back(')');
+  }
+  if (!expr.over) return {};
+  WriteText(" OVER ");
+  const WindowSpec& over = *expr.over;
+  if (!over.reference_name.empty() && over.partition_by.empty() && over.order_by.empty() &&
+      over.frame.empty()) {
+    return WriteName(over.reference_name);
+  }
+  return WriteWindow(over);
+}
+
+Status TreeWriter::WriteWindow(const WindowSpec& window) {
+  out_.push_back('(');
+  std::string_view separator;
+  if (!window.reference_name.empty()) {
+    KALAM_RETURN_IF_ERROR(WriteName(window.reference_name));
+    separator = " ";
+  }
+  if (!window.partition_by.empty()) {
+    WriteText(separator);
+    WriteText("PARTITION BY ");
+    KALAM_RETURN_IF_ERROR(WriteArguments(window.partition_by));
+    separator = " ";
+  }
+  if (!window.order_by.empty()) {
+    WriteText(separator);
+    KALAM_RETURN_IF_ERROR(WriteOrderBy(window.order_by));
+    separator = " ";
+  }
+  if (!window.frame.empty()) {
+    WriteText(separator);
+    WriteText(window.frame);
+  }
+  out_.push_back(')');
+  return {};
+}
+
+Status TreeWriter::WriteOrderItem(const OrderItem& item) {
+  KALAM_RETURN_IF_ERROR(WriteExpr(*item.expr));
+  if (item.descending) WriteText(" DESC");
+  if (item.nulls_first) WriteText(*item.nulls_first ? " NULLS FIRST" : " NULLS LAST");
+  return {};
+}
+
+Status TreeWriter::WriteOrderBy(const std::vector<OrderItem>& items) {
+  WriteText("ORDER BY ");
+  bool first = true;
+  for (const OrderItem& item : items) {
+    if (!first) WriteText(", ");
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteOrderItem(item));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteSubquery(const Query& query) {
+  out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteQuery(query));
+  out_.push_back(')');
+  return {};
+}
+
+Status TreeWriter::WriteAlias(const FromItem& item) {
+  if (item.alias.empty()) return {};
+  WriteText(" AS ");
+  KALAM_RETURN_IF_ERROR(WriteName(item.alias));
+  if (item.column_aliases.empty()) return {};
+  out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteNames(item.column_aliases));
+  out_.push_back(')');
+  return {};
+}
+
+Status TreeWriter::WriteTable(const FromItem& item) {
+  bool first = true;
+  for (const std::string& part : item.table.parts) {
+    if (!first) out_.push_back('.');
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteName(part));
+  }
+  return WriteAlias(item);
+}
+
+Status TreeWriter::WriteTableFunction(const FromItem& item) {
+  KALAM_RETURN_IF_ERROR(WriteExpr(*item.function));
+  return WriteAlias(item);
+}
+
+Status TreeWriter::WriteFrom(const FromItem& item) {
+  if (item.lateral) WriteText("LATERAL ");
+  switch (item.kind) {
+    case FromKind::kTable:
+      return WriteTable(item);
+    case FromKind::kFunction:
+      return WriteTableFunction(item);
+    case FromKind::kSubquery:
+      KALAM_RETURN_IF_ERROR(WriteSubquery(*item.subquery));
+      return WriteAlias(item);
+    case FromKind::kJoin:
+      return WriteJoin(item);
+  }
+  return {};
+}
+
+Status TreeWriter::WriteJoin(const FromItem& item) {
+  if (!item.alias.empty()) out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteFrom(*item.left));
+  if (item.natural) WriteText(" NATURAL");
+  WriteText(JoinText(item));
+  const bool nested = item.right->kind == FromKind::kJoin && item.right->alias.empty();
+  if (nested) out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteFrom(*item.right));
+  if (nested) out_.push_back(')');
+  if (item.on) {
+    WriteText(" ON ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*item.on));
+  } else if (!item.using_columns.empty()) {
+    WriteText(" USING (");
+    KALAM_RETURN_IF_ERROR(WriteNames(item.using_columns));
+    out_.push_back(')');
+  }
+  if (item.alias.empty()) return {};
+  out_.push_back(')');
+  return WriteAlias(item);
+}
+
+Status TreeWriter::WriteSelectItem(const SelectItem& item) {
+  KALAM_RETURN_IF_ERROR(WriteExpr(*item.expr));
+  if (item.alias.empty()) return {};
+  WriteText(" AS ");
+  return WriteName(item.alias);
+}
+
+Status TreeWriter::WriteValues(const Query& query) {
+  WriteText("VALUES ");
+  bool first = true;
+  for (const std::vector<ExprPtr>& row : query.values) {
+    WriteText(first ? "(" : ", (");
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteArguments(row));
+    out_.push_back(')');
+  }
+  return {};
+}
+
+Status TreeWriter::WriteSelect(const Query& query) {
+  WriteText("SELECT ");
+  if (!query.distinct_on.empty()) {
+    WriteText("DISTINCT ON (");
+    KALAM_RETURN_IF_ERROR(WriteArguments(query.distinct_on));
+    WriteText(") ");
+  } else if (query.distinct) {
+    WriteText("DISTINCT ");
+  }
+  bool first = true;
+  for (const SelectItem& item : query.items) {
+    if (!first) WriteText(", ");
+    first = false;
+    KALAM_RETURN_IF_ERROR(WriteSelectItem(item));
+  }
+  if (query.from) {
+    WriteText(" FROM ");
+    KALAM_RETURN_IF_ERROR(WriteFrom(*query.from));
+  }
+  if (query.where) {
+    WriteText(" WHERE ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*query.where));
+  }
+  if (!query.group_by.empty()) {
+    WriteText(" GROUP BY ");
+    KALAM_RETURN_IF_ERROR(WriteArguments(query.group_by));
+  }
+  if (query.having) {
+    WriteText(" HAVING ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*query.having));
+  }
+  std::string_view separator = " WINDOW ";
+  for (const auto& [name, window] : query.windows) {
+    WriteText(separator);
+    separator = ", ";
+    KALAM_RETURN_IF_ERROR(WriteName(name));
+    WriteText(" AS ");
+    KALAM_RETURN_IF_ERROR(WriteWindow(window));
+  }
+  return {};
+}
+
+Status TreeWriter::WriteSetOperand(const Query& query) {
+  const bool parenthesise = query.set_operation != SetOperation::kNone || !query.order_by.empty() ||
+                            query.limit || query.offset || !query.with.empty();
+  return parenthesise ? WriteSubquery(query) : WriteQuery(query);
+}
+
+Status TreeWriter::WriteQuery(const Query& query) {
+  std::string_view separator = query.recursive ? "WITH RECURSIVE " : "WITH ";
+  for (const CommonTable& table : query.with) {
+    WriteText(separator);
+    separator = ", ";
+    KALAM_RETURN_IF_ERROR(WriteName(table.name));
+    if (!table.column_names.empty()) {
+      out_.push_back('(');
+      KALAM_RETURN_IF_ERROR(WriteNames(table.column_names));
+      out_.push_back(')');
+    }
+    WriteText(" AS ");
+    KALAM_RETURN_IF_ERROR(WriteSubquery(*table.query));
+  }
+  if (!query.with.empty()) out_.push_back(' ');
+  if (query.set_operation != SetOperation::kNone) {
+    KALAM_RETURN_IF_ERROR(WriteSetOperand(*query.left));
+    WriteText(SetOperationText(query.set_operation));
+    KALAM_RETURN_IF_ERROR(WriteSetOperand(*query.right));
+  } else if (!query.values.empty()) {
+    KALAM_RETURN_IF_ERROR(WriteValues(query));
+  } else {
+    KALAM_RETURN_IF_ERROR(WriteSelect(query));
+  }
+  if (!query.order_by.empty()) {
+    out_.push_back(' ');
+    KALAM_RETURN_IF_ERROR(WriteOrderBy(query.order_by));
+  }
+  if (query.limit) {
+    WriteText(" LIMIT ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*query.limit, kPrimary));
+  }
+  if (query.offset) {
+    WriteText(" OFFSET ");
+    KALAM_RETURN_IF_ERROR(WriteExpr(*query.offset, kPrimary));
+  }
+  return {};
+}
+
+std::string ToText(const Expr& expr) {
+  TreeWriter writer;
+  Status status = writer.WriteExpr(expr);
+  return status.ok() ? writer.Take() : std::string("?");
+}
+
+std::string ToText(const Query& query) {
+  TreeWriter writer;
+  Status status = writer.WriteQuery(query);
+  return status.ok() ? writer.Take() : std::string("?");
+}
+
+std::string ResultName(const Expr& expr) {
+  // A column's own name stands for itself, without quotes.
+  if (expr.kind == ExprKind::kColumn && !expr.name_parts.empty()) return expr.name_parts.back();
+  ResultNameWriter writer;
+  Status status = writer.WriteExpr(expr);
+  return status.ok() ? writer.Take() : std::string("?column?");
+}
+
+}  // namespace kalam::sql
