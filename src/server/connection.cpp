@@ -1,0 +1,271 @@
+// Reading, writing and closing of one socket.
+#include "server/connection.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "server/limits.h"
+
+namespace kalam::server {
+
+Connection::Connection(EventLoop& loop, int fd, const IpAddress& peer,
+                       std::unique_ptr<TlsStream> tls, std::function<void(Connection&)> closed)
+    : loop_(loop),
+      fd_(fd),
+      high_water_(kOutputHighWaterBytes),
+      peer_(peer),
+      tls_(std::move(tls)),
+      closed_(std::move(closed)) {}
+
+Connection::~Connection() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void Connection::Start(std::unique_ptr<Protocol> protocol) {
+  protocol_ = std::move(protocol);
+  if (!loop_.Watch(fd_, *this).ok()) Close();
+}
+
+void Connection::Replace(std::unique_ptr<Protocol> protocol) {
+  std::shared_ptr<Protocol> old = std::exchange(protocol_, std::move(protocol));
+  loop_.Later([old] {});
+}
+
+void Connection::OnEvents(uint32_t events) {
+  if (fd_ < 0) return;
+  const std::shared_ptr<Connection> self = shared_from_this();
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+    Close();
+    return;
+  }
+  if ((events & EPOLLRDHUP) != 0 && !peer_closed_) {
+    peer_closed_ = true;
+    if (protocol_ != nullptr) protocol_->OnPeerGone();
+  }
+  if ((events & EPOLLOUT) != 0 && unsent_bytes() > 0) Flush();
+  if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) {
+    readable_ = true;
+    Read();
+  }
+}
+
+void Connection::Read() {
+  for (int turn = 0; turn < kReadsPerTurnMax; ++turn) {
+    if (!readable_ || paused_ || fd_ < 0) return;
+    const std::span<char> buffer = loop_.read_buffer();
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      readable_ = false;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
+      return;
+    }
+    if (got == 0) {
+      readable_ = false;
+      peer_closed_ = true;
+      // Nobody reads what is still to be said once the client has closed both ways; a half-closed
+      // one gets its answer.
+      if (unsent_bytes() == 0) {
+        Close();
+      } else {
+        CloseGracefully(kHalfClosedGraceSeconds);
+      }
+      return;
+    }
+    // A read that does not fill the buffer has emptied the socket: with edge-triggered events the
+    // next bytes wake us again.
+    if (static_cast<size_t>(got) < buffer.size() && !peer_closed_) readable_ = false;
+    Receive(buffer.first(static_cast<size_t>(got)));
+  }
+  if (readable_ && !paused_ && fd_ >= 0) ScheduleRead();
+}
+
+void Connection::ScheduleRead() {
+  if (std::exchange(read_scheduled_, true)) return;
+  loop_.Post([self = shared_from_this()] {
+    self->read_scheduled_ = false;
+    self->Read();
+  });
+}
+
+void Connection::Receive(std::span<char> bytes) {
+  if (tls_ == nullptr) {
+    Deliver(bytes);
+    return;
+  }
+  std::string plain, answer;
+  const bool good = tls_->Receive({bytes.data(), bytes.size()}, &plain, &answer);
+  if (!answer.empty()) SendRaw(answer, {}, {});
+  if (!plain.empty() && fd_ >= 0) Deliver(plain);
+  if (!good) CloseGracefully(1);
+}
+
+// Gives bytes to the protocol, also to one that replaces it on the way; returns how many were
+// taken.
+size_t Connection::Offer(std::span<char> bytes) {
+  size_t used = 0;
+  while (fd_ >= 0 && !paused_ && used < bytes.size()) {
+    const Protocol* before = protocol_.get();
+    const size_t taken = protocol_->OnBytes(bytes.subspan(used));
+    used += taken;
+    if (taken == 0 && protocol_.get() == before) break;
+  }
+  return used;
+}
+
+void Connection::Deliver(std::span<char> bytes) {
+  if (closing_) return;
+  delivering_ = true;
+  // The protocol may close the connection on the way, so what it reads is not ours to free
+  // meanwhile.
+  std::string kept = std::move(unparsed_);
+  unparsed_ = std::string();
+  size_t used = 0;
+  if (kept.empty()) {
+    used = Offer(bytes);
+    if (used < bytes.size()) kept.assign(bytes.data() + used, bytes.size() - used);
+  } else {
+    kept.append(bytes.data(), bytes.size());
+    used = Offer(kept);
+    kept.erase(0, used);
+  }
+  if (!kept.empty() && fd_ >= 0 && !closing_) unparsed_ = std::move(kept);
+  delivering_ = false;
+}
+
+void Connection::ResumeReading() {
+  if (!std::exchange(paused_, false) || delivering_ || fd_ < 0) return;
+  const std::shared_ptr<Connection> self = shared_from_this();
+  if (!unparsed_.empty()) Deliver({});
+  if (readable_ && !paused_) ScheduleRead();
+}
+
+void Connection::Send(std::string_view first, std::string_view second, std::string_view third) {
+  if (fd_ < 0) return;
+  if (tls_ == nullptr) {
+    SendRaw(first, second, third);
+    return;
+  }
+  std::string sealed;
+  for (const std::string_view piece : {first, second, third}) {
+    if (!tls_->Send(piece, &sealed)) {
+      Close();
+      return;
+    }
+  }
+  SendRaw(sealed, {}, {});
+}
+
+void Connection::SendRaw(std::string_view first, std::string_view second, std::string_view third) {
+  std::string_view pieces[] = {first, second, third};
+  if (unsent_bytes() == 0) {
+    iovec vectors[3];
+    int count = 0;
+    for (const std::string_view piece : pieces) {
+      if (!piece.empty()) vectors[count++] = {const_cast<char*>(piece.data()), piece.size()};
+    }
+    if (count == 0) return;
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = static_cast<size_t>(count);
+    ssize_t sent = 0;
+    do {
+      sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      // Closing here would pull the protocol from under its own caller.
+      loop_.Later([self = shared_from_this()] { self->Close(); });
+      closing_ = true;
+      return;
+    }
+    size_t rest = sent > 0 ? static_cast<size_t>(sent) : 0;
+    for (std::string_view& piece : pieces) {
+      const size_t skip = std::min(rest, piece.size());
+      piece.remove_prefix(skip);
+      rest -= skip;
+    }
+  }
+  for (const std::string_view piece : pieces) Keep(piece);
+  if (unsent_bytes() > high_water_) was_full_ = true;
+  if (unsent_bytes() > kOutputBytesMax) loop_.Later([self = shared_from_this()] { self->Close(); });
+}
+
+void Connection::Keep(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (unsent_begin_ > 0 && unsent_begin_ >= unsent_.size() / 2) {
+    unsent_.erase(0, unsent_begin_);
+    unsent_begin_ = 0;
+  }
+  unsent_.append(bytes);
+}
+
+void Connection::Flush() {
+  while (unsent_bytes() > 0) {
+    const ssize_t sent = send(fd_, unsent_.data() + unsent_begin_, unsent_bytes(), MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
+      break;
+    }
+    unsent_begin_ += static_cast<uint32_t>(sent);
+  }
+  if (fd_ < 0) return;
+  if (unsent_bytes() == 0) {
+    unsent_ = std::string();
+    unsent_begin_ = 0;
+    if (closing_) {
+      shutdown(fd_, SHUT_WR);
+      if (peer_closed_) Close();
+      return;
+    }
+  }
+  if (was_full_ && unsent_bytes() < kOutputLowWaterBytes) {
+    was_full_ = false;
+    if (protocol_ != nullptr) protocol_->OnWritable();
+  }
+}
+
+void Connection::CloseGracefully(int64_t grace_seconds) {
+  if (fd_ < 0) return;
+  closing_ = true;
+  paused_ = false;
+  loop_.Arm(*this, grace_seconds);
+  unparsed_ = std::string();
+  if (unsent_bytes() > 0) return;
+  if (peer_closed_) {
+    loop_.Later([self = shared_from_this()] { self->Close(); });
+    return;
+  }
+  shutdown(fd_, SHUT_WR);
+  if (readable_) ScheduleRead();
+}
+
+void Connection::Close() {
+  if (fd_ < 0) return;
+  const std::shared_ptr<Connection> self = shared_from_this();
+  close(fd_);
+  fd_ = -1;
+  loop_.Disarm(*this);
+  if (protocol_ != nullptr) protocol_->OnClosed();
+  unparsed_ = std::string();
+  unsent_ = std::string();
+  unsent_begin_ = 0;
+  if (closed_) std::exchange(closed_, nullptr)(*this);
+  loop_.Later([self] {});
+}
+
+void Connection::OnDeadline() {
+  const std::shared_ptr<Connection> self = shared_from_this();
+  if (closing_) {
+    Close();
+  } else if (protocol_ != nullptr) {
+    protocol_->OnDeadline();
+  }
+}
+
+}  // namespace kalam::server

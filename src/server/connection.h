@@ -1,0 +1,119 @@
+// One accepted socket: reads into its core's shared buffer, writes at once, keeps bytes only while
+// it must.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/address.h"
+#include "server/event_loop.h"
+#include "server/tls.h"
+
+namespace kalam::server {
+
+class Connection;
+
+/// What speaks on a connection: HTTP, later perhaps WebSocket. Every call comes on the connection's
+/// core.
+class Protocol {
+ public:
+  virtual ~Protocol() = default;
+  /// Takes bytes from the front (it may change them) and returns how many; the rest is given again
+  /// with what follows.
+  virtual size_t OnBytes(std::span<char> bytes) = 0;
+  /// Unsent bytes fell below the low-water mark.
+  virtual void OnWritable() {}
+  /// The client closed its side or vanished: nobody waits for long work any more.
+  virtual void OnPeerGone() {}
+  virtual void OnDeadline() {}
+  /// The server stops: finish what is under way, then close.
+  virtual void OnShutdown() = 0;
+  /// Tokens of a user (of one session when `session_id` is not empty) are no longer valid.
+  virtual void OnRevoked(std::string_view /*user_id*/, std::string_view /*session_id*/) {}
+  /// The connection is gone; called once, also before destruction.
+  virtual void OnClosed() {}
+};
+
+/// Owned by shared_ptr; the list of its core holds one until it is closed.
+class Connection : public EventLoop::Watcher,
+                   public Deadline,
+                   public std::enable_shared_from_this<Connection> {
+ public:
+  /// Takes over `fd` (non-blocking). `closed` is called once, on the core, when the socket is
+  /// closed.
+  Connection(EventLoop& loop, int fd, const IpAddress& peer, std::unique_ptr<TlsStream> tls,
+             std::function<void(Connection&)> closed);
+  ~Connection() override;
+
+  /// Begins to serve. `protocol` may be replaced later.
+  void Start(std::unique_ptr<Protocol> protocol);
+  /// Hands the connection over (upgrade); the old protocol lives until the current call is over.
+  void Replace(std::unique_ptr<Protocol> protocol);
+
+  /// Writes the pieces in order, at once as far as the socket takes them; the rest is kept. A
+  /// client that lets more than kOutputBytesMax pile up is cut off.
+  void Send(std::string_view first, std::string_view second = {}, std::string_view third = {});
+  /// False while the unsent bytes are above the high-water mark; OnWritable follows.
+  bool writable() const { return unsent_bytes() < high_water_; }
+  size_t unsent_bytes() const { return unsent_.size() - unsent_begin_; }
+
+  /// Stops and resumes giving bytes to the protocol.
+  void PauseReading() { paused_ = true; }
+  void ResumeReading();
+
+  /// Closes once everything is sent and the client has closed as well, or after `grace_seconds`.
+  void CloseGracefully(int64_t grace_seconds);
+  /// Closes now.
+  void Close();
+  bool open() const { return fd_ >= 0; }
+  bool closing() const { return closing_; }
+  /// True while the front of a message waits for the rest.
+  bool has_unparsed() const { return !unparsed_.empty(); }
+
+  EventLoop& loop() { return loop_; }
+  const IpAddress& peer() const { return peer_; }
+  bool secure() const { return tls_ != nullptr; }
+  Protocol* protocol() { return protocol_.get(); }
+  /// Seconds from now until the protocol's OnDeadline; replaces an earlier one.
+  void SetDeadline(int64_t seconds) { loop_.Arm(*this, seconds); }
+
+  // For the owner's list.
+  std::shared_ptr<Connection> next;
+  Connection* previous = nullptr;
+
+ private:
+  void OnEvents(uint32_t events) override;
+  void OnDeadline() override;
+  void Read();
+  void Receive(std::span<char> bytes);
+  void Deliver(std::span<char> bytes);
+  size_t Offer(std::span<char> bytes);
+  void SendRaw(std::string_view first, std::string_view second, std::string_view third);
+  void Keep(std::string_view bytes);
+  void Flush();
+  void ScheduleRead();
+
+  EventLoop& loop_;
+  int fd_;
+  bool readable_ = false;
+  bool paused_ = false;
+  bool peer_closed_ = false;
+  bool closing_ = false;
+  bool was_full_ = false;
+  bool delivering_ = false;
+  bool read_scheduled_ = false;
+  uint32_t high_water_;
+  uint32_t unsent_begin_ = 0;
+  IpAddress peer_;
+  std::unique_ptr<TlsStream> tls_;
+  std::unique_ptr<Protocol> protocol_;
+  std::string unparsed_;
+  std::string unsent_;
+  std::function<void(Connection&)> closed_;
+};
+
+}  // namespace kalam::server

@@ -1,0 +1,257 @@
+// The life of a request: parsed, let in, routed, answered.
+#include "server/http_session.h"
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "server/limits.h"
+#include "server/request_reader.h"
+#include "server/routes.h"
+
+namespace kalam::server {
+
+CoreContext::CoreContext(ServerContext& server_context, EventLoop& event_loop)
+    : server(server_context), loop(event_loop), reader(std::make_unique<RequestReader>()) {}
+
+CoreContext::~CoreContext() = default;
+
+std::string_view CoreContext::Date() {
+  if (date_at_s_ != loop.now_s()) {
+    date_at_s_ = loop.now_s();
+    const time_t now = time(nullptr);
+    tm parts;
+    gmtime_r(&now, &parts);
+    char text[40];
+    date_.assign(text, strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts));
+  }
+  return date_;
+}
+
+void Reply::Run(std::function<void(HttpSession&)> function) const {
+  loop_->Post(
+      [connection = connection_, number = exchange_number_, function = std::move(function)] {
+        const std::shared_ptr<Connection> alive = connection.lock();
+        if (alive == nullptr || !alive->open()) return;
+        auto* session = dynamic_cast<HttpSession*>(alive->protocol());
+        if (session == nullptr || !session->in_flight_ || session->exchange_number_ != number)
+          return;
+        function(*session);
+      });
+}
+
+HttpSession::HttpSession(Connection& connection, CoreContext& core)
+    : connection_(connection),
+      core_(core),
+      parser_(core.server.options.http),
+      client_(connection.peer()) {
+  connection_.SetDeadline(core_.server.options.keep_alive_s);
+}
+
+bool HttpSession::secure() {
+  if (connection_.secure()) return true;
+  const auto proto = request().header("x-forwarded-proto");
+  const IpAddress& peer = connection_.peer();
+  return proto && EqualsIgnoringCase(*proto, "https") &&
+         (peer.is_loopback() || server().trusted_proxies.Contains(peer));
+}
+
+size_t HttpSession::OnBytes(std::span<char> bytes) {
+  const size_t used = parser_.Feed({bytes.data(), bytes.size()});
+  switch (parser_.state()) {
+    case HttpRequestParser::State::kHead:
+      if (used < bytes.size()) connection_.SetDeadline(server().options.request_s);
+      break;
+    case HttpRequestParser::State::kBody:
+      if (parser_.TakeExpectContinue()) connection_.Send("HTTP/1.1 100 Continue\r\n\r\n");
+      connection_.SetDeadline(server().options.request_s);
+      break;
+    case HttpRequestParser::State::kComplete:
+      Dispatch();
+      break;
+    case HttpRequestParser::State::kRefused:
+      RefuseRequest();
+      return bytes.size();
+    case HttpRequestParser::State::kHttp2:
+      // RFC 9113: our preface (empty SETTINGS), then GOAWAY with HTTP_1_1_REQUIRED and the reason
+      // in its debug text.
+      connection_.Send(std::string_view("\0\0\0\4\0\0\0\0\0", 9),
+                       std::string_view("\0\0\x3b\7\0\0\0\0\0\0\0\0\0\0\0\0\x0d", 17),
+                       "HTTP/2 is not offered here; use HTTP/1.1 over this port");
+      connection_.CloseGracefully(server().options.disconnect_s);
+      return bytes.size();
+  }
+  return used;
+}
+
+void HttpSession::RefuseRequest() {
+  const HttpRefusal& refusal = parser_.refusal();
+  in_flight_ = true;
+  parser_.RefuseKeepAlive();
+  std::string body = ErrorBody(refusal.code, refusal.message);
+  if (!refusal.details.empty()) {
+    body.pop_back();
+    body += "," + refusal.details + "}";
+  }
+  Respond({.status = refusal.status, .body = std::move(body)});
+}
+
+void HttpSession::Dispatch() {
+  in_flight_ = true;
+  ++exchange_number_;
+  server().requests.Add();
+  const IpAddress& peer = connection_.peer();
+  client_ = ClientAddress(peer, request().header("x-forwarded-for"), request().header("x-real-ip"),
+                          server().trusted_proxies);
+  // A proxy stands for many clients; only what it names is counted, and nothing when it names
+  // nobody.
+  client_exempt_ = client_.is_loopback() || server().trusted_proxies.Contains(client_);
+  if (request().method() == "OPTIONS" && request().header("origin") &&
+      request().header("access-control-request-method")) {
+    AnswerPreflight();
+  } else if (CheckLimits()) {
+    RouteRequest(*this);
+  }
+  if (in_flight_ && connection_.protocol() == this) connection_.PauseReading();
+}
+
+bool HttpSession::CheckLimits() {
+  if (client_exempt_) return true;
+  const RateVerdict verdict = server().rates.CheckRequest(client_, server().clock.SteadyUs());
+  if (verdict == RateVerdict::kAllowed) return true;
+  const bool banned = verdict == RateVerdict::kBanned;
+  const int64_t retry_s = banned ? server().rates.limits().ban_seconds : 1;
+  std::string body =
+      ErrorBody(banned ? "IP_BANNED" : "RATE_LIMIT_EXCEEDED",
+                banned ? "This address is refused for a while after too many requests"
+                       : "Too many requests from this address");
+  body.pop_back();
+  body += fmt::format(",\"retry_after_seconds\":{}}}", retry_s);
+  Respond(
+      {.status = 429,
+       .body = std::move(body),
+       .headers = fmt::format("Retry-After: {}\r\nX-RateLimit-Reset: {}\r\n", retry_s, retry_s)});
+  return false;
+}
+
+void HttpSession::AnswerPreflight() {
+  const std::string_view origin = *request().header("origin");
+  if (!server().cors.Allows(origin)) {
+    RespondError(403, "ORIGIN_NOT_ALLOWED", "This origin may not call the server");
+    return;
+  }
+  Respond({.status = 200, .headers = server().cors.PreflightHeaders()});
+}
+
+std::string HttpSession::Head(int status, std::string_view content_type, std::string_view more) {
+  std::string head;
+  head.reserve(256);
+  fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status,
+                 ReasonOf(status), core_.Date());
+  if (!content_type.empty())
+    fmt::format_to(std::back_inserter(head), "Content-Type: {}\r\n", content_type);
+  if (const auto origin = request().header("origin")) head += server().cors.AnswerHeaders(*origin);
+  if (!request().keep_alive()) {
+    head += "Connection: close\r\n";
+  } else if (request().http_1_0()) {
+    head += "Connection: keep-alive\r\n";
+  }
+  head += more;
+  return head;
+}
+
+void HttpSession::Respond(HttpResponse response) {
+  const bool no_body = response.status == 204 || response.status == 101;
+  std::string head =
+      Head(response.status, no_body || response.body.empty() ? "" : response.content_type,
+           response.headers);
+  if (!no_body)
+    fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n", response.body.size());
+  head += "\r\n";
+  const bool only_head = no_body || request().method() == "HEAD";
+  connection_.Send(head, only_head ? std::string_view() : std::string_view(response.body));
+  FinishAnswer();
+}
+
+void HttpSession::RespondError(int status, std::string_view code, std::string_view message) {
+  Respond({.status = status, .body = ErrorBody(code, message)});
+}
+
+void HttpSession::BeginChunked(std::string_view content_type) {
+  chunked_ = !request().http_1_0();
+  if (!chunked_) parser_.RefuseKeepAlive();
+  std::string head =
+      Head(200, content_type, chunked_ ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+  connection_.Send(head);
+}
+
+void HttpSession::SendChunk(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (chunked_) {
+    char size[20];
+    const auto end = fmt::format_to(size, "{:x}\r\n", bytes.size());
+    connection_.Send({size, static_cast<size_t>(end - size)}, bytes, "\r\n");
+  } else {
+    connection_.Send(bytes);
+  }
+}
+
+void HttpSession::EndChunked() {
+  if (chunked_) connection_.Send("0\r\n\r\n");
+  FinishAnswer();
+}
+
+void HttpSession::FinishAnswer() {
+  in_flight_ = false;
+  exchange_.reset();
+  const bool keep = request().keep_alive() && !server().stopping.load(std::memory_order_relaxed);
+  parser_.Next();
+  if (!keep) {
+    connection_.CloseGracefully(server().options.disconnect_s);
+    return;
+  }
+  connection_.SetDeadline(server().options.keep_alive_s);
+  connection_.ResumeReading();
+}
+
+Reply HttpSession::Later() {
+  Reply reply;
+  reply.loop_ = &core_.loop;
+  reply.connection_ = connection_.weak_from_this();
+  reply.exchange_number_ = exchange_number_;
+  return reply;
+}
+
+void HttpSession::OnWritable() {
+  if (const std::shared_ptr<Exchange> exchange = exchange_; exchange != nullptr)
+    exchange->OnWritable();
+}
+
+void HttpSession::OnPeerGone() {
+  if (const std::shared_ptr<Exchange> exchange = exchange_; exchange != nullptr)
+    exchange->OnAbandoned();
+}
+
+void HttpSession::OnDeadline() {
+  if (in_flight_) {
+    connection_.SetDeadline(server().options.keep_alive_s);
+  } else if (parser_.state() == HttpRequestParser::State::kBody || connection_.has_unparsed()) {
+    in_flight_ = true;
+    parser_.RefuseKeepAlive();
+    RespondError(408, "REQUEST_TIMEOUT", "The request did not arrive in time");
+  } else {
+    connection_.CloseGracefully(server().options.disconnect_s);
+  }
+}
+
+void HttpSession::OnShutdown() {
+  if (!in_flight_) connection_.CloseGracefully(server().options.disconnect_s);
+}
+
+void HttpSession::OnClosed() {
+  if (const std::shared_ptr<Exchange> exchange = std::move(exchange_); exchange != nullptr) {
+    exchange->OnAbandoned();
+  }
+}
+
+}  // namespace kalam::server

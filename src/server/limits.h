@@ -1,0 +1,64 @@
+// The named bounds of this layer and why they are what they are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kalam::server {
+
+/// Bytes that one read takes from a socket into its core's shared buffer.
+inline constexpr size_t kReadBufferBytes = 64 << 10;
+/// Reads of one connection in one turn of its loop, so that a flood on one socket does not starve
+/// the others.
+inline constexpr int kReadsPerTurnMax = 4;
+/// A connection with this many unsent bytes is not writable: streams and live queries stop pulling
+/// for it.
+inline constexpr size_t kOutputHighWaterBytes = 128 << 10;
+/// It is writable again below this.
+inline constexpr size_t kOutputLowWaterBytes = 32 << 10;
+/// A client that lets this much pile up is cut off: answers that cannot be held back (pongs,
+/// errors) count too.
+inline constexpr size_t kOutputBytesMax = 8 << 20;
+/// SO_SNDBUF of accepted sockets: bounds the kernel memory that a client which stops reading can
+/// hold.
+inline constexpr int kSocketSendBufferBytes = 64 << 10;
+/// TCP_NOTSENT_LOWAT: the socket is writable again only when the kernel has little left to send.
+inline constexpr int kSocketUnsentLowWaterBytes = 16 << 10;
+
+/// What a client that has closed its own side gets to take the rest of an answer.
+inline constexpr int kHalfClosedGraceSeconds = 5;
+
+/// Header lines of a request; more is 431.
+inline constexpr size_t kHeaderLinesMax = 100;
+/// Longest request target; more is 414.
+inline constexpr size_t kTargetBytesMax = 8 << 10;
+/// Longest line of a chunk's size with its extensions.
+inline constexpr size_t kChunkLineBytesMax = 256;
+/// Body of the endpoints that parse JSON, when request_body_limit_bytes is larger: a SQL text has
+/// at most 1 MiB, parameters the rest.
+inline constexpr size_t kJsonBodyBytesMax = 64 << 20;
+/// Longest SQL text.
+inline constexpr size_t kSqlBytesMax = 1 << 20;
+
+/// A message beyond the limit is skipped while it is read, so that the socket can stay; beyond this
+/// many times the limit it is closed.
+inline constexpr size_t kSkippedMessageFactor = 16;
+/// Bytes of rows encoded for one chunk of a streamed answer.
+inline constexpr size_t kStreamChunkBytes = 32 << 10;
+/// Statements that wait for a worker thread; more answer SERVER_BUSY.
+inline constexpr size_t kWorkerQueueMax = 1024;
+/// Idle worker threads go away after this.
+inline constexpr int kWorkerIdleSeconds = 10;
+/// WebSockets in the process; more are refused with 503.
+inline constexpr int64_t kWebSocketsMax = 100'000;
+/// Committed batches that wait for one core; beyond it the core's subscriptions catch up from the
+/// change log.
+inline constexpr size_t kCommitMailboxMax = 4096;
+/// Shutdown: what open connections get to take their last bytes.
+inline constexpr int kShutdownGraceMs = 2000;
+
+static_assert(kOutputLowWaterBytes < kOutputHighWaterBytes &&
+              kOutputHighWaterBytes < kOutputBytesMax);
+static_assert(kStreamChunkBytes < kOutputHighWaterBytes);
+
+}  // namespace kalam::server

@@ -1,0 +1,91 @@
+// The process: command line, signals, exit codes.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "server/server.h"
+#include "server/server_context.h"
+#include "server/settings.h"
+
+namespace kalam::server {
+namespace {
+
+std::optional<std::string> ReadEnvironment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return std::string(value);
+}
+
+int Fail(ExitCode code, const std::string& message) {
+  fmt::print(stderr, "kalamdb-server: {}\n", message);
+  return static_cast<int>(code);
+}
+
+int CheckConfig(const LoadedSettings& loaded) {
+  std::vector<std::string> warnings = loaded.warnings;
+  // Without a configured secret the server makes one of 64 digits.
+  const std::string& secret = loaded.settings.text("auth.jwt_secret");
+  const Status status = CheckStartupSafety(
+      loaded.settings, secret.empty() ? std::string(64, '0') : secret, &warnings);
+  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+  if (!status.ok()) return Fail(ExitCode::kConfiguration, status.message());
+  for (const SettingRow& row : SettingRows(loaded.settings))
+    fmt::print("{} = {}\n", row.name, row.value);
+  fmt::print(stderr, "{}: the configuration is right\n",
+             loaded.path.empty() ? "no file, defaults" : loaded.path);
+  return static_cast<int>(ExitCode::kClean);
+}
+
+int Serve(LoadedSettings loaded) {
+  // Threads inherit the mask, so that these signals reach sigwait below and nobody else.
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGINT);
+  sigaddset(&stop_signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  StartFailure failure;
+  const std::unique_ptr<Server> server = Server::Start(loaded, &failure);
+  if (server == nullptr) return Fail(failure.code, failure.message);
+  int received = 0;
+  sigwait(&stop_signals, &received);
+  server->Stop();
+  return static_cast<int>(ExitCode::kClean);
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  auto line = ParseCommandLine(arguments);
+  if (!line.ok()) return Fail(ExitCode::kConfiguration, line.status().message());
+  switch (line->action) {
+    case CommandLine::Action::kHelp:
+      fmt::print("{}", HelpText());
+      return 0;
+    case CommandLine::Action::kVersion:
+      fmt::print("kalamdb-server {} ({})\n", ServerVersion(), BuildDate());
+      return 0;
+    case CommandLine::Action::kPrintExample:
+      fmt::print("{}", ExampleFile());
+      return 0;
+    case CommandLine::Action::kPrintReference:
+      fmt::print("{}", ConfigurationDocument());
+      return 0;
+    default:
+      break;
+  }
+  auto loaded = LoadSettings(*line, ReadEnvironment);
+  if (!loaded.ok()) return Fail(ExitCode::kConfiguration, loaded.status().message());
+  if (line->action == CommandLine::Action::kCheckConfig) return CheckConfig(*loaded);
+  return Serve(std::move(*loaded));
+}
+
+}  // namespace
+}  // namespace kalam::server
+
+int main(int argc, char** argv) {
+  return kalam::server::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -1,0 +1,135 @@
+// Reading JSON bodies with simdjson.
+#include "server/request_reader.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+
+namespace kalam::server {
+
+namespace {
+
+// A parser that a large request has grown is given back after it.
+constexpr size_t kParserBytesKept = 256 << 10;
+
+Result<Value> ReadParameter(const simdjson::dom::element& element, size_t number) {
+  switch (element.type()) {
+    case simdjson::dom::element_type::NULL_VALUE:
+      return Value::Null();
+    case simdjson::dom::element_type::BOOL:
+      return Value::Boolean(element.get_bool().value_unsafe());
+    case simdjson::dom::element_type::INT64:
+      return Value::BigInt(element.get_int64().value_unsafe());
+    case simdjson::dom::element_type::UINT64:
+      return Value::Double(static_cast<double>(element.get_uint64().value_unsafe()));
+    case simdjson::dom::element_type::DOUBLE:
+      return Value::Double(element.get_double().value_unsafe());
+    case simdjson::dom::element_type::STRING:
+      return Value::Text(element.get_string().value_unsafe());
+    case simdjson::dom::element_type::ARRAY:
+      return Status(ErrorKind::InvalidParameter,
+                    fmt::format("Parameter ${} invalid: arrays are not supported", number));
+    case simdjson::dom::element_type::OBJECT:
+      return Status(ErrorKind::InvalidParameter,
+                    fmt::format("Parameter ${} invalid: objects are not supported", number));
+  }
+  return Status(ErrorKind::InvalidParameter, fmt::format("Parameter ${} invalid", number));
+}
+
+Result<std::vector<Value>> ReadArray(const simdjson::dom::element& element) {
+  simdjson::dom::array array;
+  if (element.get_array().get(array) != simdjson::SUCCESS) {
+    return Status(ErrorKind::InvalidInput, "'params' must be an array");
+  }
+  std::vector<Value> parameters;
+  parameters.reserve(array.size());
+  for (const simdjson::dom::element entry : array) {
+    auto value = ReadParameter(entry, parameters.size() + 1);
+    if (!value.ok()) return std::move(value).status();
+    parameters.push_back(std::move(*value));
+  }
+  return parameters;
+}
+
+}  // namespace
+
+struct RequestReader::Rep {
+  simdjson::dom::parser parser;
+
+  // Parses; the result lives until the next call.
+  Result<simdjson::dom::element> Parse(const std::string& text) {
+    if (parser.capacity() > kParserBytesKept) parser = simdjson::dom::parser();
+    const bool padded = text.capacity() - text.size() >= simdjson::SIMDJSON_PADDING;
+    simdjson::dom::element root;
+    const auto error = parser.parse(text.data(), text.size(), !padded).get(root);
+    if (error != simdjson::SUCCESS) {
+      return Status(ErrorKind::InvalidInput, fmt::format("The request body is not valid JSON: {}",
+                                                         simdjson::error_message(error)));
+    }
+    return root;
+  }
+
+  Result<simdjson::dom::object> ParseObject(const std::string& text) {
+    KALAM_ASSIGN_OR_RETURN(const simdjson::dom::element root, Parse(text));
+    simdjson::dom::object object;
+    if (root.get_object().get(object) != simdjson::SUCCESS) {
+      return Status(ErrorKind::InvalidInput, "The request body must be a JSON object");
+    }
+    return object;
+  }
+};
+
+RequestReader::RequestReader() : rep_(std::make_unique<Rep>()) {}
+RequestReader::~RequestReader() = default;
+
+Result<SqlRequestBody> RequestReader::ReadSql(const std::string& body) {
+  KALAM_ASSIGN_OR_RETURN(const simdjson::dom::object object, rep_->ParseObject(body));
+  SqlRequestBody request;
+  bool has_sql = false;
+  for (const auto [key, value] : object) {
+    if (key == "sql") {
+      std::string_view text;
+      if (value.get_string().get(text) != simdjson::SUCCESS) {
+        return Status(ErrorKind::InvalidInput, "'sql' must be a string");
+      }
+      request.sql = text;
+      has_sql = true;
+    } else if (key == "params" && !value.is_null()) {
+      KALAM_ASSIGN_OR_RETURN(request.parameters, ReadArray(value));
+    } else if (key == "namespace_id" && !value.is_null()) {
+      std::string_view text;
+      if (value.get_string().get(text) != simdjson::SUCCESS) {
+        return Status(ErrorKind::InvalidInput, "'namespace_id' must be a string");
+      }
+      if (!text.empty()) request.namespace_id = text;
+    }
+  }
+  if (!has_sql) return Status(ErrorKind::InvalidInput, "The request body has no 'sql'");
+  return request;
+}
+
+Result<std::vector<Value>> RequestReader::ReadParameters(const std::string& json) {
+  KALAM_ASSIGN_OR_RETURN(const simdjson::dom::element root, rep_->Parse(json));
+  return ReadArray(root);
+}
+
+Result<std::map<std::string, std::string>> RequestReader::ReadTexts(
+    const std::string& body, std::span<const std::string_view> names) {
+  KALAM_ASSIGN_OR_RETURN(const simdjson::dom::object object, rep_->ParseObject(body));
+  std::map<std::string, std::string> texts;
+  for (const auto [key, value] : object) {
+    if (std::find(names.begin(), names.end(), key) == names.end()) {
+      return Status(ErrorKind::InvalidInput, fmt::format("unknown field '{}'", key));
+    }
+    if (value.is_null()) continue;
+    std::string_view text;
+    if (value.get_string().get(text) != simdjson::SUCCESS) {
+      return Status(ErrorKind::InvalidInput, fmt::format("'{}' must be a string", key));
+    }
+    texts[std::string(key)] = text;
+  }
+  return texts;
+}
+
+}  // namespace kalam::server

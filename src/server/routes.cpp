@@ -1,0 +1,110 @@
+// Routes, health answers, and the clear refusals of what is not offered.
+#include "server/routes.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+
+#include "server/http_session.h"
+
+namespace kalam::server {
+namespace {
+
+using Handler = void (*)(HttpSession& session);
+
+void AnswerHealth(HttpSession& session) {
+  if (!session.client().is_loopback()) {
+    session.Respond({.status = 403,
+                     .body = R"({"error":"Access denied. Health endpoint is localhost-only."})"});
+    return;
+  }
+  static const std::string kBody =
+      fmt::format(R"({{"status":"healthy","version":"{}","api_version":"v1","build_date":"{}"}})",
+                  ServerVersion(), BuildDate());
+  session.Respond({.body = kBody});
+}
+
+void AnswerClusterHealth(HttpSession& session) {
+  if (!session.client().is_loopback()) {
+    session.Respond(
+        {.status = 403,
+         .body = R"({"error":"Access denied. Cluster health endpoint is localhost-only."})"});
+    return;
+  }
+  session.Respond({.body = ClusterHealthBody(session.server())});
+}
+
+void AnswerTopics(HttpSession& session) {
+  session.Respond(
+      {.status = 400,
+       .body =
+           R"({"error":"Topics are not available in this server yet","code":"NOT_AVAILABLE"})"});
+}
+void AnswerFiles(HttpSession& session) {
+  session.Respond(
+      {.status = 400,
+       .body = R"({"status":"error","results":[],"took":0.0,"error":{"code":"NOT_AVAILABLE",)"
+               R"("message":"File downloads are not available in this server yet"}})"});
+}
+void AnswerExports(HttpSession& session) {
+  session.Respond(
+      {.status = 400,
+       .body = R"({"status":"error","results":[],"took":0.0,"error":{"code":"NOT_AVAILABLE",)"
+               R"("message":"Exports are not available in this server yet"}})"});
+}
+void AnswerUi(HttpSession& session) {
+  session.RespondError(400, "NOT_AVAILABLE", "The admin UI is not part of this server yet");
+}
+
+struct Route {
+  std::string_view method;
+  std::string_view path;  // a trailing '*' takes every path that begins so
+  Handler handler;
+};
+
+constexpr Route kRoutes[] = {
+    {"GET", "/health", AnswerHealth},
+    {"GET", "/v1/api/healthcheck", AnswerHealth},
+    {"GET", "/v1/api/cluster/health", AnswerClusterHealth},
+    {"POST", "/v1/api/topics/consume", AnswerTopics},
+    {"POST", "/v1/api/topics/ack", AnswerTopics},
+    {"GET", "/v1/files/*", AnswerFiles},
+    {"GET", "/api/v1/files/*", AnswerFiles},
+    {"GET", "/v1/exports/*", AnswerExports},
+    {"GET", "/ui", AnswerUi},
+    {"GET", "/ui/*", AnswerUi},
+};
+
+bool PathMatches(std::string_view pattern, std::string_view path) {
+  if (!pattern.ends_with('*')) return pattern == path;
+  pattern.remove_suffix(1);
+  return path.size() > pattern.size() && path.starts_with(pattern);
+}
+
+}  // namespace
+
+void RouteRequest(HttpSession& session) {
+  const std::string_view method = session.request().method();
+  const std::string_view path = session.request().path();
+  std::string allowed;
+  for (const Route& route : kRoutes) {
+    if (!PathMatches(route.path, path)) continue;
+    if (route.method == method || (method == "HEAD" && route.method == "GET")) {
+      route.handler(session);
+      return;
+    }
+    allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", route.method);
+  }
+  if (!allowed.empty()) {
+    session.Respond(
+        {.status = 405,
+         .body = ErrorBody("METHOD_NOT_ALLOWED",
+                           fmt::format("{} is not allowed here; use {}", method, allowed)),
+         .headers = fmt::format("Allow: {}\r\n", allowed)});
+    return;
+  }
+  session.RespondError(404, "NOT_FOUND", "There is nothing at this path; the API is below /v1/api");
+}
+
+}  // namespace kalam::server

@@ -1,0 +1,215 @@
+// Start and stop of the server, each one function that reads top to bottom.
+#include "server/server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "base/log.h"
+#include "server/limits.h"
+#include "server/listener.h"
+
+namespace kalam::server {
+namespace {
+
+RateLimits RateLimitsFrom(const Settings& settings) {
+  RateLimits limits;
+  limits.requests_per_address = settings.number("rate_limit.max_requests_per_ip_per_sec");
+  limits.authentications_per_address =
+      settings.number("rate_limit.max_auth_requests_per_ip_per_sec");
+  limits.connections_per_address = settings.number("rate_limit.max_connections_per_ip");
+  limits.queries_per_user = settings.number("rate_limit.max_queries_per_sec");
+  limits.ban_seconds = settings.number("rate_limit.ban_duration_seconds");
+  limits.protection = settings.flag("rate_limit.enable_connection_protection");
+  limits.entries_max = static_cast<size_t>(settings.number("rate_limit.cache_max_entries"));
+  limits.entry_idle_seconds = settings.number("rate_limit.cache_ttl_seconds");
+  return limits;
+}
+
+SessionOptions SessionOptionsFrom(const Settings& settings) {
+  SessionOptions options;
+  options.http.head_bytes_max = static_cast<size_t>(settings.number("performance.max_header_size"));
+  options.http.body_bytes_max =
+      static_cast<size_t>(settings.number("rate_limit.request_body_limit_bytes"));
+  options.keep_alive_s = settings.number("performance.keepalive_timeout");
+  options.request_s = settings.number("performance.client_request_timeout");
+  options.disconnect_s = settings.number("performance.client_disconnect_timeout");
+  options.websocket_silence_s = settings.number("websocket.client_timeout_secs");
+  options.websocket_authentication_s = settings.number("websocket.auth_timeout_secs");
+  options.websocket_heartbeat_s = settings.number("websocket.heartbeat_interval_secs");
+  options.websocket_messages_per_s = settings.number("rate_limit.max_messages_per_sec");
+  options.websocket_message_bytes_max =
+      static_cast<size_t>(settings.number("security.max_ws_message_size"));
+  options.cookie_secure = settings.flag("auth.cookie_secure");
+  options.allow_remote_setup = settings.flag("auth.allow_remote_setup");
+  return options;
+}
+
+// Every socket is a descriptor; the soft limit is often 1024.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, 65'536);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+class ServerImpl : public Server {
+ public:
+  ~ServerImpl() override { Stop(); }
+  int port() const override { return listener_->port(); }
+  void Stop() override;
+  bool Open(const LoadedSettings& loaded, StartFailure* failure);
+
+ private:
+  Status OpenLogs(const Settings& settings);
+
+  bool stopped_ = false;
+  Metrics metrics_;
+  std::unique_ptr<MemoryAccount> memory_;
+  std::unique_ptr<RateLimiter> rates_;
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<ServerContext> context_;
+  std::unique_ptr<TlsContext> tls_;
+  std::vector<std::unique_ptr<Core>> cores_;
+  std::unique_ptr<Listener> listener_;
+};
+
+Status ServerImpl::OpenLogs(const Settings& settings) {
+  LogOptions options;
+  KALAM_ASSIGN_OR_RETURN(options.level, ParseLogLevel(settings.text("logging.level")));
+  const std::string& format = settings.text("logging.format");
+  options.format = format == "json"     ? LogFormat::kJson
+                   : format == "pretty" ? LogFormat::kPretty
+                                        : LogFormat::kCompact;
+  options.to_console = settings.flag("logging.log_to_console");
+  options.directory = settings.text("logging.logs_path");
+  if (options.directory.empty()) options.directory = settings.text("storage.data_path") + "/logs";
+  for (const auto& [target, level] : settings.map("logging.targets")) {
+    auto parsed = ParseLogLevel(level);
+    if (!parsed.ok()) return std::move(parsed).status().WithContext("logging.targets." + target);
+    options.levels_by_target.emplace(target, *parsed);
+  }
+  return OpenLog(options);
+}
+
+bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
+  const Settings& settings = loaded.settings;
+  const auto fail = [failure](ExitCode code, std::string message) {
+    *failure = {code, std::move(message)};
+    return false;
+  };
+  RaiseDescriptorLimit();
+
+  // The address first: nothing of the data is touched when the port is taken.
+  auto listener = Listener::Bind(settings.text("server.host"),
+                                 static_cast<int>(settings.number("server.port")));
+  if (!listener.ok()) {
+    return fail(
+        listener.status().Is(ErrorKind::Busy) ? ExitCode::kAddressInUse : ExitCode::kConfiguration,
+        listener.status().message());
+  }
+  listener_ = std::move(*listener);
+
+  const std::string& directory = settings.text("storage.data_path");
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error || access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return fail(ExitCode::kDataDirectory,
+                fmt::format("cannot use the data directory {}: {}", directory,
+                            error ? error.message() : std::string(strerror(errno))));
+  }
+  if (Status status = OpenLogs(settings); !status.ok()) {
+    return fail(ExitCode::kDataDirectory, status.message());
+  }
+  for (const std::string& warning : loaded.warnings) Log(LogLevel::kWarn, "server.config", warning);
+
+  auto trusted = IpRanges::Parse(settings.list("security.trusted_proxy_ranges"));
+  if (!trusted.ok()) {
+    return fail(ExitCode::kConfiguration,
+                "security.trusted_proxy_ranges: " + trusted.status().message());
+  }
+  memory_ = std::make_unique<MemoryAccount>("server", nullptr, settings.number("memory.budget"));
+  rates_ = std::make_unique<RateLimiter>(RateLimitsFrom(settings));
+  workers_ = std::make_unique<WorkerPool>(
+      static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
+      kWorkerQueueMax, metrics_);
+  context_.reset(
+      new ServerContext{.clock = SystemClock(),
+                        .metrics = metrics_,
+                        .memory = *memory_,
+                        .options = SessionOptionsFrom(settings),
+                        .cors = CorsPolicy(settings),
+                        .trusted_proxies = std::move(*trusted),
+                        .rates = *rates_,
+                        .workers = *workers_,
+                        .api_address = fmt::format("{}:{}", settings.text("server.host"), port()),
+                        .started_steady_us = SystemClock().SteadyUs(),
+                        .requests = metrics_.counter("http_requests"),
+                        .connections = metrics_.gauge("active_connections"),
+                        .websockets = metrics_.gauge("websocket_sessions")});
+  if (!settings.text("server.tls.cert").empty()) {
+    auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));
+    if (!tls.ok()) return fail(ExitCode::kConfiguration, tls.status().message());
+    tls_ = std::move(*tls);
+  }
+
+  int64_t core_count = settings.number("server.workers");
+  if (core_count == 0) core_count = std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, 4);
+  std::vector<Core*> cores;
+  for (int64_t i = 0; i < core_count; ++i) {
+    auto core = Core::Make(static_cast<size_t>(i), *context_);
+    if (!core.ok()) return fail(ExitCode::kFailure, core.status().message());
+    cores.push_back(core->get());
+    cores_.push_back(std::move(*core));
+  }
+  const Status listening = listener_->Listen(
+      static_cast<int>(settings.number("performance.backlog")),
+      settings.number("performance.max_connections") * core_count, *context_, cores, tls_.get());
+  if (!listening.ok()) {
+    return fail(listening.Is(ErrorKind::Busy) ? ExitCode::kAddressInUse : ExitCode::kFailure,
+                listening.message());
+  }
+  for (const std::unique_ptr<Core>& core : cores_) core->StartThread();
+  Log(LogLevel::kInfo, "server", "listening",
+      {{"address", context_->api_address}, {"data", directory}, {"cores", core_count}});
+  return true;
+}
+
+void ServerImpl::Stop() {
+  if (std::exchange(stopped_, true) || context_ == nullptr || cores_.empty()) return;
+  context_->stopping.store(true);
+  // No new connections; the ones there are hear of it.
+  cores_[0]->loop().Post([this] { listener_->Close(); });
+  for (const std::unique_ptr<Core>& core : cores_) core->BeginShutdown();
+  const auto grace_end =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(kShutdownGraceMs);
+  const auto any_open = [this] {
+    return std::any_of(cores_.begin(), cores_.end(),
+                       [](const auto& core) { return core->connection_count() > 0; });
+  };
+  while (any_open() && std::chrono::steady_clock::now() < grace_end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  workers_->Close();
+  for (const std::unique_ptr<Core>& core : cores_) core->Finish();
+  Log(LogLevel::kInfo, "server", "stopped");
+  CloseLog();
+}
+
+}  // namespace
+
+std::unique_ptr<Server> Server::Start(const LoadedSettings& loaded, StartFailure* failure) {
+  auto server = std::make_unique<ServerImpl>();
+  if (!server->Open(loaded, failure)) return nullptr;
+  return server;
+}
+
+}  // namespace kalam::server

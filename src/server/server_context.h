@@ -1,0 +1,99 @@
+// What the sessions of the server share, and what belongs to one core.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/memory_account.h"
+#include "base/metrics.h"
+#include "server/address.h"
+#include "server/cors.h"
+#include "server/event_loop.h"
+#include "server/http_message.h"
+#include "server/rate_limiter.h"
+#include "server/worker_pool.h"
+
+namespace kalam::auth {
+class Authenticator;
+}
+namespace kalam::catalog {
+class Catalog;
+}
+namespace kalam::live {
+class LiveHub;
+}
+namespace kalam::statements {
+class StatementProcessor;
+}
+
+namespace kalam::server {
+
+class RequestReader;
+
+/// Times and sizes of sessions, from the configuration.
+struct SessionOptions {
+  HttpLimits http;
+  int64_t keep_alive_s = 75;
+  int64_t request_s = 5;
+  int64_t disconnect_s = 2;
+  int64_t websocket_silence_s = 60;
+  int64_t websocket_authentication_s = 10;
+  int64_t websocket_heartbeat_s = 15;
+  int64_t websocket_messages_per_s = 50;
+  size_t websocket_message_bytes_max = 1 << 20;
+  bool cookie_secure = true;
+  bool allow_remote_setup = false;
+};
+
+/// Shared by all cores; everything in it is thread-safe or constant while the server runs.
+struct ServerContext {
+  const Clock& clock;
+  Metrics& metrics;
+  MemoryAccount& memory;
+  const SessionOptions options;
+  const CorsPolicy cors;
+  const IpRanges trusted_proxies;
+  RateLimiter& rates;
+  WorkerPool& workers;
+  auth::Authenticator* authenticator = nullptr;
+  catalog::Catalog* catalog = nullptr;
+  statements::StatementProcessor* statements = nullptr;
+  std::string api_address;  // host:port as clients reach it
+  int64_t started_steady_us = 0;
+  std::atomic<bool> stopping{false};
+  std::atomic<int64_t> websocket_count{0};
+  Counter& requests;
+  Gauge& connections;
+  Gauge& websockets;
+};
+
+/// The answer of /v1/api/cluster/health: a cluster of this node alone.
+std::string ClusterHealthBody(const ServerContext& server);
+
+/// One core's own things. Used on its loop only.
+class CoreContext {
+ public:
+  CoreContext(ServerContext& server_context, EventLoop& event_loop);
+  ~CoreContext();
+
+  ServerContext& server;
+  EventLoop& loop;
+  live::LiveHub* hub = nullptr;  // set before the loop runs
+  const std::unique_ptr<RequestReader> reader;
+
+  /// The value of the Date header, remade once a second.
+  std::string_view Date();
+
+ private:
+  uint32_t date_at_s_ = 0;
+  std::string date_;
+};
+
+/// Version and build date as /health tells them.
+std::string_view ServerVersion();
+std::string_view BuildDate();
+
+}  // namespace kalam::server
