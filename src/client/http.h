@@ -1,0 +1,40 @@
+// HTTP/1.1 requests over one keep-alive connection.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "client/connection.h"
+
+namespace kalam::client {
+
+struct HttpReply {
+  int status = 0;
+  std::string body;
+};
+
+/// Reconnects when the server closed the idle connection. A request that was sent and not answered
+/// is not sent again: its outcome is unknown. Not thread-safe.
+class HttpClient {
+ public:
+  HttpClient(Endpoint endpoint, int connect_timeout_ms, int receive_timeout_ms)
+      : endpoint_(std::move(endpoint)),
+        connect_timeout_ms_(connect_timeout_ms),
+        receive_timeout_ms_(receive_timeout_ms) {}
+  /// `token` empty: no Authorization header; `body` empty: none. Errors: StorageIo, Timeout,
+  /// OutcomeUnknown.
+  Result<HttpReply> Request(std::string_view method, std::string_view path, std::string_view token,
+                            std::string_view body);
+  const Endpoint& endpoint() const { return endpoint_; }
+
+ private:
+  Result<HttpReply> ReadReply();
+  const Endpoint endpoint_;
+  const int connect_timeout_ms_;
+  const int receive_timeout_ms_;
+  std::unique_ptr<Connection> connection_;
+  std::string buffer_;
+};
+
+}  // namespace kalam::client
