@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -32,22 +33,32 @@ StatementKind ClassifyStatement(std::string_view text);
 
 /// A statement with its literals lifted out: the plan cache's key and the values.
 struct LiftedStatement {
-  /// The token text with literals replaced by `$n`, comments and extra blanks removed, keywords
-  /// folded. Parameters of the caller keep their numbers; lifted literals follow after the highest
-  /// of them.
+  /// The token text with literals replaced by `$n`, comments and extra blanks removed, unquoted
+  /// words folded, `?` markers numbered. Parameters of the caller keep their numbers; lifted
+  /// literals follow after the highest of them. The key does not tell the kinds of the literals: a
+  /// plan that depends on them must be cached under key and kinds.
   std::string key;
   std::vector<Value> literals;     // value of $(caller_parameter_count + 1 + i)
   int caller_parameter_count = 0;  // the highest $n in the text
-  /// Set for `INSERT INTO t [(cols)] VALUES (..), (..) [ON CONFLICT ..] [RETURNING ..]` whose rows
-  /// are literals, parameters or DEFAULT/NOW()-like calls: the key then holds one row only, and all
-  /// rows stand in `literals`, row by row.
+  /// Set for `INSERT INTO t [(cols)] VALUES (..), (..) [ON CONFLICT ..] [RETURNING ..]` (also with
+  /// one row) whose cells are literals, NULL, TRUE, FALSE or parameters, or in every row the same
+  /// DEFAULT or call without arguments (NOW(), ...). The key then holds one row only:
+  /// `$(caller_parameter_count + 1 + i)` for the cells with values, the calls as text. `literals`
+  /// holds the cells with values of all rows, row by row, and nothing else (behind VALUES nothing
+  /// is lifted).
   bool is_values_insert = false;
   int values_row_count = 0;
-  int values_row_width = 0;
+  int values_row_width =
+      0;  // cells with values in a row: literals.size() == values_row_count * values_row_width
+  /// The cells of `literals` that are a caller's parameter: index in `literals` (NULL there),
+  /// number of the parameter.
+  std::vector<std::pair<int, int>> parameter_cells;
 };
-/// Never fails on valid SQL; returns a kind of InvalidSql only for unterminated tokens. Literals
-/// that change the meaning of a plan (LIMIT/OFFSET numbers are lifted; type modifiers, INTERVAL
-/// '..' text, ORDER BY/GROUP BY positions are not) stay in.
+/// Never fails on valid SQL; InvalidSql only for unterminated tokens and for `?` mixed with `$n`.
+/// What changes the meaning of a plan stays in: everything in select lists and RETURNING (it names
+/// columns), in GROUP BY and ORDER BY, JSON paths, type modifiers, typed literals (INTERVAL '..',
+/// TIMESTAMP '..'), window frames, ESCAPE, arguments of table functions, the unit of date_trunc.
+/// LIMIT and OFFSET numbers are lifted. For SELECT, INSERT, UPDATE and DELETE.
 Result<LiftedStatement> LiftLiterals(std::string_view text);
 
 /// Parses one statement, standard or Kalam. `$n` becomes kParameter. Also parses the key of a
