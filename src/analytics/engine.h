@@ -1,4 +1,5 @@
-// The analytical engine behind an interface: loaded on first use, closed when idle, fed only with ScanSources.
+// The analytical engine behind an interface: loaded on first use, closed when idle, fed only with
+// ScanSources.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +22,24 @@ struct EngineOptions {
   std::string plugin_directory;
   int64_t memory_limit_bytes = 64 << 20;
   int threads = 2;
-  std::string temp_directory;        // spill; empty: none
+  std::string temp_directory;  // spill; empty: none
   int64_t temp_bytes_max = 1 << 30;
   int64_t idle_close_seconds = 60;
-  int concurrent_statements_max = 1;  // heavy statements run one at a time by default (decision 19)
+  /// Statements that compute at the same time; more wait in line until their deadline.
+  int concurrent_statements_max = 1;
+  /// Statements in line beyond which a new one is refused (Busy).
+  int waiting_statements_max = 64;
+  /// A result that nobody has pulled for so long is dropped by CloseIfIdle, so that it pins no view
+  /// of the data.
+  int64_t stream_idle_seconds = 60;
+  /// SNOWFLAKE_ID(): one source of ids for the process. Empty: NotAvailable inside the engine.
+  std::function<int64_t()> next_snowflake_id;
   MemoryAccount* account = nullptr;
   Metrics* metrics = nullptr;
 };
 
-/// A statement that our binder has checked. `sql` is deparsed from our tree in the engine's dialect; every table in it is
-/// written `kalam_scan(<index>)`, an index into `sources`.
+/// A statement that our binder has checked. `sql` is deparsed from our tree in the engine's
+/// dialect; every table in it is written `kalam_scan(<index>)`, an index into `sources`.
 struct EngineQuery {
   std::string sql;
   std::vector<std::shared_ptr<tables::ScanSource>> sources;
@@ -39,22 +48,28 @@ struct EngineQuery {
   ResultSchema schema;
   /// When set, the engine decides types itself and `schema` gives names only (kinds kNull).
   bool infer_types = true;
-  int64_t deadline_steady_us = 0;  // 0: none
-  std::function<bool()> cancelled; // polled; may be empty
+  int64_t deadline_steady_us = 0;   // 0: none
+  std::function<bool()> cancelled;  // polled; may be empty
 };
 
-/// Thread-safety: all methods may be called from any worker thread; Execute and the stream's Next block.
+/// Thread-safety: all methods may be called from any worker thread; Execute, Explain and the
+/// stream's Next block. Memory: what the engine's buffers hold is charged to the account while the
+/// instance is open.
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Runs the statement; rows are produced as the stream is pulled. Errors: NotAvailable (built or configured without it, or
-  /// the plugin cannot be loaded: says which file), Execution (with the engine's text), MemoryExceeded, Timeout, Cancelled.
+  /// Runs the statement; rows are produced as the stream is pulled. The stream may outlive the
+  /// Engine. Errors: NotAvailable (built or configured without it, or the plugin cannot be loaded:
+  /// says which file), Busy (the line is full), Execution (with the engine's text), MemoryExceeded,
+  /// Timeout, Cancelled. After an Internal error the instance is opened anew by the next statement.
   virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
   /// The engine's plan as text, for EXPLAIN.
   virtual Result<std::string> Explain(EngineQuery query) = 0;
   virtual bool loaded() const = 0;
-  /// Closes the instance if nobody has used it for the idle time; called by a timer.
+  /// Drops results that nobody pulls, and closes the instance if nobody has used it for the idle
+  /// time; called by a timer.
   virtual void CloseIfIdle(int64_t now_steady_us) = 0;
+  /// Drops the instance; streams that are still open keep theirs until they end.
   virtual void Close() = 0;
 };
 

@@ -7,10 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "tables/table_reader.h"
+#include "base/status.h"
 #include "types/row_stream.h"
+#include "types/value.h"
 
 namespace kalam::tables {
+
+class TableReader;
+struct ReadScope;
 
 /// A comparison that the source may use to narrow its key range; the engine re-checks every row.
 struct ScanHint {

@@ -1,0 +1,249 @@
+// The host side of the analytical engine: loads the plugin, opens and closes the instance, bounds
+// and counts its statements.
+#include "analytics/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "analytics/plugin_library.h"
+#include "analytics/statement_slots.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace kalam::analytics {
+namespace {
+
+struct Core;
+
+/// A result under way. Between two calls of Next it may be dropped by the idle timer.
+struct OpenResult {
+  std::mutex mutex;
+  std::shared_ptr<Instance> instance;  // guarded by mutex
+  std::unique_ptr<RowStream> rows;     // guarded by mutex; goes before the instance
+  int64_t last_used_us = 0;            // guarded by mutex
+
+  void Drop() {
+    rows.reset();
+    instance.reset();
+  }
+};
+
+/// Everything that streams share with the engine and may outlive it with.
+struct Core {
+  explicit Core(const EngineOptions& engine_options)
+      : options(engine_options),
+        slots(std::max(1, options.concurrent_statements_max), options.waiting_statements_max) {}
+
+  Result<std::shared_ptr<Instance>> InstanceForUse();
+  void CloseInstance();
+  void NoteUse(const Instance& used, const Status& outcome);
+  void DropIdleResults(int64_t now_us);
+
+  const EngineOptions options;
+  StatementSlots slots;
+  std::mutex mutex;
+  std::optional<PluginLibrary> library;            // guarded by mutex
+  std::shared_ptr<Instance> instance;              // guarded by mutex
+  std::vector<std::weak_ptr<OpenResult>> results;  // guarded by mutex
+  MemoryCharge charge;                             // guarded by mutex
+  int64_t last_used_us = 0;                        // guarded by mutex
+};
+
+void Count(Metrics* metrics, std::string_view name) {
+  if (metrics != nullptr) metrics->counter(name).Add();
+}
+
+Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
+  const std::lock_guard lock(mutex);
+  last_used_us = SystemClock().SteadyUs();
+  if (instance != nullptr && !instance->lost()) return instance;
+  instance.reset();
+  if (!library) {
+    KALAM_ASSIGN_OR_RETURN(library, PluginLibrary::Load(options.plugin_directory));
+  }
+  const int64_t begin_us = SystemClock().SteadyUs();
+  InstanceOptions instance_options;
+  instance_options.memory_limit_bytes = options.memory_limit_bytes;
+  instance_options.threads = std::max(1, options.threads);
+  instance_options.temp_directory = options.temp_directory;
+  instance_options.temp_bytes_max = options.temp_bytes_max;
+  instance_options.next_snowflake_id = options.next_snowflake_id;
+  KALAM_ASSIGN_OR_RETURN(instance, library->OpenInstance(instance_options));
+  Count(options.metrics, "analytics_opened_total");
+  Log(LogLevel::kDebug, "analytics", "engine opened",
+      {{"took_us", SystemClock().SteadyUs() - begin_us}});
+  if (options.account != nullptr) charge = MemoryCharge(*options.account, instance->used_bytes());
+  return instance;
+}
+
+void Core::CloseInstance() {
+  std::shared_ptr<Instance> closing;
+  const std::lock_guard lock(mutex);
+  closing = std::move(instance);
+  instance.reset();
+  charge.Reset();
+}
+
+void Core::NoteUse(const Instance& used, const Status& outcome) {
+  if (!outcome.ok()) Count(options.metrics, "analytics_failures_total");
+  const std::lock_guard lock(mutex);
+  last_used_us = SystemClock().SteadyUs();
+  if (instance.get() != &used) return;
+  if (instance->lost()) {
+    Count(options.metrics, "analytics_lost_total");
+    Log(LogLevel::kError, "analytics", "the engine failed and will be opened anew",
+        {{"error", outcome.message()}});
+    instance.reset();
+    charge.Reset();
+    return;
+  }
+  if (options.account != nullptr) charge.Resize(instance->used_bytes());
+}
+
+void Core::DropIdleResults(int64_t now_us) {
+  std::vector<std::shared_ptr<OpenResult>> open;
+  {
+    const std::lock_guard lock(mutex);
+    std::erase_if(results, [](const auto& result) { return result.expired(); });
+    for (const auto& result : results) {
+      if (auto held = result.lock()) open.push_back(std::move(held));
+    }
+  }
+  for (const auto& result : open) {
+    const std::unique_lock lock(result->mutex, std::try_to_lock);  // locked: somebody is pulling it
+    if (!lock || result->rows == nullptr) continue;
+    if (now_us - result->last_used_us >= options.stream_idle_seconds * 1'000'000) result->Drop();
+  }
+}
+
+/// Holds a slot while it computes and none while its reader is busy elsewhere.
+class EngineStream : public RowStream {
+ public:
+  EngineStream(std::shared_ptr<Core> core, std::shared_ptr<OpenResult> result, ResultSchema schema,
+               int64_t deadline_steady_us, std::function<bool()> cancelled)
+      : core_(std::move(core)),
+        result_(std::move(result)),
+        schema_(std::move(schema)),
+        deadline_steady_us_(deadline_steady_us),
+        cancelled_(std::move(cancelled)) {}
+
+  const ResultSchema& schema() const override { return schema_; }
+  bool needs_worker() const override { return true; }
+
+  Result<bool> Next(RowSink& sink, size_t chunk_bytes) override {
+    if (ended_) return false;
+    KALAM_ASSIGN_OR_RETURN(const auto slot, core_->slots.Acquire(deadline_steady_us_, cancelled_));
+    const std::lock_guard lock(result_->mutex);
+    if (result_->rows == nullptr) {
+      return Status(ErrorKind::Timeout, "the result was not read for " +
+                                            std::to_string(core_->options.stream_idle_seconds) +
+                                            " seconds");
+    }
+    Result<bool> more = result_->rows->Next(sink, chunk_bytes);
+    core_->NoteUse(*result_->instance, more.status());
+    result_->last_used_us = SystemClock().SteadyUs();
+    if (!more.ok() || !*more) {
+      result_->Drop();
+      ended_ = true;
+    }
+    return more;
+  }
+
+ private:
+  const std::shared_ptr<Core> core_;
+  const std::shared_ptr<OpenResult> result_;
+  const ResultSchema schema_;
+  const int64_t deadline_steady_us_;
+  const std::function<bool()> cancelled_;
+  bool ended_ = false;
+};
+
+class PluginEngine : public Engine {
+ public:
+  explicit PluginEngine(const EngineOptions& options) : core_(std::make_shared<Core>(options)) {}
+  ~PluginEngine() override { core_->CloseInstance(); }
+
+  Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override {
+    const int64_t deadline_us = query.deadline_steady_us;
+    const std::function<bool()> cancelled = query.cancelled;
+    KALAM_ASSIGN_OR_RETURN(const auto slot, core_->slots.Acquire(deadline_us, cancelled));
+    KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    Count(core_->options.metrics, "analytics_statements_total");
+    Result<std::unique_ptr<RowStream>> rows = instance->Execute(std::move(query));
+    core_->NoteUse(*instance, rows.status());
+    if (!rows.ok()) return std::move(rows).status();
+
+    auto result = std::make_shared<OpenResult>();
+    result->instance = instance;
+    result->rows = std::move(rows).value();
+    result->last_used_us = SystemClock().SteadyUs();
+    ResultSchema schema = result->rows->schema();
+    {
+      const std::lock_guard lock(core_->mutex);
+      std::erase_if(core_->results, [](const auto& open) { return open.expired(); });
+      core_->results.push_back(result);
+    }
+    return std::unique_ptr<RowStream>(std::make_unique<EngineStream>(
+        core_, std::move(result), std::move(schema), deadline_us, cancelled));
+  }
+
+  Result<std::string> Explain(EngineQuery query) override {
+    KALAM_ASSIGN_OR_RETURN(const auto slot,
+                           core_->slots.Acquire(query.deadline_steady_us, query.cancelled));
+    KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    Result<std::string> plan = instance->Explain(std::move(query));
+    core_->NoteUse(*instance, plan.status());
+    return plan;
+  }
+
+  bool loaded() const override {
+    const std::lock_guard lock(core_->mutex);
+    return core_->instance != nullptr;
+  }
+
+  void CloseIfIdle(int64_t now_steady_us) override {
+    core_->DropIdleResults(now_steady_us);
+    {
+      const std::lock_guard lock(core_->mutex);
+      if (core_->instance == nullptr) return;
+      // A use count above ours is a statement or a stream.
+      if (core_->instance.use_count() > 1) return;
+      if (now_steady_us - core_->last_used_us < core_->options.idle_close_seconds * 1'000'000)
+        return;
+    }
+    core_->CloseInstance();
+    Count(core_->options.metrics, "analytics_idle_closed_total");
+  }
+
+  void Close() override { core_->CloseInstance(); }
+
+ private:
+  const std::shared_ptr<Core> core_;
+};
+
+class DisabledEngine : public Engine {
+ public:
+  Result<std::unique_ptr<RowStream>> Execute(EngineQuery) override { return Refusal(); }
+  Result<std::string> Explain(EngineQuery) override { return Refusal(); }
+  bool loaded() const override { return false; }
+  void CloseIfIdle(int64_t) override {}
+  void Close() override {}
+
+ private:
+  static Status Refusal() {
+    return Status(
+        ErrorKind::NotAvailable,
+        "This statement needs the analytical engine, which is switched off ([analytics] enabled)");
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> MakeEngine(const EngineOptions& options) {
+  if (!options.enabled) return std::make_unique<DisabledEngine>();
+  return std::make_unique<PluginEngine>(options);
+}
+
+}  // namespace kalam::analytics

@@ -1,0 +1,39 @@
+// One in-process DuckDB that can do nothing but compute over the sources of a statement.
+#pragma once
+
+#include <atomic>
+#include <duckdb/main/connection.hpp>
+#include <duckdb/main/database.hpp>
+#include <memory>
+#include <string>
+
+#include "analytics/plugin/query_state.h"
+#include "analytics/plugin/watchdog.h"
+#include "analytics/plugin_interface.h"
+
+namespace kalam::analytics {
+
+class DuckDbInstance : public Instance {
+ public:
+  static Result<std::unique_ptr<Instance>> Open(const InstanceOptions& options);
+  /// For Open, which makes the instance safe; throws the engine's exceptions.
+  explicit DuckDbInstance(duckdb::DBConfig* config);
+
+  Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override;
+  Result<std::string> Explain(EngineQuery query) override;
+  int64_t used_bytes() const override;
+  bool lost() const override { return lost_.load(); }
+
+  /// What to tell of `error`: a failure of ours beneath it, the watchdog's verdict, or its own
+  /// text. Notes a lost instance.
+  Status Failure(const duckdb::ErrorData& error, const QueryState& state,
+                 const Watchdog::Watch& watch);
+  Watchdog& watchdog() { return watchdog_; }
+
+ private:
+  duckdb::DuckDB database_;
+  std::atomic<bool> lost_{false};
+  Watchdog watchdog_;
+};
+
+}  // namespace kalam::analytics

@@ -1,0 +1,28 @@
+// What one running statement may see of the server.
+#include "analytics/plugin/query_state.h"
+
+#include <duckdb/common/exception.hpp>
+
+namespace kalam::analytics {
+
+QueryState& QueryState::Of(duckdb::ClientContext& context) {
+  const auto state = context.registered_state->Get<QueryState>(kKey);
+  if (!state) throw duckdb::PermissionException("no tables here");
+  return *state;  // the context keeps it
+}
+
+void QueryState::Fail(Status failure) {
+  const std::string message = failure.message();
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_.ok()) failure_ = std::move(failure);
+  }
+  throw duckdb::IOException("%s", message);
+}
+
+Status QueryState::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+}  // namespace kalam::analytics

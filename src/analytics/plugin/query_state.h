@@ -1,0 +1,41 @@
+// What one running statement may see of the server, reachable from the engine's callbacks through
+// its connection.
+#pragma once
+
+#include <duckdb/main/client_context.hpp>
+#include <duckdb/main/client_context_state.hpp>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/status.h"
+#include "tables/scan_source.h"
+
+namespace kalam::analytics {
+
+/// Lives in the client context of the statement's own connection; plans and catalogs hold nothing
+/// of it. Thread-safety: `sources` is constant; the rest locks.
+class QueryState : public duckdb::ClientContextState {
+ public:
+  static constexpr const char* kKey = "kalam_query";
+
+  explicit QueryState(std::vector<std::shared_ptr<tables::ScanSource>> scan_sources)
+      : sources(std::move(scan_sources)) {}
+
+  /// The state of the statement that runs on `context`. Throws when there is none.
+  static QueryState& Of(duckdb::ClientContext& context);
+
+  /// Keeps the first failure of ours, whose kind would be lost on its way through the engine, and
+  /// throws it.
+  [[noreturn]] void Fail(Status failure);
+  /// The failure kept by Fail; ok when there was none.
+  Status failure() const;
+
+  const std::vector<std::shared_ptr<tables::ScanSource>> sources;
+
+ private:
+  mutable std::mutex mutex_;
+  Status failure_;  // guarded by mutex_
+};
+
+}  // namespace kalam::analytics

@@ -1,0 +1,40 @@
+// Gives the chunks of the engine's result as rows of ours.
+#pragma once
+
+#include <duckdb/common/types/data_chunk.hpp>
+#include <duckdb/common/types/vector.hpp>
+#include <vector>
+
+#include "base/status.h"
+#include "types/row_stream.h"
+#include "types/value.h"
+
+namespace kalam::analytics {
+
+/// The rows of one chunk at a time. Not thread-safe.
+class ResultRows {
+ public:
+  /// `engine_types` as the engine gives them, `schema` as the reader gets them.
+  ResultRows(duckdb::vector<duckdb::LogicalType> engine_types, ResultSchema schema);
+
+  /// Takes the next chunk; null: there is none.
+  void SetChunk(duckdb::unique_ptr<duckdb::DataChunk> chunk);
+  bool at_end() const { return chunk_ == nullptr || row_ >= chunk_->size(); }
+  /// Writes the current row and moves on. Errors: Execution (a value that the column's type cannot
+  /// hold).
+  Status WriteRow(RowSink* sink);
+
+ private:
+  Result<Datum> Cell(size_t column);
+  Result<Datum> NestedCell(size_t column);
+
+  const duckdb::vector<duckdb::LogicalType> engine_types_;
+  const ResultSchema schema_;
+  std::vector<DataType> natural_types_;  // ResultType of each engine type
+  duckdb::unique_ptr<duckdb::DataChunk> chunk_;
+  std::vector<duckdb::UnifiedVectorFormat> formats_;  // of chunk_'s columns
+  duckdb::idx_t row_ = 0;
+  Arena arena_;  // behind the cells of the row being written
+};
+
+}  // namespace kalam::analytics

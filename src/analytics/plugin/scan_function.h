@@ -1,0 +1,16 @@
+// kalam_scan(i): the table function through which the engine reads source i of the running
+// statement.
+#pragma once
+
+#include <duckdb/function/table_function.hpp>
+
+namespace kalam::analytics {
+
+inline constexpr const char kScanFunctionName[] = "kalam_scan";
+
+/// Reads only the columns that the plan uses, in as many threads as the source has parts, and
+/// passes comparisons of a column with a constant down as hints; the engine itself still applies
+/// every filter.
+duckdb::TableFunction ScanFunction();
+
+}  // namespace kalam::analytics
