@@ -51,6 +51,9 @@ struct QueryLimits {
   int64_t plan_cache_ttl_seconds = 900;
   size_t parameters_max = 32767;
   size_t parameter_bytes_max = 512 << 10;
+  /// False sends every SELECT that reads a table to the analytical engine: for the tests that hold
+  /// both paths to the same answers.
+  bool native_selects = true;
 };
 
 /// A plan, shared by all executions of statements of its shape. Immutable.
