@@ -210,6 +210,37 @@ TEST_F(EngineTest, GivesWhatWeHaveNoTypeForAsText) {
             "error: Execution error: bigint out of range");
 }
 
+TEST_F(EngineTest, ResultColumnsKeepTheTypesOfTheirTables) {
+  ResultColumn key = Column("id", DataType::Of(TypeKind::kBigInt));
+  key.primary_key = key.unique = key.not_null = true;
+  sources_ = {SourceOfRows({key, Column("doc", DataType::Of(TypeKind::kJson)),
+                            Column("seen", DataType::Of(TypeKind::kDateTime))},
+                           {{Value::BigInt(1), Value(Datum::Bytes(TypeKind::kJson, "{}")),
+                             Value(Datum::OfInt(TypeKind::kDateTime, 5))}})};
+  const auto types = [this](std::string sql) {
+    auto stream = engine_->Execute(Query(std::move(sql)));
+    std::string text;
+    if (!stream.ok()) return stream.status().ToString();
+    for (const ResultColumn& column : (*stream)->schema()) {
+      text += SqlName(column.type) + (column.primary_key ? "!" : "") + " ";
+    }
+    RowBuffer rows((*stream)->schema());
+    EXPECT_TRUE((*stream)->Next(rows, kChunkBytes).ok());
+    for (size_t i = 0; i < rows.schema().size(); ++i)
+      EXPECT_EQ(rows.rows()[0][i].kind(), rows.schema()[i].type.kind);
+    return text;
+  };
+  EXPECT_EQ(types("SELECT id, doc, seen, doc || '' FROM kalam_scan(0) AS t ORDER BY id"),
+            "BIGINT! JSON DATETIME TEXT ");
+  EXPECT_EQ(types("SELECT doc, count(*) FROM (SELECT doc AS doc FROM kalam_scan(0) AS t) AS u "
+                  "GROUP BY doc"),
+            "JSON BIGINT ");
+  EXPECT_EQ(types("SELECT a.id, b.doc FROM kalam_scan(0) AS a JOIN kalam_scan(0) AS b USING (id)"),
+            "BIGINT JSON ");
+  EXPECT_EQ(types("WITH w AS (SELECT id, seen FROM kalam_scan(0) AS t) SELECT seen, id FROM w"),
+            "DATETIME BIGINT! ");
+}
+
 TEST_F(EngineTest, ConvertsToThePromisedTypes) {
   EngineQuery query = Query("SELECT 1 AS a, '2' AS b");
   query.infer_types = false;

@@ -48,7 +48,8 @@ constexpr const char* kSettings[] = {
 };
 
 void Prepare(duckdb::DuckDB& database, const InstanceOptions& options) {
-  // Opening takes over the options of a configuration, but not its extensions: these belong to the open instance.
+  // Opening takes over the options of a configuration, but not its extensions: these belong to the
+  // open instance.
   duckdb::DBConfig& config = duckdb::DBConfig::GetConfig(*database.instance);
   config.replacement_scans.clear();
   config.optimizer_extensions.push_back(PlanGuard());
@@ -117,17 +118,27 @@ class ChunkStream : public RowStream {
   ResultRows rows_;
 };
 
+/// The engine's type, or the type of the column behind it when both have the same cells.
+DataType TypeOf(const duckdb::LogicalType& engine_type, const std::optional<ResultColumn>& origin) {
+  return origin && EngineType(origin->type) == engine_type ? origin->type : ResultType(engine_type);
+}
+
 /// The binder's names and types where it promised them, the engine's elsewhere.
-ResultSchema SchemaOf(const duckdb::QueryResult& result, const EngineQuery& query) {
+ResultSchema SchemaOf(const duckdb::QueryResult& result, const EngineQuery& query,
+                      const QueryState& state) {
+  auto origins = state.origins();
+  origins.resize(result.types.size());
   const bool promised = query.schema.size() == result.types.size();
   ResultSchema schema;
   for (size_t i = 0; i < result.types.size(); ++i) {
     ResultColumn column;
-    if (promised) column = query.schema[i];
+    if (origins[i]) column = *origins[i];
+    column.name.clear();
+    if (promised) column.name = query.schema[i].name;
     if (column.name.empty()) column.name = result.names[i];
-    if (!promised || query.infer_types || column.type.kind == TypeKind::kNull) {
-      column.type = ResultType(result.types[i]);
-    }
+    const bool infers =
+        !promised || query.infer_types || query.schema[i].type.kind == TypeKind::kNull;
+    column.type = infers ? TypeOf(result.types[i], origins[i]) : query.schema[i].type;
     schema.push_back(std::move(column));
   }
   return schema;
@@ -205,7 +216,7 @@ Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
     if (pending->HasError()) return Failure(pending->GetErrorObject(), *running.state, watch);
     auto result = pending->Execute();
     if (result->HasError()) return Failure(result->GetErrorObject(), *running.state, watch);
-    ResultSchema schema = SchemaOf(*result, query);
+    ResultSchema schema = SchemaOf(*result, query, *running.state);
     return std::unique_ptr<RowStream>(std::make_unique<ChunkStream>(
         this, std::move(running), std::move(result), std::move(limits), std::move(schema)));
   } catch (const std::exception& exception) {

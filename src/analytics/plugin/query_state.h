@@ -6,6 +6,7 @@
 #include <duckdb/main/client_context_state.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/status.h"
@@ -31,11 +32,22 @@ class QueryState : public duckdb::ClientContextState {
   /// The failure kept by Fail; ok when there was none.
   Status failure() const;
 
+  /// By result column: the column of a source that it shows; set when the statement is planned.
+  void set_origins(std::vector<std::optional<ResultColumn>> origins) {
+    const std::lock_guard lock(mutex_);
+    origins_ = std::move(origins);
+  }
+  std::vector<std::optional<ResultColumn>> origins() const {
+    const std::lock_guard lock(mutex_);
+    return origins_;
+  }
+
   const std::vector<std::shared_ptr<tables::ScanSource>> sources;
 
  private:
   mutable std::mutex mutex_;
-  Status failure_;  // guarded by mutex_
+  Status failure_;                                    // guarded by mutex_
+  std::vector<std::optional<ResultColumn>> origins_;  // guarded by mutex_
 };
 
 }  // namespace kalam::analytics

@@ -90,7 +90,11 @@ int64_t TimestampUs(LogicalTypeId type, int64_t raw) {
 
 ResultRows::ResultRows(duckdb::vector<duckdb::LogicalType> engine_types, ResultSchema schema)
     : engine_types_(std::move(engine_types)), schema_(std::move(schema)) {
-  for (const auto& type : engine_types_) natural_types_.push_back(ResultType(type));
+  for (size_t i = 0; i < engine_types_.size(); ++i) {
+    natural_types_.push_back(ResultType(engine_types_[i]));
+    same_form_.push_back(schema_[i].type == natural_types_[i] ||
+                         EngineType(schema_[i].type) == engine_types_[i]);
+  }
 }
 
 void ResultRows::SetChunk(duckdb::unique_ptr<duckdb::DataChunk> chunk) {
@@ -107,10 +111,10 @@ Status ResultRows::WriteRow(RowSink* sink) {
   for (size_t i = 0; i < schema_.size(); ++i) {
     KALAM_ASSIGN_OR_RETURN(Datum cell, Cell(i));
     const DataType& promised = schema_[i].type;
-    if (!cell.is_null && !(promised == natural_types_[i])) {
-      KALAM_ASSIGN_OR_RETURN(cell, Cast(cell, promised, &arena_));
-    } else if (cell.is_null) {
+    if (cell.is_null || same_form_[i]) {
       cell.kind = promised.kind;
+    } else {
+      KALAM_ASSIGN_OR_RETURN(cell, Cast(cell, promised, &arena_));
     }
     sink->Cell(cell, promised);
   }

@@ -31,6 +31,7 @@ class ResultRows {
   const duckdb::vector<duckdb::LogicalType> engine_types_;
   const ResultSchema schema_;
   std::vector<DataType> natural_types_;  // ResultType of each engine type
+  std::vector<bool> same_form_;  // the cell only changes its name on the way to the schema's type
   duckdb::unique_ptr<duckdb::DataChunk> chunk_;
   std::vector<duckdb::UnifiedVectorFormat> formats_;  // of chunk_'s columns
   duckdb::idx_t row_ = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <duckdb/function/table_function.hpp>
+#include <duckdb/planner/operator/logical_get.hpp>
 
 namespace kalam::analytics {
 
@@ -12,5 +13,8 @@ inline constexpr const char kScanFunctionName[] = "kalam_scan";
 /// passes comparisons of a column with a constant down as hints; the engine itself still applies
 /// every filter.
 duckdb::TableFunction ScanFunction();
+
+/// The index of the source that `get`, a call of kalam_scan, reads.
+size_t ScannedSource(const duckdb::LogicalGet& get);
 
 }  // namespace kalam::analytics

@@ -18,6 +18,8 @@
 #include <set>
 #include <string_view>
 
+#include "analytics/plugin/column_origin.h"
+#include "analytics/plugin/query_state.h"
 #include "analytics/plugin/scan_function.h"
 
 namespace kalam::analytics {
@@ -263,9 +265,11 @@ class PlanWalk : public duckdb::LogicalOperatorVisitor {
   }
 };
 
-void GuardPlan(duckdb::OptimizerExtensionInput&,
+void GuardPlan(duckdb::OptimizerExtensionInput& input,
                duckdb::unique_ptr<duckdb::LogicalOperator>& plan) {
   PlanWalk().VisitOperator(*plan);
+  const auto state = input.context.registered_state->Get<QueryState>(QueryState::kKey);
+  if (state) state->set_origins(TraceColumns(input.context, *plan));
 }
 
 }  // namespace
