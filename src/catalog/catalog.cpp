@@ -398,6 +398,10 @@ RecordWrites Catalog::PutUser(const UserRecord& user) const {
   return {Put(Prefixed(kUserPrefix, user.user_id), EncodeUser(user))};
 }
 
+RecordWrites Catalog::DropUser(std::string_view user_id) const {
+  return {Delete(Prefixed(kUserPrefix, user_id))};
+}
+
 RecordWrites Catalog::PutStorage(const StorageRecord& storage) const {
   return {Put(Prefixed(kStoragePrefix, storage.storage_id), EncodeStorage(storage))};
 }

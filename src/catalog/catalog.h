@@ -84,6 +84,8 @@ class Catalog {
   RecordWrites PutView(const ViewDefinition& definition) const;
   RecordWrites DropView(std::string_view ns, std::string_view name) const;
   RecordWrites PutUser(const UserRecord& user) const;
+  /// Forgets a user for good (after the grace period of DROP USER, which itself only sets `deleted_at_us`).
+  RecordWrites DropUser(std::string_view user_id) const;
   RecordWrites PutStorage(const StorageRecord& storage) const;
   RecordWrites DropStorage(std::string_view storage_id) const;
 

@@ -1,139 +1,13 @@
 // Encoding and decoding of catalog records: the only place that knows their bytes.
 #include "catalog/record_codec.h"
 
-#include <cstring>
 #include <utility>
 
+#include "catalog/field_codec.h"
 #include "types/key_codec.h"
-#include "types/row_codec.h"
 
 namespace kalam::catalog {
 namespace {
-
-constexpr char kRecordVersion = 1;
-
-class Writer {
- public:
-  Writer() { bytes_.push_back(kRecordVersion); }
-  void Number(uint64_t value) { PutVarint(&bytes_, value); }
-  void Signed(int64_t value) {
-    Number((static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63));
-  }
-  void Text(std::string_view text) {
-    Number(text.size());
-    bytes_.append(text);
-  }
-  void OptionalTime(const std::optional<int64_t>& time) {
-    Number(time.has_value() ? 1 : 0);
-    if (time) Signed(*time);
-  }
-  void Type(const DataType& type) {
-    Number(static_cast<uint64_t>(type.kind));
-    Number(type.precision);
-    Number(type.scale);
-    Number(type.dimension);
-  }
-  void Literal(const Value& value) {
-    const Datum datum = value.datum();
-    Number(static_cast<uint64_t>(datum.kind));
-    Number(datum.is_null ? 1 : 0);
-    if (datum.is_null) return;
-    Number(datum.scale);
-    if (DataType::Of(datum.kind).is_bytes_like()) {
-      Text(datum.text());
-    } else {
-      // Every other kind is held in the 16 bytes of the union.
-      Number(datum.wide.low);
-      Signed(HasWideBytes(datum.kind) ? datum.wide.high : 0);
-    }
-  }
-  std::string Take() { return std::move(bytes_); }
-
- private:
-  static bool HasWideBytes(TypeKind kind) {
-    return kind == TypeKind::kDecimal || kind == TypeKind::kInterval;
-  }
-  std::string bytes_;
-};
-
-/// Reads what Writer wrote; after the first short read everything is empty and `ok` is false.
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {
-    if (rest_.empty() || rest_.front() != kRecordVersion) {
-      ok_ = false;
-    } else {
-      rest_.remove_prefix(1);
-    }
-  }
-  bool ok() const { return ok_; }
-
-  uint64_t Number() {
-    uint64_t value = 0;
-    if (!ok_ || !GetVarint(&rest_, &value)) {
-      ok_ = false;
-      return 0;
-    }
-    return value;
-  }
-  template <typename T>
-  T Enum(uint64_t last) {
-    const uint64_t value = Number();
-    if (value > last) ok_ = false;
-    return static_cast<T>(ok_ ? value : 0);
-  }
-  int64_t Signed() {
-    const uint64_t value = Number();
-    return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
-  }
-  /// How many elements follow; never more than there are bytes left, so that a bad count cannot
-  /// allocate much.
-  size_t Count() {
-    const uint64_t count = Number();
-    if (count > rest_.size()) ok_ = false;
-    return ok_ ? static_cast<size_t>(count) : 0;
-  }
-  std::string Text() {
-    const uint64_t size = Number();
-    if (!ok_ || size > rest_.size()) {
-      ok_ = false;
-      return {};
-    }
-    std::string text(rest_.substr(0, size));
-    rest_.remove_prefix(size);
-    return text;
-  }
-  std::optional<int64_t> OptionalTime() {
-    if (Number() == 0) return std::nullopt;
-    return Signed();
-  }
-  DataType Type() {
-    DataType type;
-    type.kind = Enum<TypeKind>(static_cast<uint64_t>(TypeKind::kInterval));
-    type.precision = Enum<uint8_t>(UINT8_MAX);
-    type.scale = Enum<uint8_t>(UINT8_MAX);
-    type.dimension = Enum<uint16_t>(UINT16_MAX);
-    return type;
-  }
-  Value Literal() {
-    const TypeKind kind = Enum<TypeKind>(static_cast<uint64_t>(TypeKind::kInterval));
-    if (Number() != 0) return Value::Null(kind);
-    Datum datum = Datum::Null(kind);
-    datum.is_null = false;
-    datum.scale = Enum<uint8_t>(UINT8_MAX);
-    if (DataType::Of(kind).is_bytes_like()) {
-      const std::string bytes = Text();
-      return Value(Datum::Bytes(kind, bytes));
-    }
-    datum.wide.low = Number();
-    datum.wide.high = Signed();
-    return ok_ ? Value(datum) : Value();
-  }
-
- private:
-  std::string_view rest_;
-  bool ok_ = true;
-};
 
 Status Damaged(std::string_view what) {
   return Status(ErrorKind::Corruption,
@@ -141,7 +15,7 @@ Status Damaged(std::string_view what) {
                     ") cannot be read: it is damaged or was written by a newer server");
 }
 
-void WriteColumn(const ColumnDefinition& column, Writer* out) {
+void WriteColumn(const ColumnDefinition& column, FieldWriter* out) {
   out->Number(column.column_id);
   out->Text(column.name);
   out->Type(column.type);
@@ -153,7 +27,7 @@ void WriteColumn(const ColumnDefinition& column, Writer* out) {
   out->Text(column.comment);
 }
 
-ColumnDefinition ReadColumn(Reader* in) {
+ColumnDefinition ReadColumn(FieldReader* in) {
   ColumnDefinition column;
   column.column_id = static_cast<uint32_t>(in->Number());
   column.name = in->Text();
@@ -172,7 +46,7 @@ ColumnDefinition ReadColumn(Reader* in) {
 
 // Most ALTERs leave the layout alone, so each distinct run of equal layouts is written once with
 // its length.
-void WriteLayouts(const std::vector<RowLayout>& layouts, Writer* out) {
+void WriteLayouts(const std::vector<RowLayout>& layouts, FieldWriter* out) {
   std::vector<std::pair<const RowLayout*, size_t>> runs;
   for (const RowLayout& layout : layouts) {
     if (!runs.empty() && *runs.back().first == layout) {
@@ -195,7 +69,7 @@ void WriteLayouts(const std::vector<RowLayout>& layouts, Writer* out) {
 // More schema versions than any table can have; keeps a damaged run length from filling the memory.
 constexpr uint64_t kSchemaVersionsMax = 1'000'000;
 
-std::vector<RowLayout> ReadLayouts(Reader* in) {
+std::vector<RowLayout> ReadLayouts(FieldReader* in) {
   std::vector<RowLayout> layouts;
   for (size_t runs = in->Count(); runs > 0 && in->ok(); --runs) {
     const uint64_t length = in->Number();
@@ -210,7 +84,7 @@ std::vector<RowLayout> ReadLayouts(Reader* in) {
   return layouts;
 }
 
-void WriteOptions(const TableOptions& options, Writer* out) {
+void WriteOptions(const TableOptions& options, FieldWriter* out) {
   out->Text(options.storage_id);
   out->Number(options.use_user_storage ? 1 : 0);
   out->Number(options.flush_policy.row_limit);
@@ -220,7 +94,7 @@ void WriteOptions(const TableOptions& options, Writer* out) {
   out->Number(options.deleted_retention_hours);
 }
 
-TableOptions ReadOptions(Reader* in) {
+TableOptions ReadOptions(FieldReader* in) {
   TableOptions options;
   options.storage_id = in->Text();
   options.use_user_storage = in->Number() != 0;
@@ -269,7 +143,7 @@ bool ParseTableVersionKey(std::string_view key, TableId* id, uint32_t* schema_ve
 }
 
 std::string EncodeTableHead(const TableHead& head) {
-  Writer out;
+  FieldWriter out;
   out.Number(static_cast<uint64_t>(head.type));
   out.Number(head.schema_version);
   out.Text(head.namespace_id);
@@ -278,7 +152,7 @@ std::string EncodeTableHead(const TableHead& head) {
 }
 
 Result<TableHead> DecodeTableHead(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   TableHead head;
   head.type = in.Enum<TableType>(static_cast<uint64_t>(TableType::kView));
   head.schema_version = static_cast<uint32_t>(in.Number());
@@ -289,7 +163,7 @@ Result<TableHead> DecodeTableHead(std::string_view bytes) {
 }
 
 std::string EncodeTable(const TableDefinition& definition) {
-  Writer out;
+  FieldWriter out;
   out.Number(definition.id.value);
   out.Text(definition.namespace_id);
   out.Text(definition.name);
@@ -307,7 +181,7 @@ std::string EncodeTable(const TableDefinition& definition) {
 }
 
 Result<TableDefinition> DecodeTable(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   TableDefinition definition;
   definition.id.value = static_cast<uint32_t>(in.Number());
   definition.namespace_id = in.Text();
@@ -334,7 +208,7 @@ Result<TableDefinition> DecodeTable(std::string_view bytes) {
 }
 
 std::string EncodeNamespace(const NamespaceDefinition& definition) {
-  Writer out;
+  FieldWriter out;
   out.Text(definition.id);
   out.Text(definition.options_json);
   out.Signed(definition.created_at_us);
@@ -342,7 +216,7 @@ std::string EncodeNamespace(const NamespaceDefinition& definition) {
 }
 
 Result<NamespaceDefinition> DecodeNamespace(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   NamespaceDefinition definition;
   definition.id = in.Text();
   definition.options_json = in.Text();
@@ -352,7 +226,7 @@ Result<NamespaceDefinition> DecodeNamespace(std::string_view bytes) {
 }
 
 std::string EncodeView(const ViewDefinition& definition) {
-  Writer out;
+  FieldWriter out;
   out.Text(definition.namespace_id);
   out.Text(definition.name);
   out.Text(definition.query);
@@ -364,7 +238,7 @@ std::string EncodeView(const ViewDefinition& definition) {
 }
 
 Result<ViewDefinition> DecodeView(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   ViewDefinition definition;
   definition.namespace_id = in.Text();
   definition.name = in.Text();
@@ -379,7 +253,7 @@ Result<ViewDefinition> DecodeView(std::string_view bytes) {
 }
 
 std::string EncodeUser(const UserRecord& user) {
-  Writer out;
+  FieldWriter out;
   out.Text(user.user_id);
   out.Text(user.password_hash);
   out.Number(static_cast<uint64_t>(user.role));
@@ -400,7 +274,7 @@ std::string EncodeUser(const UserRecord& user) {
 }
 
 Result<UserRecord> DecodeUser(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   UserRecord user;
   user.user_id = in.Text();
   user.password_hash = in.Text();
@@ -423,7 +297,7 @@ Result<UserRecord> DecodeUser(std::string_view bytes) {
 }
 
 std::string EncodeStorage(const StorageRecord& storage) {
-  Writer out;
+  FieldWriter out;
   for (const std::string* text :
        {&storage.storage_id, &storage.storage_name, &storage.description, &storage.storage_type,
         &storage.base_directory, &storage.credentials_json, &storage.config_json,
@@ -436,7 +310,7 @@ std::string EncodeStorage(const StorageRecord& storage) {
 }
 
 Result<StorageRecord> DecodeStorage(std::string_view bytes) {
-  Reader in(bytes);
+  FieldReader in(bytes);
   StorageRecord storage;
   for (std::string* text :
        {&storage.storage_id, &storage.storage_name, &storage.description, &storage.storage_type,

@@ -1,0 +1,311 @@
+// The queue of jobs: active ones in memory, all of them as records; every change of status is a
+// command.
+#include "jobs/job_queue.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <tuple>
+#include <unordered_map>
+
+#include "base/id_generators.h"
+#include "base/log.h"
+#include "types/key_codec.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr std::string_view kTarget = "jobs";
+
+bool MayPass(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::Busy:
+    case ErrorKind::ReadOnly:
+    case ErrorKind::StorageIo:
+    case ErrorKind::Conflict:
+    case ErrorKind::StaleSchema:
+    case ErrorKind::OutcomeUnknown:
+    case ErrorKind::MemoryExceeded:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+struct JobQueue::Rep {
+  storage::Store& store;
+  replication::ReplicationGroup& group;
+  const Clock& clock;
+  const Options options;
+  std::map<JobType, JobExecutor> executors;
+
+  std::mutex tick_mutex;     // held by the one Tick that runs
+  mutable std::mutex mutex;  // guards the rest
+  std::unordered_map<std::string, JobRecord> active;
+  std::string running_id;
+  JobCounts finished;  // totals of finished jobs; `queued` and `running` unused
+  std::atomic<bool> running_cancelled{false};
+  std::atomic<bool> closing{false};
+
+  Rep(storage::Store& s, replication::ReplicationGroup& g, const Clock& c, const Options& o)
+      : store(s), group(g), clock(c), options(o) {}
+
+  Status Commit(catalog::RecordWrites writes) {
+    auto command = std::make_shared<replication::Command>();
+    command->records = std::move(writes);
+    return replication::ProposeAndWait(group, std::move(command)).status;
+  }
+
+  template <typename Visit>
+  Status ForEach(Visit visit) const {
+    auto iterator = store.NewIterator(storage::Family::kSystem,
+                                      {std::string(kJobPrefix), PrefixEnd(kJobPrefix)});
+    for (iterator->Seek(kJobPrefix); iterator->Valid(); iterator->Next()) {
+      KALAM_ASSIGN_OR_RETURN(JobRecord job, DecodeJob(iterator->value()));
+      visit(std::move(job));
+    }
+    return iterator->status();
+  }
+
+  Status Load();
+  std::optional<JobRecord> TakeDue();
+  void Run(JobRecord job);
+  void Settle(JobRecord job, const Result<JobOutcome>& outcome);
+};
+
+Status JobQueue::Rep::Load() {
+  std::vector<JobRecord> left;
+  KALAM_RETURN_IF_ERROR(ForEach([&](JobRecord job) {
+    if (IsActive(job.status)) {
+      left.push_back(std::move(job));
+      return;
+    }
+    ++finished.total;
+    if (job.status == JobStatus::kFailed) ++finished.failed;
+  }));
+  catalog::RecordWrites writes;
+  for (JobRecord& job : left) {
+    if (job.status == JobStatus::kRunning) {
+      job.status = JobStatus::kQueued;
+      job.message = "Node restarted";
+      job.updated_at_us = clock.NowUs();
+      writes.push_back(Write(job));
+    }
+    active.emplace(job.job_id, job);
+  }
+  return writes.empty() ? Status::Ok() : Commit(std::move(writes));
+}
+
+/// Marks the oldest due job as running, in memory; Run makes it durable.
+std::optional<JobRecord> JobQueue::Rep::TakeDue() {
+  std::lock_guard lock(mutex);
+  const int64_t now_us = clock.NowUs();
+  JobRecord* oldest = nullptr;
+  for (auto& [id, job] : active) {
+    if (job.status == JobStatus::kRunning || job.not_before_us > now_us) continue;
+    if (!oldest || job.created_at_us < oldest->created_at_us) oldest = &job;
+  }
+  if (!oldest) return std::nullopt;
+  oldest->status = JobStatus::kRunning;
+  oldest->updated_at_us = now_us;
+  if (!oldest->started_at_us) oldest->started_at_us = now_us;
+  running_id = oldest->job_id;
+  running_cancelled = false;
+  return *oldest;
+}
+
+void JobQueue::Rep::Run(JobRecord job) {
+  Result<JobOutcome> outcome =
+      Status(ErrorKind::NotAvailable,
+             "this server cannot run jobs of type '" + std::string(JobTypeName(job.type)) + "'");
+  Status marked = Commit({Write(job)});
+  if (!marked.ok()) {
+    outcome = std::move(marked);
+  } else if (auto executor = executors.find(job.type); executor != executors.end()) {
+    outcome = executor->second(job, [this] { return running_cancelled.load() || closing.load(); });
+  }
+  Settle(std::move(job), outcome);
+}
+
+void JobQueue::Rep::Settle(JobRecord job, const Result<JobOutcome>& outcome) {
+  std::lock_guard lock(mutex);
+  running_id.clear();
+  auto found = active.find(job.job_id);
+  if (found == active.end()) return;  // killed meanwhile: its record says so
+  const int64_t now_us = clock.NowUs();
+  job.updated_at_us = now_us;
+  if (closing && !outcome.ok()) {
+    job.status = JobStatus::kQueued;  // the next start goes on with it
+  } else if (outcome.ok()) {
+    job.status = outcome->skipped ? JobStatus::kSkipped : JobStatus::kCompleted;
+    job.message = outcome->message;
+  } else if (MayPass(outcome.status().kind()) && job.retry_count < job.max_retries) {
+    job.status = JobStatus::kRetrying;
+    job.exception_trace = outcome.status().ToString();
+    job.not_before_us = now_us + ((options.retry_backoff_ms * 1000) << job.retry_count);
+    ++job.retry_count;
+  } else {
+    job.status = JobStatus::kFailed;
+    job.message =
+        MayPass(outcome.status().kind()) ? "Max retries exceeded" : outcome.status().ToString();
+    job.exception_trace = outcome.status().ToString();
+  }
+  if (!IsActive(job.status)) job.finished_at_us = now_us;
+  Status written = Commit({Write(job)});
+  if (!written.ok()) {
+    Log(LogLevel::kWarn, kTarget, "the end of a job could not be recorded; it will run again",
+        {{"job_id", job.job_id}, {"error", written.ToString()}});
+    found->second.status = JobStatus::kRetrying;
+    found->second.not_before_us = now_us + options.retry_backoff_ms * 1000;
+    return;
+  }
+  Log(LogLevel::kInfo, kTarget, "job settled",
+      {{"job_id", job.job_id}, {"status", JobStatusName(job.status)}, {"message", job.message}});
+  if (IsActive(job.status)) {
+    found->second = std::move(job);
+    return;
+  }
+  ++finished.total;
+  if (job.status == JobStatus::kFailed) ++finished.failed;
+  active.erase(found);
+}
+
+JobQueue::JobQueue(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+JobQueue::~JobQueue() { Close(); }
+
+Result<std::unique_ptr<JobQueue>> JobQueue::Open(storage::Store& store,
+                                                 replication::ReplicationGroup& group,
+                                                 const Clock& clock, const Options& options) {
+  auto rep = std::make_unique<Rep>(store, group, clock, options);
+  KALAM_RETURN_IF_ERROR(rep->Load());
+  return std::unique_ptr<JobQueue>(new JobQueue(std::move(rep)));
+}
+
+void JobQueue::SetExecutor(JobType type, JobExecutor executor) {
+  rep_->executors[type] = std::move(executor);
+}
+
+Result<JobRecord> JobQueue::Prepare(JobType type, std::string parameters_json,
+                                    std::string idempotency_key) const {
+  if (rep_->closing) return Status(ErrorKind::ShuttingDown, "the server is shutting down");
+  if (HasActive(idempotency_key)) {
+    return Status(ErrorKind::IdempotentConflict, "Job with idempotency key '" + idempotency_key +
+                                                     "' is already running or queued");
+  }
+  JobRecord job;
+  job.job_id = std::string(JobIdPrefix(type)) + "-" + RandomHex(12);
+  job.type = type;
+  job.parameters_json = std::move(parameters_json);
+  job.idempotency_key = std::move(idempotency_key);
+  job.max_retries = rep_->options.max_retries;
+  job.created_at_us = job.updated_at_us = rep_->clock.NowUs();
+  return job;
+}
+
+catalog::RecordWrite JobQueue::Write(const JobRecord& job) {
+  return {storage::Family::kSystem, JobKey(job.job_id), EncodeJob(job)};
+}
+
+void JobQueue::Activate(const JobRecord& job) {
+  std::lock_guard lock(rep_->mutex);
+  rep_->active.emplace(job.job_id, job);
+}
+
+Result<JobRecord> JobQueue::Submit(JobType type, std::string parameters_json,
+                                   std::string idempotency_key) {
+  KALAM_ASSIGN_OR_RETURN(JobRecord job,
+                         Prepare(type, std::move(parameters_json), std::move(idempotency_key)));
+  KALAM_RETURN_IF_ERROR(rep_->Commit({Write(job)}));
+  Activate(job);
+  return job;
+}
+
+bool JobQueue::HasActive(std::string_view idempotency_key) const {
+  if (idempotency_key.empty()) return false;
+  std::lock_guard lock(rep_->mutex);
+  return std::any_of(rep_->active.begin(), rep_->active.end(), [&](const auto& entry) {
+    return entry.second.idempotency_key == idempotency_key;
+  });
+}
+
+Status JobQueue::Kill(std::string_view job_id) {
+  std::lock_guard lock(rep_->mutex);
+  auto found = rep_->active.find(std::string(job_id));
+  if (found == rep_->active.end()) {
+    KALAM_ASSIGN_OR_RETURN(auto bytes, rep_->store.Get(storage::Family::kSystem, JobKey(job_id)));
+    if (!bytes) {
+      return Status(ErrorKind::NotFound, "Job '" + std::string(job_id) + "' not found");
+    }
+    KALAM_ASSIGN_OR_RETURN(JobRecord job, DecodeJob(*bytes));
+    return Status(ErrorKind::InvalidOperation, "Job '" + std::string(job_id) + "' is already " +
+                                                   std::string(JobStatusName(job.status)) +
+                                                   " and cannot be cancelled");
+  }
+  JobRecord job = found->second;
+  job.status = JobStatus::kCancelled;
+  job.message = "cancelled";
+  job.updated_at_us = rep_->clock.NowUs();
+  job.finished_at_us = job.updated_at_us;
+  KALAM_RETURN_IF_ERROR(rep_->Commit({Write(job)}));
+  if (rep_->running_id == job.job_id) rep_->running_cancelled = true;
+  rep_->active.erase(found);
+  ++rep_->finished.total;
+  return Status::Ok();
+}
+
+void JobQueue::Tick() {
+  std::unique_lock running(rep_->tick_mutex, std::try_to_lock);
+  if (!running.owns_lock()) return;
+  while (!rep_->closing) {
+    std::optional<JobRecord> job = rep_->TakeDue();
+    if (!job) return;
+    rep_->Run(*std::move(job));
+  }
+}
+
+Result<std::vector<JobRecord>> JobQueue::List() const {
+  std::vector<JobRecord> jobs;
+  KALAM_RETURN_IF_ERROR(rep_->ForEach([&](JobRecord job) { jobs.push_back(std::move(job)); }));
+  std::sort(jobs.begin(), jobs.end(), [](const JobRecord& a, const JobRecord& b) {
+    return std::tie(a.created_at_us, a.job_id) < std::tie(b.created_at_us, b.job_id);
+  });
+  return jobs;
+}
+
+JobCounts JobQueue::counts() const {
+  std::lock_guard lock(rep_->mutex);
+  JobCounts counts = rep_->finished;
+  counts.total += static_cast<int64_t>(rep_->active.size());
+  for (const auto& [id, job] : rep_->active) {
+    ++(job.status == JobStatus::kRunning ? counts.running : counts.queued);
+  }
+  return counts;
+}
+
+Result<int64_t> JobQueue::RemoveFinished(int64_t before_us) {
+  catalog::RecordWrites writes;
+  int64_t failed = 0;
+  KALAM_RETURN_IF_ERROR(rep_->ForEach([&](const JobRecord& job) {
+    if (IsActive(job.status) || job.finished_at_us.value_or(job.updated_at_us) >= before_us) return;
+    if (job.status == JobStatus::kFailed) ++failed;
+    writes.push_back({storage::Family::kSystem, JobKey(job.job_id), std::nullopt});
+  }));
+  const auto removed = static_cast<int64_t>(writes.size());
+  if (removed == 0) return removed;
+  KALAM_RETURN_IF_ERROR(rep_->Commit(std::move(writes)));
+  std::lock_guard lock(rep_->mutex);
+  rep_->finished.total -= removed;
+  rep_->finished.failed -= failed;
+  return removed;
+}
+
+void JobQueue::Close() {
+  rep_->closing = true;
+  std::lock_guard running(rep_->tick_mutex);
+}
+
+}  // namespace kalam::jobs

@@ -1,0 +1,89 @@
+// The queue of jobs: records that survive a restart, run one after the other when Tick is called.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "catalog/catalog.h"
+#include "jobs/job.h"
+#include "replication/group.h"
+#include "storage/store.h"
+
+namespace kalam::jobs {
+
+/// How one run of a job ended.
+struct JobOutcome {
+  bool skipped = false;  // there was nothing to do, or no longer anything to do it to
+  std::string message;
+};
+/// Polled by long work: true when the job was killed or the server stops.
+using JobCancelled = std::function<bool()>;
+/// Does the work, on the worker thread that called Tick. It may run twice (after a crash or a
+/// retry) and must bear that. Errors that may pass (Busy, ReadOnly, StorageIo, Conflict,
+/// OutcomeUnknown) are retried, others fail the job.
+using JobExecutor = std::function<Result<JobOutcome>(const JobRecord&, const JobCancelled&)>;
+
+struct JobCounts {
+  int64_t total = 0;
+  int64_t queued = 0;  // new, queued, retrying
+  int64_t running = 0;
+  int64_t failed = 0;
+};
+
+/// Thread-safety: all methods may be called from any thread; those that commit block and want a
+/// worker.
+class JobQueue {
+ public:
+  struct Options {
+    int max_retries = 3;
+    int64_t retry_backoff_ms = 1000;  // doubled with every retry
+  };
+  /// Reads the records left by the last run: jobs that were running are queued again ("Node
+  /// restarted"). Errors: StorageIo, Corruption.
+  static Result<std::unique_ptr<JobQueue>> Open(storage::Store& store,
+                                                replication::ReplicationGroup& group,
+                                                const Clock& clock, const Options& options);
+  ~JobQueue();
+
+  /// Before the first Tick only. A job whose type has no executor fails.
+  void SetExecutor(JobType type, JobExecutor executor);
+
+  /// A new queued job. The caller puts `Write(job)` into its command and calls Activate when that
+  /// is committed, so that the job exists exactly if the command took effect. Errors:
+  /// IdempotentConflict ("Job with idempotency key 'k' is already running or queued").
+  Result<JobRecord> Prepare(JobType type, std::string parameters_json,
+                            std::string idempotency_key) const;
+  static catalog::RecordWrite Write(const JobRecord& job);
+  void Activate(const JobRecord& job);
+  /// Prepare, commit and Activate at once.
+  Result<JobRecord> Submit(JobType type, std::string parameters_json, std::string idempotency_key);
+  bool HasActive(std::string_view idempotency_key) const;
+
+  /// Marks an active job as cancelled; a running one stops at its next poll.
+  /// Errors: NotFound (no such job), InvalidOperation (it is finished).
+  Status Kill(std::string_view job_id);
+
+  /// Runs every job that is due, on the calling thread. Returns at once when nothing is due or
+  /// another Tick is running.
+  void Tick();
+
+  /// All jobs, also finished ones, by time of creation.
+  Result<std::vector<JobRecord>> List() const;
+  JobCounts counts() const;
+  /// Removes finished jobs that ended before `before_us`; returns how many.
+  Result<int64_t> RemoveFinished(int64_t before_us);
+
+  /// Refuses new work, asks a running job to stop and waits for it. Idempotent.
+  void Close();
+
+ private:
+  struct Rep;
+  explicit JobQueue(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace kalam::jobs
