@@ -1,0 +1,115 @@
+// AdminStatements: hands each statement to its family and owns what the families share.
+#include "statements/admin_statements.h"
+
+#include <mutex>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "base/log.h"
+#include "statements/bootstrap.h"
+#include "statements/families.h"
+#include "statements/stats_sampler.h"
+#include "statements/system_table_definitions.h"
+#include "statements/system_tables.h"
+
+namespace kalam::statements {
+namespace {
+
+template <typename T>
+concept HasFamily = requires(AdminContext& context, StatementRun& run, const T& body) {
+  { Execute(context, run, body) } -> std::same_as<Result<StatementResult>>;
+};
+
+class AdminStatementsImpl : public AdminStatements {
+ public:
+  AdminStatementsImpl(const StatementServices& services, const StatementLimits& limits,
+                      const TransactionRegistry& transactions, std::unique_ptr<jobs::JobQueue> jobs,
+                      std::vector<catalog::TablePtr> definitions)
+      : services_(services),
+        limits_(limits),
+        jobs_(std::move(jobs)),
+        system_(
+            {services_, transactions, *jobs_, std::move(definitions), services_.clock.SteadyUs()}),
+        sampler_(system_.sources()),
+        context_{services_, limits_, transactions, *jobs_, system_, ddl_mutex_} {
+    services_.query.SetSystemTables(&system_);
+  }
+  ~AdminStatementsImpl() override {
+    Close();
+    services_.query.SetSystemTables(nullptr);
+  }
+
+  Result<StatementResult> Execute(StatementRun& run, const sql::Statement& statement,
+                                  std::string_view text) override {
+    return std::visit(
+        [&](const auto& body) -> Result<StatementResult> {
+          if constexpr (HasFamily<std::decay_t<decltype(body)>>) {
+            return statements::Execute(context_, run, body);
+          } else {
+            return Status(ErrorKind::Internal,
+                          "not an administrative statement: " + std::string(text));
+          }
+        },
+        statement.body);
+  }
+
+  Status Bootstrap(const std::string& root_password_hash) override {
+    std::lock_guard lock(ddl_mutex_);
+    return BootstrapCatalog(services_, root_password_hash);
+  }
+
+  Status Audit(const catalog::Caller& actor, std::string_view action, std::string_view target,
+               std::optional<std::string> details, std::string_view client_address,
+               std::optional<std::string> subject_user_id) override {
+    AuditEntry entry;
+    entry.timestamp_us = services_.clock.NowUs();
+    entry.actor_user_id = actor.user_id;
+    entry.action = action;
+    entry.target = target;
+    entry.details = std::move(details);
+    entry.ip_address = client_address;
+    entry.subject_user_id = std::move(subject_user_id);
+    return Commit(services_.group, {AuditWrite(std::move(entry))});
+  }
+
+  void Tick() override {
+    std::unique_lock lock(tick_mutex_, std::try_to_lock);
+    if (!lock.owns_lock() || closed_) return;
+    sampler_.Tick();
+    jobs_->Tick();
+  }
+
+  void Close() override {
+    jobs_->Close();
+    std::lock_guard lock(tick_mutex_);
+    closed_ = true;
+  }
+
+ private:
+  const StatementServices services_;
+  const StatementLimits limits_;
+  const std::unique_ptr<jobs::JobQueue> jobs_;
+  std::mutex ddl_mutex_;
+  SystemTableRows system_;
+  std::mutex tick_mutex_;  // guards sampler_ and closed_
+  StatsSampler sampler_;
+  bool closed_ = false;
+  AdminContext context_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AdminStatements>> AdminStatements::Make(
+    const StatementServices& services, const StatementLimits& limits,
+    const TransactionRegistry& transactions) {
+  KALAM_ASSIGN_OR_RETURN(auto jobs,
+                         jobs::JobQueue::Open(services.store, services.group, services.clock, {}));
+  std::vector<catalog::TablePtr> definitions = MakeSystemTableDefinitions(services.clock.NowUs());
+  for (const catalog::TablePtr& definition : definitions)
+    services.catalog.RegisterSystemTable(definition);
+  return std::unique_ptr<AdminStatements>(std::make_unique<AdminStatementsImpl>(
+      services, limits, transactions, std::move(jobs), std::move(definitions)));
+}
+
+}  // namespace kalam::statements

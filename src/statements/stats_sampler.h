@@ -1,0 +1,34 @@
+// Fills dba.stats with the numbers of system.stats and removes old samples.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "statements/system_tables.h"
+
+namespace kalam::statements {
+
+/// Samples one second after the start and every 30 s from then on. A metric that did not move since
+/// its last sample is written again only every ten minutes, so that an idle server writes little.
+/// Not thread-safe: Tick is called by one thread at a time.
+class StatsSampler {
+ public:
+  /// `sources` must outlive the sampler.
+  explicit StatsSampler(const SystemSources& sources);
+  /// Samples and prunes if it is time. Errors of writing are logged, the next sample tries again.
+  void Tick();
+
+ private:
+  Status Sample(int64_t now_us);
+  /// Removes samples older than a week, at most `kPruneBatch` rows a call; true when there may be
+  /// more.
+  Result<bool> Prune(int64_t now_us);
+
+  const SystemSources& sources_;
+  int64_t next_sample_steady_us_;
+  int64_t next_full_steady_us_ = 0;
+  int64_t next_prune_steady_us_;
+  std::map<std::string, std::string> last_values_;
+};
+
+}  // namespace kalam::statements
