@@ -1,0 +1,175 @@
+// Completion of names and keywords.
+#include "completion.h"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "line_editor.h"
+
+namespace kalam::cli {
+namespace {
+
+constexpr const char* kKeywords[] = {"SELECT",
+                                     "FROM",
+                                     "WHERE",
+                                     "GROUP BY",
+                                     "HAVING",
+                                     "ORDER BY",
+                                     "LIMIT",
+                                     "OFFSET",
+                                     "INSERT INTO",
+                                     "VALUES",
+                                     "UPDATE",
+                                     "SET",
+                                     "DELETE FROM",
+                                     "CREATE",
+                                     "TABLE",
+                                     "NAMESPACE",
+                                     "VIEW",
+                                     "USER",
+                                     "SHARED",
+                                     "STREAM",
+                                     "ALTER",
+                                     "DROP",
+                                     "SHOW",
+                                     "NAMESPACES",
+                                     "TABLES",
+                                     "STORAGES",
+                                     "DESCRIBE",
+                                     "EXPLAIN",
+                                     "JOIN",
+                                     "LEFT",
+                                     "INNER",
+                                     "ON",
+                                     "AS",
+                                     "AND",
+                                     "OR",
+                                     "NOT",
+                                     "NULL",
+                                     "IS",
+                                     "IN",
+                                     "LIKE",
+                                     "ILIKE",
+                                     "BETWEEN",
+                                     "DISTINCT",
+                                     "UNION",
+                                     "ALL",
+                                     "WITH",
+                                     "PRIMARY KEY",
+                                     "DEFAULT",
+                                     "IF EXISTS",
+                                     "IF NOT EXISTS",
+                                     "RETURNING",
+                                     "ON CONFLICT",
+                                     "BEGIN",
+                                     "COMMIT",
+                                     "ROLLBACK",
+                                     "EXECUTE AS USER",
+                                     "SUBSCRIBE TO",
+                                     "KILL JOB",
+                                     "KILL LIVE QUERY",
+                                     "PASSWORD",
+                                     "ROLE",
+                                     "COUNT",
+                                     "SUM",
+                                     "AVG",
+                                     "MIN",
+                                     "MAX",
+                                     "NOW()",
+                                     "CURRENT_USER",
+                                     "SNOWFLAKE_ID()",
+                                     "UUID_V7()",
+                                     "ULID()",
+                                     "BOOLEAN",
+                                     "SMALLINT",
+                                     "INT",
+                                     "BIGINT",
+                                     "DOUBLE",
+                                     "FLOAT",
+                                     "TEXT",
+                                     "TIMESTAMP",
+                                     "DATETIME",
+                                     "DATE",
+                                     "TIME",
+                                     "JSON",
+                                     "BYTES",
+                                     "EMBEDDING",
+                                     "UUID",
+                                     "DECIMAL",
+                                     "FILE"};
+constexpr const char* kMetaCommands[] = {"\\quit",
+                                         "\\help",
+                                         "\\info",
+                                         "\\session",
+                                         "\\history",
+                                         "\\health",
+                                         "\\dt",
+                                         "\\tables",
+                                         "\\d",
+                                         "\\describe",
+                                         "\\as",
+                                         "\\format",
+                                         "\\refresh-tables",
+                                         "\\stats",
+                                         "\\metrics",
+                                         "\\sessions",
+                                         "\\flush",
+                                         "\\subscribe",
+                                         "\\watch",
+                                         "\\live",
+                                         "\\show-credentials",
+                                         "\\update-credentials",
+                                         "\\delete-credentials",
+                                         "\\cluster"};
+
+bool StartsWithFolded(const std::string& word, const std::string& prefix) {
+  if (word.size() < prefix.size()) return false;
+  return std::equal(
+      prefix.begin(), prefix.end(), word.begin(),
+      [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
+}
+
+}  // namespace
+
+void Completion::Refresh(Session& session) {
+  const Result<Answer> answer = session.Run(
+      "SELECT namespace_id, table_name, column_name FROM system.columns ORDER BY namespace_id, "
+      "table_name, ordinal");
+  if (!answer.ok() || !answer->ok || answer->results.empty()) return;
+  std::set<std::string> namespaces;
+  columns_by_table_.clear();
+  for (const auto& row : answer->results[0].table.rows) {
+    if (row.size() < 3) continue;
+    namespaces.insert(row[0].text);
+    columns_by_table_[row[0].text + "." + row[1].text].push_back(row[2].text);
+  }
+  namespaces_.assign(namespaces.begin(), namespaces.end());
+}
+
+std::vector<std::string> Completion::For(const std::string& line) const {
+  const std::string word = WordAtEnd(line);
+  std::set<std::string> words;
+  const auto offer = [&](const std::string& candidate) {
+    if (StartsWithFolded(candidate, word)) words.insert(candidate);
+  };
+  if (!word.empty() && word[0] == '\\') {
+    for (const char* command : kMetaCommands) offer(command);
+    return {words.begin(), words.end()};
+  }
+  if (word.empty()) return {};
+  for (const char* keyword : kKeywords) offer(keyword);
+  for (const std::string& name : namespaces_) offer(name + ".");
+  for (const auto& [table, columns] : columns_by_table_) {
+    offer(table);
+    // Columns of the tables that the line already names.
+    if (line.find(table) != std::string::npos) {
+      for (const std::string& column : columns) offer(column);
+    }
+  }
+  // A whole namespace and dot must not hide its tables.
+  if (word.find('.') != std::string::npos) words.erase(word);
+  return {words.begin(), words.end()};
+}
+
+}  // namespace kalam::cli

@@ -1,0 +1,224 @@
+// libedit behind a small class.
+#include "line_editor.h"
+
+#include <histedit.h>
+#include <openssl/evp.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+namespace kalam::cli {
+namespace {
+
+constexpr char kEntrySeparator[] = "\n---ENTRY---\n";
+
+volatile sig_atomic_t line_interrupted =
+    0;  // set by the signal handler, which has no other way to speak
+
+void OnInterrupt(int) { line_interrupted = 1; }
+
+std::string Encode(const std::string& text) {
+  std::string base64(4 * ((text.size() + 2) / 3) + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(base64.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()),
+                                   static_cast<int>(text.size()));
+  base64.resize(static_cast<size_t>(size));
+  return base64;
+}
+
+std::string Decode(const std::string& base64) {
+  std::string text(base64.size() + 4, '\0');
+  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                                   reinterpret_cast<const unsigned char*>(base64.data()),
+                                   static_cast<int>(base64.size()));
+  if (size < 0) return {};
+  text.resize(static_cast<size_t>(size));
+  while (!text.empty() && text.back() == '\0') text.pop_back();  // the padding
+  return text;
+}
+
+std::string LowerCase(const std::string& text) {
+  std::string lower = text;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+bool IsWordCharacter(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '\\' ||
+         c == '$' || c == '-';
+}
+
+std::string CommonPrefix(const std::vector<std::string>& words) {
+  std::string prefix = words[0];
+  for (const std::string& word : words) {
+    size_t same = 0;
+    while (same < prefix.size() && same < word.size() &&
+           std::tolower(static_cast<unsigned char>(prefix[same])) ==
+               std::tolower(static_cast<unsigned char>(word[same]))) {
+      ++same;
+    }
+    prefix.resize(same);
+  }
+  return prefix;
+}
+
+}  // namespace
+
+bool LooksSecret(const std::string& line) {
+  const std::string lower = LowerCase(line);
+  for (const char* word :
+       {"password", "authorization", "bearer", "refresh_token", "jwt_token", "api_key", "secret",
+        "\\history", "\\h ", "\\quit", "\\q", "-credentials"}) {
+    if (lower.find(word) != std::string::npos) return true;
+  }
+  return false;
+}
+
+std::string WordAtEnd(const std::string& line) {
+  size_t begin = line.size();
+  while (begin > 0 && IsWordCharacter(line[begin - 1])) --begin;
+  return line.substr(begin);
+}
+
+struct LineEditor::Rep {
+  struct EditLineEnd {
+    void operator()(EditLine* line) const { el_end(line); }
+  };
+  struct HistoryEnd {
+    void operator()(History* history) const { history_end(history); }
+  };
+
+  std::string history_path;
+  size_t history_size;
+  Completer completer;
+  std::unique_ptr<History, HistoryEnd> history_list;
+  std::unique_ptr<EditLine, EditLineEnd> editor;
+  std::string prompt;
+  std::vector<std::string> entries;
+
+  static Rep* Of(EditLine* line) {
+    void* data = nullptr;
+    el_get(line, EL_CLIENTDATA, &data);
+    return static_cast<Rep*>(data);
+  }
+
+  static char* Prompt(EditLine* line) { return Of(line)->prompt.data(); }
+
+  // Completes what is certain; shows the choices when several words fit.
+  static unsigned char Complete(EditLine* line, int) {
+    Rep* rep = Of(line);
+    const LineInfo* info = el_line(line);
+    const std::string before(info->buffer, info->cursor);
+    const std::vector<std::string> words =
+        rep->completer ? rep->completer(before) : std::vector<std::string>();
+    if (words.empty()) return CC_ERROR;
+    const std::string word = WordAtEnd(before);
+    const std::string common = words.size() == 1 ? words[0] + " " : CommonPrefix(words);
+    if (common.size() > word.size()) {
+      el_deletestr(line, static_cast<int>(word.size()));
+      el_insertstr(line, common.c_str());
+      return CC_REFRESH;
+    }
+    std::printf("\n");
+    for (size_t i = 0; i < words.size() && i < 60; ++i) std::printf("%s  ", words[i].c_str());
+    std::printf("%s\n", words.size() > 60 ? "..." : "");
+    return CC_REDISPLAY;
+  }
+
+  void Remember(const std::string& statement) {
+    HistEvent event;
+    ::history(history_list.get(), &event, H_ENTER, statement.c_str());
+    entries.push_back(statement);
+    if (entries.size() > history_size) entries.erase(entries.begin());
+  }
+
+  void Load() {
+    std::ifstream file(history_path);
+    std::stringstream stream;
+    stream << file.rdbuf();
+    const std::string text = stream.str();
+    const std::string separator = kEntrySeparator;
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = text.find(separator, begin);
+      if (end == std::string::npos) end = text.size();
+      const std::string entry = Decode(text.substr(begin, end - begin));
+      if (!entry.empty()) Remember(entry);
+      begin = end + separator.size();
+    }
+  }
+
+  void Save() const {
+    const std::string temporary = history_path + ".new";
+    {
+      std::ofstream file(temporary, std::ios::trunc);
+      chmod(temporary.c_str(), 0600);
+      for (size_t i = 0; i < entries.size(); ++i)
+        file << (i > 0 ? kEntrySeparator : "") << Encode(entries[i]);
+      if (!file) return;  // a history that cannot be kept is no reason to fail
+    }
+    std::rename(temporary.c_str(), history_path.c_str());
+  }
+};
+
+LineEditor::LineEditor(std::string history_path, int history_size, Completer completer)
+    : rep_(std::make_unique<Rep>()) {
+  rep_->history_path = std::move(history_path);
+  rep_->history_size = static_cast<size_t>(std::max(0, history_size));
+  rep_->completer = std::move(completer);
+  rep_->history_list.reset(history_init());
+  HistEvent event;
+  ::history(rep_->history_list.get(), &event, H_SETSIZE, std::max(1, history_size));
+  rep_->Load();
+  rep_->editor.reset(el_init("kalam", stdin, stdout, stderr));
+  EditLine* editor = rep_->editor.get();
+  el_set(editor, EL_CLIENTDATA, rep_.get());
+  el_set(editor, EL_PROMPT, &Rep::Prompt);
+  el_set(editor, EL_EDITOR, "emacs");
+  el_set(editor, EL_HIST, ::history, rep_->history_list.get());
+  el_set(editor, EL_ADDFN, "kalam-complete", "Complete the word", &Rep::Complete);
+  el_set(editor, EL_BIND, "^I", "kalam-complete", nullptr);
+  el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  // Ctrl+C must come to us: it clears the statement instead of ending the shell.
+  el_set(editor, EL_SIGNAL, 0);
+  el_source(editor, nullptr);
+}
+
+LineEditor::~LineEditor() = default;
+
+LineEditor::Outcome LineEditor::ReadLine(const std::string& prompt, std::string* line) {
+  rep_->prompt = prompt;
+  line_interrupted = 0;
+  struct sigaction action {};
+  struct sigaction previous {};
+  action.sa_handler = OnInterrupt;
+  sigaction(SIGINT, &action, &previous);
+  int count = 0;
+  const char* text = el_gets(rep_->editor.get(), &count);
+  sigaction(SIGINT, &previous, nullptr);
+  if (line_interrupted) {
+    el_reset(rep_->editor.get());
+    return Outcome::kInterrupted;
+  }
+  if (text == nullptr || count <= 0) return Outcome::kEnd;
+  line->assign(text, static_cast<size_t>(count));
+  while (!line->empty() && (line->back() == '\n' || line->back() == '\r')) line->pop_back();
+  return Outcome::kLine;
+}
+
+void LineEditor::AddHistory(const std::string& statement) {
+  if (statement.empty() || LooksSecret(statement)) return;
+  if (!rep_->entries.empty() && rep_->entries.back() == statement) return;
+  rep_->Remember(statement);
+  rep_->Save();
+}
+
+std::vector<std::string> LineEditor::history() const { return rep_->entries; }
+
+}  // namespace kalam::cli

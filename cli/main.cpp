@@ -1,0 +1,138 @@
+// kalam: the shell of KalamDB.
+#include <fmt/format.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <clocale>
+#include <fstream>
+#include <iostream>
+
+#include "credentials.h"
+#include "options.h"
+#include "output.h"
+#include "session.h"
+#include "shell.h"
+
+#ifndef KALAM_VERSION
+#define KALAM_VERSION "0.0.0"
+#endif
+#ifndef KALAM_COMMIT
+#define KALAM_COMMIT "unknown"
+#endif
+
+namespace {
+
+using kalam::ErrorKind;
+using kalam::Result;
+using kalam::Status;
+namespace cli = kalam::cli;
+
+int Fail(const Status& status) {
+  fmt::print(stderr, "Error: {}\n", status.message());
+  return 1;
+}
+
+Result<std::string> Ask(const std::string& question, bool secret) {
+  fmt::print("{}", question);
+  std::fflush(stdout);
+  termios terminal{};
+  const bool hide = secret && tcgetattr(STDIN_FILENO, &terminal) == 0;
+  if (hide) {
+    termios hidden = terminal;
+    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSANOW, &hidden);
+  }
+  std::string answer;
+  const bool read = static_cast<bool>(std::getline(std::cin, answer));
+  if (hide) {
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    fmt::print("\n");
+  }
+  if (!read) return Status(ErrorKind::InvalidInput, "Nothing was answered");
+  return answer;
+}
+
+int ShowVersion() {
+  fmt::print("kalam {}\ncommit {}\nbuilt {}\n", KALAM_VERSION, KALAM_COMMIT, __DATE__);
+  return 0;
+}
+
+// The flags that only look at stored credentials; -1 when none was given.
+int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
+  if (options.list_instances || options.show_credentials) {
+    const auto all = store.Load();
+    if (!all.ok()) return Fail(all.status());
+    if (options.list_instances) {
+      for (const auto& [name, entry] : *all)
+        fmt::print("{}  {}  {}\n", name, entry.user, entry.server_url);
+      if (all->empty()) fmt::print("No stored credentials\n");
+      return 0;
+    }
+    const auto found = all->find(options.instance);
+    if (found == all->end()) {
+      fmt::print("No stored credentials for the instance '{}'\n", options.instance);
+      return 0;
+    }
+    fmt::print("Instance: {}\nServer:   {}\nUser:     {}\nToken:    [redacted]\nExpires:  {}\n",
+               options.instance, found->second.server_url, found->second.user,
+               found->second.expires_at);
+    return 0;
+  }
+  if (options.delete_credentials) {
+    const auto deleted = store.Delete(options.instance);
+    if (!deleted.ok()) return Fail(deleted.status());
+    fmt::print("{}\n", *deleted ? "Credentials deleted" : "There were no stored credentials");
+    return 0;
+  }
+  return -1;
+}
+
+int Run(const cli::Options& options, const cli::Configuration& configuration) {
+  cli::CredentialStore store;
+  if (const int code = CredentialFlags(options, store); code >= 0) return code;
+
+  const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  cli::OutputStyle style;
+  style.format = options.format.value_or(configuration.format);
+  style.color = configuration.color && !options.no_color && isatty(STDOUT_FILENO);
+  style.terminal_width = cli::TerminalWidth();
+
+  cli::Session session(options, configuration, store);
+  const Status authenticated = session.Authenticate(terminal ? cli::Prompt(Ask) : cli::Prompt());
+  if (!authenticated.ok()) return Fail(authenticated);
+  if (options.save_credentials || options.update_credentials) {
+    const Status saved = session.SaveCredentials();
+    if (!saved.ok()) return Fail(saved);
+    if (options.update_credentials) {
+      fmt::print("Credentials stored for the instance '{}'\n", options.instance);
+      return 0;
+    }
+  }
+  cli::Shell shell(options, configuration, session, store, style);
+  if (!options.subscribe.empty()) return shell.RunSubscribe(options.subscribe);
+  if (!options.command.empty()) return shell.RunText(options.command);
+  if (!options.file.empty()) {
+    std::ifstream file(options.file);
+    if (!file) return Fail(Status(ErrorKind::InvalidInput, "Cannot read the file " + options.file));
+    return shell.RunStream(file);
+  }
+  return terminal ? shell.RunInteractive() : shell.RunStream(std::cin);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
+  // Widths of characters need a UTF-8 locale; a machine without one set still gets it.
+  if (std::setlocale(LC_CTYPE, nullptr) == std::string("C")) std::setlocale(LC_CTYPE, "C.UTF-8");
+  const Result<cli::Options> options = cli::ParseArguments(argc, argv);
+  if (!options.ok()) return Fail(options.status());
+  if (options->show_help) {
+    fmt::print("{}", options->help_text);
+    return 0;
+  }
+  if (options->show_version) return ShowVersion();
+  const Result<cli::Configuration> configuration = cli::LoadConfiguration(options->config_path);
+  if (!configuration.ok()) return Fail(configuration.status());
+  return Run(*options, *configuration);
+}

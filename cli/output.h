@@ -1,0 +1,29 @@
+// Printing answers to the terminal: results, errors, times, colors.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "session.h"
+
+namespace kalam::cli {
+
+/// How to print. Colors only on a terminal.
+struct OutputStyle {
+  OutputFormat format = OutputFormat::kTable;
+  bool color = false;
+  int terminal_width = 80;
+};
+
+enum class Color : uint8_t { kRed, kGreen, kYellow, kBlue, kMagenta, kCyan, kDim };
+/// `text` in that color, or as it is.
+std::string Paint(const OutputStyle& style, Color color, std::string_view text);
+
+/// Prints every result of the answer, or its error (to standard error). False when the answer is an
+/// error.
+bool PrintAnswer(const Answer& answer, const OutputStyle& style);
+
+/// Columns of the terminal; 80 when unknown.
+int TerminalWidth();
+
+}  // namespace kalam::cli

@@ -1,0 +1,243 @@
+// Running statements: from text, a stream, or a terminal.
+#include "shell.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "line_editor.h"
+#include "sql/parser.h"
+#include "subscription.h"
+
+namespace kalam::cli {
+namespace {
+
+std::string Trim(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  return begin == std::string::npos
+             ? std::string()
+             : text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+bool IsSubscribe(std::string_view text) {
+  return sql::ClassifyStatement(text) == sql::StatementKind::kSubscribe;
+}
+
+// Turns on the terminal's last line while a statement takes long.
+class Spinner {
+ public:
+  Spinner(bool enabled, int threshold_ms) {
+    if (!enabled) return;
+    thread_ = std::thread([this, threshold_ms] { Run(threshold_ms); });
+  }
+  Spinner(const Spinner&) = delete;
+  Spinner& operator=(const Spinner&) = delete;
+  ~Spinner() {
+    if (!thread_.joinable()) return;
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  void Run(int threshold_ms) {
+    static constexpr const char* kFrames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, std::chrono::milliseconds(threshold_ms), [this] { return done_; }))
+      return;
+    for (size_t frame = 0; !done_; ++frame) {
+      fmt::print(stderr, "\r\x1b[36m{}\x1b[0m Executing query...", kFrames[frame % 10]);
+      std::fflush(stderr);
+      changed_.wait_for(lock, std::chrono::milliseconds(80), [this] { return done_; });
+    }
+    fmt::print(stderr, "\r\x1b[K");
+    std::fflush(stderr);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace
+
+bool IsComplete(const std::string& text) {
+  const std::string trimmed = Trim(text);
+  if (trimmed.empty() || trimmed[0] == '\\') return true;
+  // A `;` inside quotes or comments ends nothing: what stands before it must split cleanly.
+  if (trimmed.back() != ';') return false;
+  const Result<std::vector<sql::StatementText>> pieces = sql::SplitStatements(trimmed);
+  if (!pieces.ok()) return !pieces.status().Is(ErrorKind::BatchParse);
+  // A comment that swallows the `;` leaves the last piece without an end.
+  const Result<std::vector<sql::StatementText>> longer = sql::SplitStatements(trimmed + "\nx");
+  return longer.ok() && longer->size() > pieces->size();
+}
+
+Shell::Shell(const Options& options, const Configuration& configuration, Session& session,
+             CredentialStore& store, OutputStyle style)
+    : options_(options),
+      configuration_(configuration),
+      session_(session),
+      store_(store),
+      style_(style),
+      started_us_(SystemClock().SteadyUs()) {}
+
+bool Shell::Query(const std::string& sql) {
+  ++statements_run_;
+  Result<Answer> answer = Status(ErrorKind::Internal, "");
+  {
+    const Spinner spinner(editor_ != nullptr && !options_.no_spinner && isatty(STDERR_FILENO),
+                          options_.loading_threshold_ms);
+    answer = session_.Run(sql);
+  }
+  if (!answer.ok()) {
+    fmt::print(stderr, "{}\n", Paint(style_, Color::kRed, "Error: " + answer.status().message()));
+    return false;
+  }
+  style_.terminal_width = TerminalWidth();
+  return PrintAnswer(*answer, style_);
+}
+
+bool Shell::Execute(const std::string& statement) {
+  if (IsSubscribe(statement)) {
+    Result<SubscriptionRequest> request = ParseSubscription(statement);
+    if (!request.ok()) {
+      fmt::print(stderr, "Error: {}\n", request.status().message());
+      return false;
+    }
+    request->timeout_s = options_.subscription_timeout_s;
+    request->initial_data_timeout_s = options_.initial_data_timeout_s;
+    const Status status = RunSubscription(session_, configuration_, std::move(*request), style_);
+    if (!status.ok()) fmt::print(stderr, "Error: {}\n", status.message());
+    return status.ok();
+  }
+  return Query(statement);
+}
+
+int Shell::RunText(const std::string& text) {
+  const std::string trimmed = Trim(text);
+  if (!trimmed.empty() && trimmed[0] == '\\') {
+    Next next = Next::kContinue;
+    return ExecuteMeta(trimmed, &next) ? 0 : 1;
+  }
+  const Result<std::vector<sql::StatementText>> pieces = sql::SplitStatements(text);
+  if (!pieces.ok()) {
+    if (pieces.status().Is(ErrorKind::EmptySql)) return 0;
+    fmt::print(stderr, "Error: {}\n", pieces.status().message());
+    return 1;
+  }
+  // A transaction lives within one request: with BEGIN in it, or without a live query, the batch
+  // goes out whole.
+  bool has_subscribe = false;
+  for (const sql::StatementText& piece : *pieces)
+    has_subscribe = has_subscribe || IsSubscribe(piece.text);
+  if (!has_subscribe) return Query(text) ? 0 : 1;
+  for (const sql::StatementText& piece : *pieces) {
+    if (!Execute(std::string(piece.text))) return 1;
+  }
+  return 0;
+}
+
+int Shell::RunStream(std::istream& input) {
+  std::stringstream stream;
+  stream << input.rdbuf();
+  const std::string text = stream.str();
+  // Lines with meta-commands stand between statements; everything else is SQL.
+  std::string sql;
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    const std::string trimmed = Trim(line);
+    if (trimmed.empty() || trimmed[0] != '\\' || !Trim(sql).empty()) {
+      sql += line + "\n";
+      if (!trimmed.empty() && trimmed.back() == ';' && IsComplete(sql) && lines.peek() == '\\') {
+        if (const int code = RunText(sql); code != 0) return code;
+        sql.clear();
+      }
+      continue;
+    }
+    Next next = Next::kContinue;
+    if (!ExecuteMeta(trimmed, &next)) return 1;
+    if (next == Next::kQuit) return 0;
+  }
+  return Trim(sql).empty() ? 0 : RunText(sql);
+}
+
+int Shell::RunSubscribe(const std::string& sql) {
+  Result<SubscriptionRequest> request = ParseSubscription(sql);
+  if (request.ok()) {
+    request->timeout_s = options_.subscription_timeout_s;
+    request->initial_data_timeout_s = options_.initial_data_timeout_s;
+    const Status status = RunSubscription(session_, configuration_, std::move(*request), style_);
+    if (status.ok()) return 0;
+    fmt::print(stderr, "Error: {}\n", status.message());
+    return 1;
+  }
+  fmt::print(stderr, "Error: {}\n", request.status().message());
+  return 1;
+}
+
+std::string Shell::PromptText(bool continuation) const {
+  if (!style_.color) {
+    return continuation
+               ? "  -> "
+               : fmt::format("* KalamDB {}@{} > ", session_.user(), session_.endpoint().host);
+  }
+  return continuation
+             ? "  ↳ ❯ "
+             : fmt::format("● KalamDB {}@{} ❯ ", session_.user(), session_.endpoint().host);
+}
+
+int Shell::RunInteractive() {
+  fmt::print("KalamDB shell, connected to {} as {}. \\help shows the commands, \\quit leaves.\n",
+             session_.endpoint().Url(), session_.user());
+  completion_.Refresh(session_);
+  LineEditor editor(KalamDirectory() + "/history", configuration_.history_size,
+                    [this](const std::string& line) { return completion_.For(line); });
+  editor_ = &editor;
+  std::string statement;
+  while (true) {
+    std::string line;
+    const LineEditor::Outcome outcome = editor.ReadLine(PromptText(!statement.empty()), &line);
+    if (outcome == LineEditor::Outcome::kInterrupted) {
+      fmt::print("{}\n", statement.empty() ? "Use \\quit or \\q to exit" : "");
+      statement.clear();
+      continue;
+    }
+    if (outcome == LineEditor::Outcome::kEnd) break;
+    const bool was_empty = Trim(statement).empty();
+    statement += (statement.empty() ? "" : "\n") + line;
+    if (was_empty && Trim(line).empty()) {
+      statement.clear();
+      continue;
+    }
+    // An empty line sends what stands there, with or without `;`.
+    if (!Trim(line).empty() && !IsComplete(statement)) continue;
+    const std::string whole = Trim(statement);
+    statement.clear();
+    editor.AddHistory(whole);
+    Next next = Next::kContinue;
+    if (whole[0] == '\\') {
+      ExecuteMeta(whole, &next);
+    } else {
+      RunText(whole);
+    }
+    std::fflush(stdout);
+    if (next == Next::kQuit) break;
+  }
+  editor_ = nullptr;
+  fmt::print("Goodbye!\n");
+  return 0;
+}
+
+}  // namespace kalam::cli
