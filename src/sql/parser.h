@@ -67,6 +67,10 @@ Result<LiftedStatement> LiftLiterals(std::string_view text);
 /// does not have.
 Result<Statement> ParseStatement(std::string_view text);
 
+/// The envelope of EXECUTE AS USER only: `inner` stays null, the inner text is not parsed.
+/// Errors: InvalidInput with the texts of docs/sql.md.
+Result<ExecuteAs> ParseExecuteAsEnvelope(std::string_view text);
+
 /// A stand-alone expression (DEFAULT texts).
 Result<ExprPtr> ParseExpression(std::string_view text);
 

@@ -182,16 +182,22 @@ struct OtherStatement {
   std::string text;
 };
 
+struct Statement;
+
 struct Explain {
   bool analyze = false;
   bool verbose = false;
-  std::unique_ptr<struct Statement> inner;
+  std::string inner_text;
+  int inner_offset = 0;  // of inner_text in the statement's text; positions in `inner` count from
+                         // the statement's begin
+  std::unique_ptr<Statement> inner;
 };
+
 struct ExecuteAs {
   std::string user_id;
   std::string inner_text;
   int inner_offset = 0;
-  std::unique_ptr<struct Statement> inner;
+  std::unique_ptr<Statement> inner;
 };
 
 enum class StatementKind : uint8_t {
