@@ -15,7 +15,7 @@ struct TableId {
 };
 
 /// The position of one row change in its group's order: `(milliseconds since 2024-01-01 UTC) << 22
-/// | counter`. Strictly increasing in commit order (docs/adr, "commit path", R1). 0 is "no row" or
+/// | counter`. Strictly increasing in commit order (docs/adr/0003-commit-path.md). 0 is "no row" or
 /// "from the beginning".
 struct Seq {
   int64_t value = 0;

@@ -20,31 +20,36 @@ enum class ChangeOp : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3 };
 struct RowMutation {
   TableId table;
   storage::Scope scope;
-  std::string encoded_pk;       // by EncodeKey; for STREAM tables without a key: empty
+  std::string encoded_pk;  // by EncodeKey; for STREAM tables without a key: empty
   ChangeOp op = ChangeOp::kInsert;
   uint32_t schema_version = 1;  // of `row` and `old_cells`
   /// The `_seq` that the row had in the view, also of a tombstone; 0 when there was no row at all.
   Seq read_seq;
   bool read_was_tombstone = false;
-  std::string row;        // by EncodeRow: the new image; for a delete the last values (kept in the tombstone)
-  std::string old_cells;  // by EncodeSparseRow: the cells that changed; for a delete all of them; empty for an insert
-  bool is_stream = false;      // only a change record is written (R13)
-  int64_t expire_at_us = 0;    // STREAM: when it stops being visible
+  std::string
+      row;  // by EncodeRow: the new image; for a delete the last values (kept in the tombstone)
+  std::string old_cells;   // by EncodeSparseRow: the cells that changed; for a delete all of them;
+                           // empty for an insert
+  bool is_stream = false;  // only a change record is written
+  int64_t expire_at_us = 0;  // STREAM: when it stops being visible
 };
 
 struct Command {
-  /// The view that the mutations were evaluated on (R15).
+  /// The view that the mutations were evaluated on .
   Seq view_seq;
   std::vector<RowMutation> rows;
   catalog::RecordWrites records;
   /// Ranges to delete with it (DROP TABLE): all keys of these tables in every row family.
   std::vector<TableId> dropped_tables;
-  /// Set when DML must not be checked against concurrent writes (record-only commands).
   size_t byte_size() const;
 };
 
-/// Largest entry; a command above it is split over several entries of one atomic batch (decision 4).
+/// Largest entry of a replicated log; a command above it is split over several entries of one
+/// atomic batch.
 inline constexpr size_t kCommandEntryBytesMax = 16u << 20;
+/// Largest command; TooLarge beyond it. Above the default bound of a transaction's buffer (100
+/// MiB).
+inline constexpr size_t kCommandBytesMax = 256u << 20;
 
 /// One committed change as the fan-out sees it. Shares the command's bytes.
 struct CommittedChange {

@@ -2,11 +2,12 @@
 //
 //   row     := flags:1 (1 = tombstone)  seq:varint  schema_version:varint  row bytes (row_codec.h)
 //   order   := flags:1 (1 = tombstone)  encoded primary key
-//   change  := op:1  flags:1 (1 = STREAM)  schema_version:varint  previous_seq:varint  commit_time_us:varint
+//   change  := op:1  flags:1 (1 = STREAM)  schema_version:varint  previous_seq:varint
+//   commit_time_us:varint
 //              expire_at_us:varint  pk length:varint  encoded pk  row length:varint  row  old cells
 //
-// Every row key has exactly one order entry, put once and single-deleted once (R8); tombstones have one as well, so that a
-// resume from state finds deletions in `_seq` order (R11).
+// Every row key has exactly one order entry, put once and single-deleted once; tombstones have one
+// as well, so that a resume from state finds deletions in `_seq` order.
 #pragma once
 
 #include <string>

@@ -1,5 +1,4 @@
 // Keys of rows, order and changes: [table: 4 bytes BE][bucket: 1 byte][scope: escaped text][...]
-// (R7, R8).
 //
 // Example: table 7, user "ann" (bucket 0x3c), primary key BIGINT 1 in `rows`:
 //   00 00 00 07 | 3c | 61 6e 6e 00 01 | 80 00 00 00 00 00 00 01
@@ -14,8 +13,8 @@
 namespace kalam::storage {
 
 /// The slice of a table that a statement may see: one user's rows of a USER or STREAM table, or all
-/// of a SHARED one (empty user). The bucket is part of the scope and never computed differently
-/// (R7): xxh64(user, seed 0) mod 256, 0 for shared.
+/// of a SHARED one (empty user). The bucket is part of the scope and never computed
+/// differently: xxh64(user, seed 0) mod 256, 0 for shared.
 class Scope {
  public:
   static Scope Shared() { return Scope(); }

@@ -88,7 +88,7 @@ enum class Durability : uint8_t {
   kOs,     // returns when the operating system has them: survives kill -9, not power loss
 };
 
-/// Decides which change records compaction may drop (R10, R13). Must be fast, thread-safe and never
+/// Decides which change records compaction may drop. Must be fast, thread-safe and never
 /// block. `key` is a key of kChanges.
 using ChangeDropFilter = std::function<bool(std::string_view key, std::string_view value)>;
 
@@ -140,8 +140,8 @@ class Store {
   std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range,
                                         const SnapshotPtr& snapshot = nullptr);
 
-  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo (outcome unknown: see
-  /// R6).
+  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo; the outcome of
+  /// a failed write is unknown.
   Status Write(WriteBatch&& batch, Durability durability);
 
   /// Tries to leave the read-only state that a full disk caused; ok when writes work again.

@@ -1,0 +1,19 @@
+// The size of a command, for back-pressure and limits.
+#include "replication/command.h"
+
+namespace kalam::replication {
+
+size_t Command::byte_size() const {
+  size_t size = sizeof(Command) + dropped_tables.size() * sizeof(TableId);
+  for (const RowMutation& row : rows) {
+    size += sizeof(RowMutation) + row.scope.user_id().size() + row.encoded_pk.size() +
+            row.row.size() + row.old_cells.size();
+  }
+  for (const catalog::RecordWrite& write : records) {
+    size +=
+        sizeof(catalog::RecordWrite) + write.key.size() + (write.value ? write.value->size() : 0);
+  }
+  return size;
+}
+
+}  // namespace kalam::replication
