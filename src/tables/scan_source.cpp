@@ -1,4 +1,5 @@
-// Sources of rows for the analytical engine: a table's scope split into parts by key, and rows in memory.
+// Sources of rows for the analytical engine: a table's scope split into parts by key, and rows in
+// memory.
 #include "tables/scan_source.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "storage/store.h"
+#include "tables/table_reader.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
 
@@ -33,7 +35,8 @@ struct KeyRange {
   bool empty() const { return !upper.empty() && lower >= upper; }
 };
 
-/// Narrows `range` by a comparison with the key column. A value that the key's type cannot hold exactly narrows nothing.
+/// Narrows `range` by a comparison with the key column. A value that the key's type cannot hold
+/// exactly narrows nothing.
 void Narrow(const ScanHint& hint, const DataType& key_type, KeyRange* range) {
   Datum value = hint.value.datum();
   if (value.is_null) return;
@@ -65,7 +68,8 @@ void Narrow(const ScanHint& hint, const DataType& key_type, KeyRange* range) {
   }
 }
 
-/// The key halfway between two, by the eight bytes behind their common front; nullopt when there is none between.
+/// The key halfway between two, by the eight bytes behind their common front; nullopt when there is
+/// none between.
 std::optional<std::string> Midpoint(std::string_view low, std::string_view high) {
   size_t common = 0;
   while (common < low.size() && common < high.size() && low[common] == high[common]) ++common;
@@ -86,8 +90,7 @@ std::optional<std::string> Midpoint(std::string_view low, std::string_view high)
 /// Splits the rows of a scope into ranges of about equal bytes.
 class Splitter {
  public:
-  Splitter(storage::Store& store, std::string prefix)
-      : store_(store), prefix_(std::move(prefix)) {}
+  Splitter(storage::Store& store, std::string prefix) : store_(store), prefix_(std::move(prefix)) {}
 
   /// Boundaries between the parts, ascending.
   std::vector<std::string> Split(std::string_view first, std::string_view last, int64_t bytes) {
@@ -102,8 +105,7 @@ class Splitter {
     if (parts <= 1 || depth >= kSplitDepthMax) return;
     std::optional<std::string> middle = Midpoint(low, high);
     if (!middle) return;
-    int64_t left_bytes =
-        store_.ApproximateBytes(Family::kRows, {prefix_ + low, prefix_ + *middle});
+    int64_t left_bytes = store_.ApproximateBytes(Family::kRows, {prefix_ + low, prefix_ + *middle});
     left_bytes = std::clamp<int64_t>(left_bytes, 0, bytes);
     int64_t left_parts = bytes == 0 ? parts / 2 : (parts * left_bytes + bytes / 2) / bytes;
     Divide(low, *middle, left_bytes, left_parts, depth + 1);
@@ -210,8 +212,8 @@ class TableSource final : public ScanSource {
 
   std::string Prefix() const { return storage::ScopePrefix(scope_.table->id, scope_.scope); }
 
-  /// A rough number of rows, from the size of the first few; also the first and the last key within the scope. What
-  /// cannot be read counts as nothing here: the scan itself will tell.
+  /// A rough number of rows, from the size of the first few; also the first and the last key within
+  /// the scope. What cannot be read counts as nothing here: the scan itself will tell.
   int64_t Sample(Family family, std::string* first, std::string* last) const {
     std::string prefix = Prefix();
     storage::ScanRange range{prefix, PrefixEnd(prefix)};
@@ -239,7 +241,7 @@ class TableSource final : public ScanSource {
   const bool include_deleted_;
   ResultSchema columns_;
   mutable std::once_flag measured_;
-  mutable int64_t estimated_rows_ = 0;            // set under measured_, as the next two
+  mutable int64_t estimated_rows_ = 0;  // set under measured_, as the next two
   mutable int64_t bytes_ = 0;
   mutable std::vector<std::string> boundaries_;
 };
