@@ -87,7 +87,8 @@ Status LocalDatabase::Start(const DatabaseOptions& options) {
   KALAM_ASSIGN_OR_RETURN(catalog_, catalog::Catalog::Open(*store_, account_, 100));
   replication::StandaloneOptions group_options;
   group_options.durability = storage::Durability::kOs;  // nobody pulls the plug here
-  KALAM_ASSIGN_OR_RETURN(group_, replication::OpenStandaloneGroup(*store_, *catalog_, group_options));
+  KALAM_ASSIGN_OR_RETURN(group_,
+                         replication::OpenStandaloneGroup(*store_, *catalog_, group_options));
 
   analytics::EngineOptions engine_options;
   engine_options.plugin_directory = options.plugin_directory;
@@ -105,11 +106,11 @@ Status LocalDatabase::Start(const DatabaseOptions& options) {
     command->records = std::move(writes);
     return replication::ProposeAndWait(*group_, std::move(command)).status;
   };
-  KALAM_ASSIGN_OR_RETURN(
-      auth_, auth::Authenticator::Make(auth_options, *catalog_, *store_, write_records, SystemClock()));
+  KALAM_ASSIGN_OR_RETURN(auth_, auth::Authenticator::Make(auth_options, *catalog_, *store_,
+                                                          write_records, SystemClock()));
 
-  statements::StatementServices services{*store_, *catalog_, *group_,  *query_, *auth_,
-                                         SystemClock(), account_, metrics_};
+  statements::StatementServices services{*store_, *catalog_,     *group_,  *query_,
+                                         *auth_,  SystemClock(), account_, metrics_};
   services.data_directory = options.directory;
   KALAM_ASSIGN_OR_RETURN(processor_, statements::StatementProcessor::Make(std::move(services), {}));
   KALAM_RETURN_IF_ERROR(processor_->Bootstrap(""));
@@ -135,7 +136,8 @@ Status LocalDatabase::Finish(statements::SqlRequest& request) {
     }
   }
   if (request.error() == nullptr) return Status::Ok();
-  return Status(ErrorKind::BatchParse, request.error()->message);  // a kind without a prefix of its own
+  return Status(ErrorKind::BatchParse,
+                request.error()->message);  // a kind without a prefix of its own
 }
 
 Result<Answer> LocalDatabase::Run(const std::string& sql, const std::string& user) {
@@ -151,12 +153,14 @@ Result<Answer> LocalDatabase::Run(const std::string& sql, const std::string& use
     if (result.rows == nullptr) continue;
     LineSink sink;
     while (true) {
-      KALAM_ASSIGN_OR_RETURN(const bool more, result.rows->Next(sink, sink.buffered_bytes() + kChunkBytes));
+      KALAM_ASSIGN_OR_RETURN(const bool more,
+                             result.rows->Next(sink, sink.buffered_bytes() + kChunkBytes));
       if (!more) break;
     }
     answer.rows = std::move(sink.lines);
     answer.types.clear();
-    for (const ResultColumn& column : result.rows->schema()) answer.types.push_back(SqlName(column.type));
+    for (const ResultColumn& column : result.rows->schema())
+      answer.types.push_back(SqlName(column.type));
   }
   request->Finish(static_cast<int64_t>(answer.rows.size()));
   return answer;

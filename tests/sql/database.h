@@ -26,7 +26,8 @@ class Database {
  public:
   static Result<std::unique_ptr<Database>> Open(const DatabaseOptions& options);
   virtual ~Database() = default;
-  /// Runs `sql` as `user` (root: role dba, others: role user) in the namespace `t`. Errors carry the client's text.
+  /// Runs `sql` as `user` (root: role dba, others: role user) in the namespace `t`. Errors carry
+  /// the client's text.
   virtual Result<Answer> Run(const std::string& sql, const std::string& user) = 0;
 };
 

@@ -72,8 +72,8 @@ int RunFile(const std::string& path, DatabaseOptions options) {
     std::fprintf(stderr, "%s:%d (%s)\n    %s\n%s\n", path.c_str(), record.line,
                  options.native_selects ? "native" : "engine", record.sql.c_str(), wrong.c_str());
   }
-  std::printf("%s (%s): %d of %d records failed\n", path.c_str(), options.native_selects ? "native" : "engine", failed,
-              run);
+  std::printf("%s (%s): %d of %d records failed\n", path.c_str(),
+              options.native_selects ? "native" : "engine", failed, run);
   return failed + (run == 0 ? 1 : 0);
 }
 
@@ -90,7 +90,8 @@ int Main(const std::vector<std::string>& arguments) {
     }
   }
   if (files.empty()) {
-    std::fprintf(stderr, "usage: sql_test [--engine native|engine] [--plugins DIRECTORY] FILE...\n");
+    std::fprintf(stderr,
+                 "usage: sql_test [--engine native|engine] [--plugins DIRECTORY] FILE...\n");
     return 2;
   }
   std::string directory = std::filesystem::temp_directory_path() / "kalam_sql_XXXXXX";
