@@ -7,11 +7,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "server/limits.h"
 
 namespace kalam::server {
+
+namespace {
+// Pieces of one gathered write: a frame's head and the parts of a live message, with room.
+constexpr size_t kSendPiecesMax = 8;
+}  // namespace
 
 Connection::Connection(EventLoop& loop, int fd, const IpAddress& peer,
                        std::unique_ptr<TlsStream> tls, std::function<void(Connection&)> closed)
@@ -100,7 +107,8 @@ void Connection::Receive(std::span<char> bytes) {
   }
   std::string plain, answer;
   const bool good = tls_->Receive({bytes.data(), bytes.size()}, &plain, &answer);
-  if (!answer.empty()) SendRaw(answer, {}, {});
+  const std::string_view reply = answer;
+  if (!answer.empty()) SendRaw({&reply, 1});
   if (!plain.empty() && fd_ >= 0) Deliver(plain);
   if (!good) CloseGracefully(1);
 }
@@ -145,34 +153,35 @@ void Connection::ResumeReading() {
   if (readable_ && !paused_) ScheduleRead();
 }
 
-void Connection::Send(std::string_view first, std::string_view second, std::string_view third) {
+void Connection::Send(std::initializer_list<std::string_view> pieces) {
   if (fd_ < 0) return;
   if (tls_ == nullptr) {
-    SendRaw(first, second, third);
+    SendRaw({pieces.begin(), pieces.size()});
     return;
   }
   std::string sealed;
-  for (const std::string_view piece : {first, second, third}) {
+  for (const std::string_view piece : pieces) {
     if (!tls_->Send(piece, &sealed)) {
-      Close();
+      loop_.Later([self = shared_from_this()] { self->Close(); });
       return;
     }
   }
-  SendRaw(sealed, {}, {});
+  const std::string_view whole = sealed;
+  SendRaw({&whole, 1});
 }
 
-void Connection::SendRaw(std::string_view first, std::string_view second, std::string_view third) {
-  std::string_view pieces[] = {first, second, third};
+void Connection::SendRaw(std::span<const std::string_view> pieces) {
+  size_t sent_bytes = 0;
   if (unsent_bytes() == 0) {
-    iovec vectors[3];
-    int count = 0;
-    for (const std::string_view piece : pieces) {
+    std::array<iovec, kSendPiecesMax> vectors;
+    size_t count = 0;
+    for (const std::string_view piece : pieces.first(std::min(pieces.size(), kSendPiecesMax))) {
       if (!piece.empty()) vectors[count++] = {const_cast<char*>(piece.data()), piece.size()};
     }
     if (count == 0) return;
     msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = static_cast<size_t>(count);
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
     ssize_t sent = 0;
     do {
       sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
@@ -183,16 +192,17 @@ void Connection::SendRaw(std::string_view first, std::string_view second, std::s
       closing_ = true;
       return;
     }
-    size_t rest = sent > 0 ? static_cast<size_t>(sent) : 0;
-    for (std::string_view& piece : pieces) {
-      const size_t skip = std::min(rest, piece.size());
-      piece.remove_prefix(skip);
-      rest -= skip;
-    }
+    sent_bytes = sent > 0 ? static_cast<size_t>(sent) : 0;
   }
-  for (const std::string_view piece : pieces) Keep(piece);
+  for (const std::string_view piece : pieces) {
+    const size_t skipped = std::min(sent_bytes, piece.size());
+    sent_bytes -= skipped;
+    Keep(piece.substr(skipped));
+  }
   if (unsent_bytes() > high_water_) was_full_ = true;
-  if (unsent_bytes() > kOutputBytesMax) loop_.Later([self = shared_from_this()] { self->Close(); });
+  if (unsent_bytes() > kOutputBytesMax) {
+    loop_.Later([self = shared_from_this()] { self->Close(); });
+  }
 }
 
 void Connection::Keep(std::string_view bytes) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,6 +35,8 @@ class Protocol {
   virtual void OnShutdown() = 0;
   /// Tokens of a user (of one session when `session_id` is not empty) are no longer valid.
   virtual void OnRevoked(std::string_view /*user_id*/, std::string_view /*session_id*/) {}
+  /// This core missed changes: whoever follows them must start over.
+  virtual void OnOverrun() {}
   /// The connection is gone; called once, also before destruction.
   virtual void OnClosed() {}
 };
@@ -56,7 +59,8 @@ class Connection : public EventLoop::Watcher,
 
   /// Writes the pieces in order, at once as far as the socket takes them; the rest is kept. A
   /// client that lets more than kOutputBytesMax pile up is cut off.
-  void Send(std::string_view first, std::string_view second = {}, std::string_view third = {});
+  void Send(std::initializer_list<std::string_view> pieces);
+  void Send(std::string_view bytes) { Send({bytes}); }
   /// False while the unsent bytes are above the high-water mark; OnWritable follows.
   bool writable() const { return unsent_bytes() < high_water_; }
   size_t unsent_bytes() const { return unsent_.size() - unsent_begin_; }
@@ -92,7 +96,7 @@ class Connection : public EventLoop::Watcher,
   void Receive(std::span<char> bytes);
   void Deliver(std::span<char> bytes);
   size_t Offer(std::span<char> bytes);
-  void SendRaw(std::string_view first, std::string_view second, std::string_view third);
+  void SendRaw(std::span<const std::string_view> pieces);
   void Keep(std::string_view bytes);
   void Flush();
   void ScheduleRead();

@@ -51,7 +51,7 @@ EventLoop::EventLoop(size_t index) : index_(index), slots_(std::make_unique<Slot
 }
 
 Result<std::unique_ptr<EventLoop>> EventLoop::Make(size_t index) {
-  std::unique_ptr<EventLoop> loop(new EventLoop(index));
+  auto loop = std::make_unique<EventLoop>(index);
   loop->epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
   loop->wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->epoll_fd_ < 0 || loop->wake_fd_ < 0) {

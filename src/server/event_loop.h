@@ -46,6 +46,7 @@ class EventLoop {
   };
 
   static Result<std::unique_ptr<EventLoop>> Make(size_t index);
+  explicit EventLoop(size_t index);  // use Make
   ~EventLoop();
 
   /// Serves until Stop. Functions posted before Stop are run.
@@ -72,7 +73,6 @@ class EventLoop {
   uint32_t now_s() const { return now_s_; }
 
  private:
-  explicit EventLoop(size_t index);
   void RunPosted();
   void Advance();
   int WaitMs() const;

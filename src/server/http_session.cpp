@@ -11,6 +11,11 @@
 
 namespace kalam::server {
 
+namespace {
+constexpr std::string_view kNoHttp2 = "HTTP/2 is not offered here; use HTTP/1.1 over this port";
+static_assert(kNoHttp2.size() + 8 == 0x3f);  // the length in the GOAWAY frame below
+}  // namespace
+
 CoreContext::CoreContext(ServerContext& server_context, EventLoop& event_loop)
     : server(server_context), loop(event_loop), reader(std::make_unique<RequestReader>()) {}
 
@@ -29,15 +34,18 @@ std::string_view CoreContext::Date() {
 }
 
 void Reply::Run(std::function<void(HttpSession&)> function) const {
-  loop_->Post(
-      [connection = connection_, number = exchange_number_, function = std::move(function)] {
-        const std::shared_ptr<Connection> alive = connection.lock();
-        if (alive == nullptr || !alive->open()) return;
-        auto* session = dynamic_cast<HttpSession*>(alive->protocol());
-        if (session == nullptr || !session->in_flight_ || session->exchange_number_ != number)
-          return;
-        function(*session);
-      });
+  loop_->Post([reply = *this, function = std::move(function)] {
+    if (HttpSession* session = reply.Find(); session != nullptr) function(*session);
+  });
+}
+
+HttpSession* Reply::Find() const {
+  const std::shared_ptr<Connection> connection = connection_.lock();
+  if (connection == nullptr || !connection->open()) return nullptr;
+  auto* session = dynamic_cast<HttpSession*>(connection->protocol());
+  const bool waiting =
+      session != nullptr && session->in_flight_ && session->exchange_number_ == exchange_number_;
+  return waiting ? session : nullptr;
 }
 
 HttpSession::HttpSession(Connection& connection, CoreContext& core)
@@ -75,9 +83,8 @@ size_t HttpSession::OnBytes(std::span<char> bytes) {
     case HttpRequestParser::State::kHttp2:
       // RFC 9113: our preface (empty SETTINGS), then GOAWAY with HTTP_1_1_REQUIRED and the reason
       // in its debug text.
-      connection_.Send(std::string_view("\0\0\0\4\0\0\0\0\0", 9),
-                       std::string_view("\0\0\x3b\7\0\0\0\0\0\0\0\0\0\0\0\0\x0d", 17),
-                       "HTTP/2 is not offered here; use HTTP/1.1 over this port");
+      connection_.Send({std::string_view("\0\0\0\4\0\0\0\0\0", 9),
+                        std::string_view("\0\0\x3f\7\0\0\0\0\0\0\0\0\0\0\0\0\x0d", 17), kNoHttp2});
       connection_.CloseGracefully(server().options.disconnect_s);
       return bytes.size();
   }
@@ -169,7 +176,7 @@ void HttpSession::Respond(HttpResponse response) {
     fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n", response.body.size());
   head += "\r\n";
   const bool only_head = no_body || request().method() == "HEAD";
-  connection_.Send(head, only_head ? std::string_view() : std::string_view(response.body));
+  connection_.Send({head, only_head ? std::string_view() : std::string_view(response.body)});
   FinishAnswer();
 }
 
@@ -190,7 +197,7 @@ void HttpSession::SendChunk(std::string_view bytes) {
   if (chunked_) {
     char size[20];
     const auto end = fmt::format_to(size, "{:x}\r\n", bytes.size());
-    connection_.Send({size, static_cast<size_t>(end - size)}, bytes, "\r\n");
+    connection_.Send({std::string_view(size, static_cast<size_t>(end - size)), bytes, "\r\n"});
   } else {
     connection_.Send(bytes);
   }

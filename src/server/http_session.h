@@ -37,6 +37,8 @@ class Reply {
  public:
   /// Runs `function` on the session's core. Any thread.
   void Run(std::function<void(HttpSession&)> function) const;
+  /// The session, if the request still waits for its answer; on the session's core only.
+  HttpSession* Find() const;
 
  private:
   friend class HttpSession;

@@ -18,7 +18,7 @@
 namespace kalam::server {
 
 Result<std::unique_ptr<Core>> Core::Make(size_t index, ServerContext& server) {
-  std::unique_ptr<Core> core(new Core());
+  auto core = std::make_unique<Core>();
   KALAM_ASSIGN_OR_RETURN(core->loop_, EventLoop::Make(index));
   core->context_ = std::make_unique<CoreContext>(server, *core->loop_);
   return core;
@@ -133,7 +133,7 @@ Result<std::unique_ptr<Listener>> Listener::Bind(const std::string& host, int po
   const int chosen = bound.ss_family == AF_INET6
                          ? ntohs(reinterpret_cast<sockaddr_in6&>(bound).sin6_port)
                          : ntohs(reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  return std::unique_ptr<Listener>(new Listener(fd, chosen));
+  return std::make_unique<Listener>(fd, chosen);
 }
 
 Listener::~Listener() { Close(); }

@@ -16,6 +16,7 @@ namespace kalam::server {
 /// One thread with its loop and its connections.
 class Core {
  public:
+  Core() = default;  // use Make
   static Result<std::unique_ptr<Core>> Make(size_t index, ServerContext& server);
   ~Core();
 
@@ -35,7 +36,6 @@ class Core {
   size_t connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
 
  private:
-  Core() = default;
   void Forget(Connection& connection);
 
   std::unique_ptr<EventLoop> loop_;
@@ -50,6 +50,7 @@ class Listener : public EventLoop::Watcher {
  public:
   /// Binds, but does not listen yet. Errors: Busy (address in use), Config (no such address).
   static Result<std::unique_ptr<Listener>> Bind(const std::string& host, int port);
+  Listener(int fd, int port) : fd_(fd), port_(port) {}  // use Bind
   ~Listener() override;
 
   int port() const { return port_; }
@@ -60,7 +61,6 @@ class Listener : public EventLoop::Watcher {
   void Close();
 
  private:
-  Listener(int fd, int port) : fd_(fd), port_(port) {}
   void OnEvents(uint32_t events) override;
   void AcceptAll();
   bool Admit(int fd, const IpAddress& peer);

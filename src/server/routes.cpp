@@ -6,7 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include "server/auth_endpoints.h"
 #include "server/http_session.h"
+#include "server/sql_endpoint.h"
+#include "server/websocket_session.h"
 
 namespace kalam::server {
 namespace {
@@ -61,12 +64,21 @@ struct Route {
   std::string_view method;
   std::string_view path;  // a trailing '*' takes every path that begins so
   Handler handler;
+  bool needs_database = false;
 };
 
 constexpr Route kRoutes[] = {
     {"GET", "/health", AnswerHealth},
     {"GET", "/v1/api/healthcheck", AnswerHealth},
     {"GET", "/v1/api/cluster/health", AnswerClusterHealth},
+    {"POST", "/v1/api/sql", AnswerSql, true},
+    {"GET", "/v1/ws", UpgradeToWebSocket, true},
+    {"POST", "/v1/api/auth/login", AnswerLogin, true},
+    {"POST", "/v1/api/auth/refresh", AnswerRefresh, true},
+    {"POST", "/v1/api/auth/logout", AnswerLogout, true},
+    {"GET", "/v1/api/auth/me", AnswerMe, true},
+    {"GET", "/v1/api/auth/status", AnswerSetupStatus, true},
+    {"POST", "/v1/api/auth/setup", AnswerSetup, true},
     {"POST", "/v1/api/topics/consume", AnswerTopics},
     {"POST", "/v1/api/topics/ack", AnswerTopics},
     {"GET", "/v1/files/*", AnswerFiles},
@@ -90,6 +102,10 @@ void RouteRequest(HttpSession& session) {
   std::string allowed;
   for (const Route& route : kRoutes) {
     if (!PathMatches(route.path, path)) continue;
+    if (route.needs_database && session.server().statements == nullptr) {
+      session.RespondError(503, "STARTING", "The server is starting");
+      return;
+    }
     if (route.method == method || (method == "HEAD" && route.method == "GET")) {
       route.handler(session);
       return;

@@ -48,6 +48,7 @@ SessionOptions SessionOptionsFrom(const Settings& settings) {
       static_cast<size_t>(settings.number("security.max_ws_message_size"));
   options.cookie_secure = settings.flag("auth.cookie_secure");
   options.allow_remote_setup = settings.flag("auth.allow_remote_setup");
+  options.password_complexity = settings.flag("auth.enforce_password_complexity");
   return options;
 }
 
@@ -141,20 +142,10 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   workers_ = std::make_unique<WorkerPool>(
       static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
       kWorkerQueueMax, metrics_);
-  context_.reset(
-      new ServerContext{.clock = SystemClock(),
-                        .metrics = metrics_,
-                        .memory = *memory_,
-                        .options = SessionOptionsFrom(settings),
-                        .cors = CorsPolicy(settings),
-                        .trusted_proxies = std::move(*trusted),
-                        .rates = *rates_,
-                        .workers = *workers_,
-                        .api_address = fmt::format("{}:{}", settings.text("server.host"), port()),
-                        .started_steady_us = SystemClock().SteadyUs(),
-                        .requests = metrics_.counter("http_requests"),
-                        .connections = metrics_.gauge("active_connections"),
-                        .websockets = metrics_.gauge("websocket_sessions")});
+  context_ = std::make_unique<ServerContext>(SystemClock(), metrics_, SessionOptionsFrom(settings),
+                                             CorsPolicy(settings), std::move(*trusted), *rates_,
+                                             *workers_);
+  context_->api_address = fmt::format("{}:{}", settings.text("server.host"), port());
   if (!settings.text("server.tls.cert").empty()) {
     auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));
     if (!tls.ok()) return fail(ExitCode::kConfiguration, tls.status().message());

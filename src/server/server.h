@@ -18,7 +18,7 @@ enum class ExitCode : int {
   kDataDirectory = 3,
   kAddressInUse = 4,
   kCorruption = 5,
-  kDiskFailed = 6,
+  kDiskFailed = 74,  // the committer's: replication::kExitStorageFailure
 };
 
 /// A failure to start: what to tell the operator and which code to end with.

@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/clock.h"
-#include "base/memory_account.h"
 #include "base/metrics.h"
+#include "catalog/catalog.h"
 #include "server/address.h"
 #include "server/cors.h"
 #include "server/event_loop.h"
@@ -18,9 +20,6 @@
 
 namespace kalam::auth {
 class Authenticator;
-}
-namespace kalam::catalog {
-class Catalog;
 }
 namespace kalam::live {
 class LiveHub;
@@ -46,28 +45,48 @@ struct SessionOptions {
   size_t websocket_message_bytes_max = 1 << 20;
   bool cookie_secure = true;
   bool allow_remote_setup = false;
+  bool password_complexity = false;
 };
 
 /// Shared by all cores; everything in it is thread-safe or constant while the server runs.
 struct ServerContext {
+  ServerContext(const Clock& system_clock, Metrics& server_metrics, SessionOptions session_options,
+                CorsPolicy cors_policy, IpRanges trusted, RateLimiter& limiter, WorkerPool& pool)
+      : clock(system_clock),
+        metrics(server_metrics),
+        options(std::move(session_options)),
+        cors(std::move(cors_policy)),
+        trusted_proxies(std::move(trusted)),
+        rates(limiter),
+        workers(pool),
+        started_steady_us(system_clock.SteadyUs()),
+        requests(server_metrics.counter("http_requests")),
+        connections(server_metrics.gauge("active_connections")),
+        websockets(server_metrics.gauge("websocket_sessions")) {}
+
   const Clock& clock;
   Metrics& metrics;
-  MemoryAccount& memory;
   const SessionOptions options;
   const CorsPolicy cors;
   const IpRanges trusted_proxies;
   RateLimiter& rates;
   WorkerPool& workers;
-  auth::Authenticator* authenticator = nullptr;
-  catalog::Catalog* catalog = nullptr;
-  statements::StatementProcessor* statements = nullptr;
-  std::string api_address;  // host:port as clients reach it
-  int64_t started_steady_us = 0;
-  std::atomic<bool> stopping{false};
-  std::atomic<int64_t> websocket_count{0};
+  const int64_t started_steady_us;
   Counter& requests;
   Gauge& connections;
   Gauge& websockets;
+
+  // Set before the first connection.
+  auth::Authenticator* authenticator = nullptr;
+  catalog::Catalog* catalog = nullptr;
+  statements::StatementProcessor* statements = nullptr;
+  /// Makes catalog records durable; blocks, so on workers only.
+  std::function<Status(catalog::RecordWrites)> write_records;
+  std::string api_address;  // host:port as clients reach it
+
+  std::mutex setup_mutex;  // one setup at a time
+  std::atomic<bool> stopping{false};
+  std::atomic<int64_t> websocket_count{0};
 };
 
 /// The answer of /v1/api/cluster/health: a cluster of this node alone.

@@ -1,0 +1,114 @@
+// Tests of request bodies and SQL answers: the JSON on both ends of a SQL request.
+#include "server/sql_answer.h"
+
+#include <gtest/gtest.h>
+
+#include "server/multipart.h"
+#include "server/request_reader.h"
+
+namespace kalam::server {
+namespace {
+
+TEST(SqlAnswerWriter, WritesRowsThenStatus) {
+  SqlAnswerWriter writer;
+  ResultSchema schema;
+  schema.push_back({.name = "id",
+                    .type = DataType::Of(TypeKind::kBigInt),
+                    .primary_key = true,
+                    .unique = true,
+                    .not_null = true});
+  schema.push_back({.name = "ti\"tle", .type = DataType::Of(TypeKind::kText)});
+  writer.BeginRows(schema);
+  writer.BeginRow();
+  writer.Cell(Datum::BigInt(42), schema[0].type);
+  writer.Cell(Datum::Null(), schema[1].type);
+  writer.EndRow();
+  writer.EndRows("ann", "");
+  writer.FinishWithSuccess(1.2344, true);
+  EXPECT_EQ(
+      writer.Take(),
+      R"({"results":[{"schema":[{"name":"id","data_type":"BigInt","index":0,"flags":["pk","nn","uq"]},)"
+      R"({"name":"ti\"tle","data_type":"Text","index":1}],"rows":[["42",null]],"row_count":1,"as_user":"ann"}],)"
+      R"("status":"success","took":1.234,"error":null})");
+}
+
+TEST(SqlAnswerWriter, ClosesOpenRowsBeforeAnError) {
+  SqlAnswerWriter writer;
+  writer.BeginRows({{.name = "a", .type = DataType::Of(TypeKind::kInt)}});
+  (void)writer.Take();
+  writer.BeginRow();
+  writer.Cell(Datum::OfInt(TypeKind::kInt, 1), DataType::Of(TypeKind::kInt));
+  writer.EndRow();
+  writer.FinishWithError("STATEMENT_TIMEOUT", "Timeout", "ann", 5);
+  EXPECT_EQ(writer.Take(), R"([1]],"row_count":1,"as_user":"ann"}],"status":"error","took":5.000,)"
+                           R"("error":{"code":"STATEMENT_TIMEOUT","message":"Timeout"}})");
+}
+
+TEST(SqlAnswerWriter, WritesCommandsInOrder) {
+  SqlAnswerWriter writer;
+  writer.Command(0, "made", "root");
+  writer.Command(2, std::nullopt, "root");
+  writer.FinishWithSuccess(0, false);
+  EXPECT_EQ(
+      writer.Take(),
+      R"({"results":[{"row_count":0,"message":"made","as_user":"root"},{"row_count":2,"as_user":"root"}],)"
+      R"("status":"success","took":0.000})");
+}
+
+TEST(RequestReader, ReadsParametersByTheirJsonType) {
+  RequestReader reader;
+  const auto body = reader.ReadSql(
+      R"({"sql":"SELECT $1","params":[null,true,7,1.5,"x"],"other":{},"namespace_id":null})");
+  ASSERT_TRUE(body.ok());
+  EXPECT_EQ(body->sql, "SELECT $1");
+  EXPECT_EQ(body->namespace_id, "default");
+  const std::vector<Value> expected = {Value::Null(), Value::Boolean(true), Value::BigInt(7),
+                                       Value::Double(1.5), Value::Text("x")};
+  EXPECT_EQ(body->parameters, expected);
+}
+
+TEST(RequestReader, RefusesBadBodies) {
+  RequestReader reader;
+  const auto kind = [&reader](const std::string& body) {
+    return reader.ReadSql(body).status().kind();
+  };
+  EXPECT_EQ(kind(""), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind("[]"), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind(R"({"sql":1})"), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind(R"({"params":[]})"), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind(R"({"sql":"x","params":{}})"), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind(R"({"sql":"x","params":[[1]]})"), ErrorKind::InvalidParameter);
+  EXPECT_EQ(kind("{\"sql\":\"\xff\"}"), ErrorKind::InvalidInput);
+  EXPECT_EQ(kind(std::string(100'000, '[')), ErrorKind::InvalidInput);
+  static constexpr std::string_view kNames[] = {"user"};
+  EXPECT_FALSE(reader.ReadTexts(R"({"user":"a","x":"b"})", kNames).ok());
+  EXPECT_TRUE(reader.ReadTexts(R"({"user":"a"})", kNames).ok());
+}
+
+TEST(ParseMultipart, FindsItsParts) {
+  const std::string body =
+      "--b\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--b\r\n"
+      "content-disposition: form-data; name=\"file:a\"; filename=\"x \\\"y.png\"\r\nContent-Type: "
+      "image/png\r\n\r\n\x01\r\n\x02\r\n--b--\r\n";
+  const auto parts = ParseMultipart("multipart/form-data; boundary=b", body);
+  ASSERT_TRUE(parts.ok()) << parts.status().message();
+  ASSERT_EQ(parts->size(), 2u);
+  EXPECT_EQ((*parts)[0].name, "sql");
+  EXPECT_EQ((*parts)[0].content, "SELECT 1");
+  EXPECT_EQ((*parts)[1].file_name, "x \"y.png");
+  EXPECT_EQ((*parts)[1].content_type, "image/png");
+  EXPECT_EQ((*parts)[1].content, "\x01\r\n\x02");
+}
+
+TEST(ParseMultipart, RefusesWhatDoesNotEnd) {
+  const std::string whole =
+      "--b\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--b--\r\n";
+  for (size_t size = 0; size + 4 < whole.size(); ++size) {
+    EXPECT_FALSE(ParseMultipart("multipart/form-data; boundary=b", whole.substr(0, size)).ok())
+        << size;
+  }
+  EXPECT_FALSE(ParseMultipart("multipart/form-data", whole).ok());
+}
+
+}  // namespace
+}  // namespace kalam::server

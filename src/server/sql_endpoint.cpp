@@ -1,0 +1,313 @@
+// Drives a SQL request from its body to its streamed answer, between the core and the workers.
+#include "server/sql_endpoint.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <optional>
+#include <utility>
+
+#include "server/http_session.h"
+#include "server/limits.h"
+#include "server/multipart.h"
+#include "server/request_authentication.h"
+#include "server/request_reader.h"
+#include "server/sql_answer.h"
+#include "statements/sql_request.h"
+
+namespace kalam::server {
+namespace {
+
+using statements::SqlRequest;
+
+// One request on its way. It is touched by one thread at a time: the core, or the worker it was
+// handed to; only `cancelled_` and `tickets_` are shared.
+class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
+ public:
+  SqlRun(HttpSession& session, int64_t started_us)
+      : server_(session.server()),
+        loop_(session.core().loop),
+        reply_(session.Later()),
+        started_us_(started_us) {}
+
+  void Start(statements::RequestInput input) {
+    input.cancelled = [run = weak_from_this()] {
+      const std::shared_ptr<SqlRun> alive = run.lock();
+      return alive == nullptr || alive->cancelled_.load(std::memory_order_relaxed);
+    };
+    request_ = server_.statements->Start(std::move(input));
+    Drive(false);
+  }
+
+  void OnWritable() override {
+    if (std::exchange(held_back_, false)) Continue();
+  }
+  void OnAbandoned() override { cancelled_.store(true, std::memory_order_relaxed); }
+
+ private:
+  double took_ms() const {
+    return static_cast<double>(server_.clock.SteadyUs() - started_us_) / 1000.0;
+  }
+
+  // Runs the request until it waits, wants a worker, or is finished.
+  void Drive(bool on_worker) {
+    while (true) {
+      const SqlRequest::Step step =
+          request_->Advance(on_worker, [self = shared_from_this()] { self->Wake(); });
+      if (step == SqlRequest::Step::kFinished) {
+        OnFinished(on_worker);
+        return;
+      }
+      if (step == SqlRequest::Step::kNeedsWorker) {
+        if (on_worker) continue;
+        HandToWorker([](SqlRun& run) { run.Drive(true); });
+        return;
+      }
+      // The wake may have come while Advance was still returning: whoever is second goes on.
+      if (tickets_.fetch_add(1, std::memory_order_acq_rel) == 0) return;
+      tickets_.store(0, std::memory_order_relaxed);
+    }
+  }
+
+  // Any thread.
+  void Wake() {
+    if (tickets_.fetch_add(1, std::memory_order_acq_rel) == 0) return;
+    tickets_.store(0, std::memory_order_relaxed);
+    loop_.Post([self = shared_from_this()] { self->Drive(false); });
+  }
+
+  void HandToWorker(void (*work)(SqlRun& run)) {
+    if (server_.workers.Submit([self = shared_from_this(), work] { work(*self); })) return;
+    Refuse(503, "SERVER_BUSY", "The server is busy; try again");
+  }
+
+  void OnFinished(bool on_worker) {
+    if (request_->error() != nullptr) {
+      OnCore(on_worker, [](SqlRun& run, HttpSession& session) { run.AnswerError(session); });
+      return;
+    }
+    bool needs_worker = request_->rows_need_worker();
+    for (const statements::StatementResult& result : request_->results()) {
+      needs_worker = needs_worker || (result.rows != nullptr && result.rows->needs_worker());
+    }
+    rows_on_worker_ = needs_worker;
+    if (needs_worker && !on_worker) {
+      HandToWorker([](SqlRun& run) { run.Encode(true); });
+      return;
+    }
+    Encode(on_worker);
+  }
+
+  // Writes results until the end or until a chunk is full, then has it sent.
+  void Encode(bool on_worker) {
+    std::vector<statements::StatementResult>& results = request_->results();
+    const bool single = results.size() == 1 && results[0].rows != nullptr;
+    const size_t chunk_bytes = single ? kStreamChunkBytes : SIZE_MAX;
+    while (result_index_ < results.size()) {
+      statements::StatementResult& result = results[result_index_];
+      if (result.rows == nullptr) {
+        writer_.Command(result.row_count, result.message, result.as_user);
+        ++result_index_;
+        continue;
+      }
+      if (!std::exchange(rows_begun_, true)) writer_.BeginRows(result.rows->schema());
+      Result<bool> more = result.rows->Next(writer_, chunk_bytes);
+      if (!more.ok()) {
+        failure_ = std::move(more).status();
+        as_user_ = result.as_user;
+        break;
+      }
+      if (*more) {
+        if (single) break;
+        continue;
+      }
+      rows_sent_ += writer_.row_count();
+      writer_.EndRows(result.as_user, result.message ? *result.message : result.rows->notice());
+      rows_begun_ = false;
+      ++result_index_;
+    }
+    done_ = !failure_.ok() || result_index_ == results.size();
+    if (done_ && failure_.ok()) {
+      writer_.FinishWithSuccess(took_ms(), single);
+      request_->Finish(rows_sent_);
+    }
+    OnCore(on_worker, [](SqlRun& run, HttpSession& session) { run.Emit(session); });
+  }
+
+  // Sends what has been written. On the core.
+  void Emit(HttpSession& session) {
+    if (!failure_.ok() && !begun_) {
+      const ErrorTraits& traits = TraitsOf(failure_.kind());
+      session.Respond({.status = traits.http_status,
+                       .body = SqlErrorBody(traits.wire_code, failure_.ToString(), "", took_ms())});
+      return;
+    }
+    if (!failure_.ok()) {
+      // The status line is gone: the error stands at the end of the body.
+      writer_.FinishWithError(TraitsOf(failure_.kind()).wire_code, failure_.ToString(), as_user_,
+                              took_ms());
+    }
+    if (done_ && !begun_) {
+      session.Respond({.body = writer_.Take()});
+      return;
+    }
+    if (!std::exchange(begun_, true)) session.BeginChunked("application/json");
+    session.SendChunk(writer_.Take());
+    if (done_) {
+      session.EndChunked();
+    } else if (session.connection().writable()) {
+      // A turn for the others between two chunks.
+      loop_.Post([self = shared_from_this()] { self->Continue(); });
+    } else {
+      held_back_ = true;
+    }
+  }
+
+  void Continue() {
+    if (cancelled_.load(std::memory_order_relaxed)) return;
+    if (rows_on_worker_) {
+      HandToWorker([](SqlRun& run) { run.Encode(true); });
+    } else {
+      Encode(false);
+    }
+  }
+
+  void AnswerError(HttpSession& session) {
+    const statements::RequestError& error = *request_->error();
+    std::string headers =
+        error.http_status == 503 || error.http_status == 429 ? "Retry-After: 1\r\n" : "";
+    session.Respond({.status = error.http_status,
+                     .body = SqlErrorBody(error.code, error.message, error.details, took_ms()),
+                     .headers = std::move(headers)});
+  }
+
+  void Refuse(int status, std::string_view code, std::string_view message) {
+    HttpSession* session = reply_.Find();
+    if (session == nullptr) return;
+    if (begun_) {
+      session->AbortAnswer();
+      return;
+    }
+    session->Respond({.status = status,
+                      .body = SqlErrorBody(code, message, "", took_ms()),
+                      .headers = "Retry-After: 1\r\n"});
+  }
+
+  // Runs `answer` on the core if somebody still waits for it.
+  void OnCore(bool on_worker, void (*answer)(SqlRun& run, HttpSession& session)) {
+    if (!on_worker) {
+      if (HttpSession* session = reply_.Find(); session != nullptr) answer(*this, *session);
+      return;
+    }
+    loop_.Post([self = shared_from_this(), answer] {
+      if (HttpSession* session = self->reply_.Find(); session != nullptr) answer(*self, *session);
+    });
+  }
+
+  ServerContext& server_;
+  EventLoop& loop_;
+  const Reply reply_;
+  const int64_t started_us_;
+  std::unique_ptr<SqlRequest> request_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<int> tickets_{0};
+  SqlAnswerWriter writer_;
+  size_t result_index_ = 0;
+  int64_t rows_sent_ = 0;
+  Status failure_;
+  std::string as_user_;
+  bool rows_begun_ = false;
+  bool rows_on_worker_ = false;
+  bool done_ = false;
+  bool begun_ = false;
+  bool held_back_ = false;
+};
+
+bool IsJson(std::string_view content_type) {
+  const std::string_view media = content_type.substr(0, content_type.find(';'));
+  std::string_view trimmed = media;
+  while (trimmed.ends_with(' ')) trimmed.remove_suffix(1);
+  return EqualsIgnoringCase(trimmed, "application/json") ||
+         (trimmed.size() > 5 && EqualsIgnoringCase(trimmed.substr(trimmed.size() - 5), "+json"));
+}
+
+Result<SqlRequestBody> ReadForm(HttpSession& session, std::string_view content_type) {
+  KALAM_ASSIGN_OR_RETURN(const std::vector<FormPart> parts,
+                         ParseMultipart(content_type, session.request().body()));
+  SqlRequestBody body;
+  bool has_sql = false;
+  for (const FormPart& part : parts) {
+    if (part.name == "sql") {
+      body.sql = part.content;
+      has_sql = true;
+    } else if (part.name == "params") {
+      KALAM_ASSIGN_OR_RETURN(body.parameters,
+                             session.core().reader->ReadParameters(std::string(part.content)));
+    } else if (part.name == "namespace_id" && !part.content.empty()) {
+      body.namespace_id = part.content;
+    } else if (part.name.starts_with("file:")) {
+      return Status(ErrorKind::NotAvailable, "File uploads are not available in this server yet");
+    }
+  }
+  if (!has_sql) return Status(ErrorKind::EmptySql, "The form has no part 'sql'");
+  return body;
+}
+
+Result<SqlRequestBody> ReadBody(HttpSession& session) {
+  const std::string_view content_type = session.request().header("content-type").value_or("");
+  if (content_type.size() >= 19 &&
+      EqualsIgnoringCase(content_type.substr(0, 19), "multipart/form-data")) {
+    return ReadForm(session, content_type);
+  }
+  if (!IsJson(content_type)) {
+    return Status(ErrorKind::InvalidInput,
+                  "The Content-Type must be application/json or multipart/form-data");
+  }
+  return session.core().reader->ReadSql(session.request().body());
+}
+
+}  // namespace
+
+void AnswerSql(HttpSession& session) {
+  ServerContext& server = session.server();
+  const int64_t started_us = server.clock.SteadyUs();
+  std::optional<auth::Principal> principal = AuthenticateBearer(session, started_us);
+  if (!principal) return;
+  const auto refuse = [&session, started_us](const Status& status, std::string headers) {
+    const ErrorTraits& traits = TraitsOf(status.kind());
+    session.Respond(
+        {.status = traits.http_status,
+         .body = SqlErrorBody(traits.wire_code, status.ToString(), "", TookMs(session, started_us)),
+         .headers = std::move(headers)});
+  };
+  if (!server.rates.CheckQuery(principal->caller.user_id, started_us)) {
+    refuse(Status(ErrorKind::RateLimited, "Too many queries per second; try again later"),
+           "Retry-After: 1\r\n");
+    return;
+  }
+  Result<SqlRequestBody> body = ReadBody(session);
+  if (!body.ok()) {
+    refuse(body.status(), "");
+    return;
+  }
+  if (body->sql.size() > kSqlBytesMax) {
+    session.Respond(
+        {.status = 400,
+         .body = SqlErrorBody("INVALID_SQL",
+                              fmt::format("SQL query too long: {} bytes (maximum {} bytes)",
+                                          body->sql.size(), kSqlBytesMax),
+                              "", TookMs(session, started_us))});
+    return;
+  }
+  statements::RequestInput input;
+  input.sql = std::move(body->sql);
+  input.parameters = std::move(body->parameters);
+  input.namespace_id = std::move(body->namespace_id);
+  input.client_address = session.client().ToString();
+  auto run = std::make_shared<SqlRun>(session, started_us);
+  input.caller = std::move(principal->caller);
+  session.SetExchange(run);
+  run->Start(std::move(input));
+}
+
+}  // namespace kalam::server
