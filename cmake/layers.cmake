@@ -19,7 +19,7 @@ set(KALAM_USES_segments catalog objects storage)
 set(KALAM_USES_tables replication segments catalog storage)
 # `query` calls the engine through `analytics`' host interface, and `analytics` reads through `tables`.
 set(KALAM_USES_analytics tables catalog)
-set(KALAM_USES_query analytics tables replication catalog sql)
+set(KALAM_USES_query analytics tables replication catalog sql storage)
 set(KALAM_USES_tiering analytics tables segments catalog)
 set(KALAM_USES_live query tables replication catalog storage sql)
 set(KALAM_USES_topics tables catalog)

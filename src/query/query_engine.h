@@ -1,4 +1,5 @@
-// Planning and running SELECT, INSERT, UPDATE and DELETE: native plans through a plan cache, everything else by the engine.
+// Planning and running SELECT, INSERT, UPDATE and DELETE: native plans through a plan cache,
+// everything else by the engine.
 #pragma once
 
 #include <cstdint>
@@ -20,27 +21,29 @@
 
 namespace kalam::query {
 
-/// Gives the rows of system tables and views, which live above this layer (`statements`). Registered by name.
+/// Gives the rows of system tables and views, which live above this layer (`statements`).
+/// Registered by name.
 class SystemTables {
  public:
   virtual ~SystemTables() = default;
-  /// The rows of a system table as `caller` may see them; columns as the catalog's definition without `_seq`/`_deleted`.
-  /// Errors: PermissionDenied with the text of sql.md 6.
+  /// The rows of a system table as `caller` may see them; columns as the catalog's definition
+  /// without `_seq`/`_deleted`. Errors: PermissionDenied with the text of sql.md 6.
   virtual Result<std::shared_ptr<const RowBuffer>> Read(const catalog::TableDefinition& table,
                                                         const catalog::Caller& caller) = 0;
 };
 
-/// Everything about one statement's execution that does not come from its text. Cheap to make per statement.
+/// Everything about one statement's execution that does not come from its text. Cheap to make per
+/// statement.
 struct StatementContext {
-  catalog::Caller caller;                 // under EXECUTE AS: the target, role kUser
+  catalog::Caller caller;  // under EXECUTE AS: the target, role kUser
   std::string default_namespace = "default";
-  int64_t now_us = 0;                     // the statement's NOW()
+  int64_t now_us = 0;  // the statement's NOW()
   tables::Transaction* transaction = nullptr;
-  int64_t deadline_steady_us = 0;         // 0: none; passing it is Timeout
-  std::function<bool()> cancelled;        // may be empty; true is Cancelled
-  MemoryAccount* memory = nullptr;        // per-statement bound; MemoryExceeded beyond it
+  int64_t deadline_steady_us = 0;   // 0: none; passing it is Timeout
+  std::function<bool()> cancelled;  // may be empty; true is Cancelled
+  MemoryAccount* memory = nullptr;  // per-statement bound; MemoryExceeded beyond it
   int64_t memory_max_bytes = 64 << 20;
-  bool on_worker = false;                 // heavy plans may run; otherwise they answer NeedsWorker
+  bool on_worker = false;  // heavy plans may run; otherwise they answer NeedsWorker
 };
 
 /// Configured cuts (decision 4); 0: none.
@@ -67,15 +70,18 @@ struct BoundPlan {
   /// Rows of a lifted VALUES insert, row by row; empty otherwise.
   std::vector<Value> values_rows;
   size_t values_row_width = 0;
+  /// Rows of the VALUES list; may be more than 0 with a width of 0 (`VALUES (DEFAULT)`).
+  size_t values_row_count = 0;
 };
 
 enum class PlanKind : uint8_t { kSelect, kInsert, kUpdate, kDelete };
 PlanKind KindOf(const Plan& plan);
-/// True when running it may take long: joins and grouping in the engine, scans without a bound, system tables.
+/// True when running it may take long: joins and grouping in the engine, scans without a bound,
+/// system tables.
 bool NeedsWorker(const BoundPlan& plan);
 
-/// What a DML statement wants to change. `command` is null when nothing changes. In a transaction the changes are staged
-/// there instead and `command` is always null.
+/// What a DML statement wants to change. `command` is null when nothing changes. In a transaction
+/// the changes are staged there instead and `command` is always null.
 struct DmlEvaluation {
   std::shared_ptr<replication::Command> command;
   int64_t row_count = 0;
@@ -103,25 +109,30 @@ class QueryEngine {
 
   virtual void SetSystemTables(SystemTables* system_tables) = 0;
 
-  /// Parses, binds and plans one SELECT, INSERT, UPDATE or DELETE, or finds its plan in the cache, and binds the parameters.
-  /// Checks what the caller may read and write. Errors: InvalidSql, TableNotFound, PermissionDenied, InvalidOperation
-  /// (unknown column), ParameterBinding, ...
+  /// Parses, binds and plans one SELECT, INSERT, UPDATE or DELETE, or finds its plan in the cache,
+  /// and binds the parameters. Checks what the caller may read and write. Errors: InvalidSql,
+  /// TableNotFound, PermissionDenied, InvalidOperation (unknown column), ParameterBinding, ...
   virtual Result<BoundPlan> Prepare(std::string_view text, std::span<const Value> parameters,
                                     const StatementContext& context) = 0;
 
   /// The rows of a SELECT. The stream is bound to a view taken here (or the transaction's).
-  virtual Result<std::unique_ptr<RowStream>> OpenSelect(const BoundPlan& plan, const StatementContext& context) = 0;
+  virtual Result<std::unique_ptr<RowStream>> OpenSelect(const BoundPlan& plan,
+                                                        const StatementContext& context) = 0;
 
-  /// Evaluates DML on a fresh view. The caller proposes the command; on Conflict or StaleSchema it evaluates again
-  /// (StaleSchema: prepares again).
-  virtual Result<DmlEvaluation> EvaluateDml(const BoundPlan& plan, const StatementContext& context) = 0;
+  /// Evaluates DML on a fresh view. The caller proposes the command; on Conflict or StaleSchema it
+  /// evaluates again (StaleSchema: prepares again).
+  virtual Result<DmlEvaluation> EvaluateDml(const BoundPlan& plan,
+                                            const StatementContext& context) = 0;
 
   /// Rows of EXPLAIN: plan_type, plan.
-  virtual Result<std::shared_ptr<RowBuffer>> Explain(std::string_view text, std::span<const Value> parameters,
-                                                     const StatementContext& context, bool analyze, bool verbose) = 0;
+  virtual Result<std::shared_ptr<RowBuffer>> Explain(std::string_view text,
+                                                     std::span<const Value> parameters,
+                                                     const StatementContext& context, bool analyze,
+                                                     bool verbose) = 0;
 
   /// A new transaction on the published state.
-  virtual std::unique_ptr<tables::Transaction> Begin(const StatementContext& context, size_t buffer_bytes_max,
+  virtual std::unique_ptr<tables::Transaction> Begin(const StatementContext& context,
+                                                     size_t buffer_bytes_max,
                                                      int64_t deadline_us) = 0;
 
   virtual PlanCacheStats plan_cache_stats() const = 0;
@@ -129,7 +140,8 @@ class QueryEngine {
   virtual tables::TableReader& reader() = 0;
 };
 
-/// Whether `caller` may read / write the rows of `table`; the error is the spec's PermissionDenied text (sql.md 0.2).
+/// Whether `caller` may read / write the rows of `table`; the error is the spec's PermissionDenied
+/// text (sql.md 0.2).
 Status CheckReadAccess(const catalog::TableDefinition& table, const catalog::Caller& caller);
 Status CheckWriteAccess(const catalog::TableDefinition& table, const catalog::Caller& caller);
 

@@ -1,0 +1,67 @@
+// The plan cache.
+#include "query/plan_cache.h"
+
+namespace kalam::query {
+
+namespace {
+
+/// All plans together; one statement may be a megabyte of text.
+constexpr int64_t kBytesMax = 4 << 20;
+constexpr int64_t kEntryBytesMax = 256 << 10;
+
+}  // namespace
+
+PlanPtr PlanCache::Find(std::string_view key, uint64_t catalog_version) {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) {
+    ++misses_;
+    return nullptr;
+  }
+  const Entries::iterator entry = found->second;
+  const bool expired = ttl_us_ > 0 && clock_.SteadyUs() - entry->made_us > ttl_us_;
+  if (expired || entry->plan->catalog_version != catalog_version) {
+    Remove(entry);
+    ++misses_;
+    return nullptr;
+  }
+  ++hits_;
+  entries_.splice(entries_.begin(), entries_, entry);
+  return entry->plan;
+}
+
+void PlanCache::Put(std::string key, PlanPtr plan) {
+  const auto byte_size = static_cast<int64_t>(plan->byte_size + key.size() + sizeof(Entry));
+  if (entries_max_ == 0 || byte_size > kEntryBytesMax) return;
+  const std::lock_guard lock(mutex_);
+  if (const auto found = by_key_.find(key); found != by_key_.end()) Remove(found->second);
+  while (!entries_.empty() && (entries_.size() >= entries_max_ || bytes_ + byte_size > kBytesMax)) {
+    Remove(std::prev(entries_.end()));
+  }
+  entries_.push_front({std::move(key), std::move(plan), clock_.SteadyUs(), byte_size});
+  by_key_.emplace(entries_.front().key, entries_.begin());
+  bytes_ += byte_size;
+  charge_.Resize(bytes_);
+}
+
+void PlanCache::Remove(Entries::iterator entry) {
+  by_key_.erase(entry->key);
+  bytes_ -= entry->byte_size;
+  charge_.Resize(bytes_);
+  entries_.erase(entry);
+}
+
+void PlanCache::Clear() {
+  const std::lock_guard lock(mutex_);
+  by_key_.clear();
+  entries_.clear();
+  bytes_ = 0;
+  charge_.Resize(0);
+}
+
+PlanCacheStats PlanCache::stats() const {
+  const std::lock_guard lock(mutex_);
+  return {static_cast<int64_t>(entries_.size()), hits_, misses_, bytes_};
+}
+
+}  // namespace kalam::query

@@ -1,0 +1,132 @@
+// Preparing statements.
+#include "query/planner.h"
+
+#include <fmt/core.h>
+
+#include "sql/parser.h"
+
+namespace kalam::query {
+
+namespace {
+
+/// What a plan takes for every byte of its statement: trees and nodes are many times their text.
+constexpr size_t kPlanBytesPerTextByte = 16;
+constexpr size_t kPlanBytesMin = 1024;
+
+std::string CacheKey(const StatementContext& context, const sql::LiftedStatement& lifted,
+                     std::span<const DataType> types) {
+  std::string key;
+  key.reserve(context.default_namespace.size() + lifted.key.size() + 2 * types.size() + 3);
+  key += context.default_namespace;
+  key += '\0';
+  key += static_cast<char>(context.caller.role);
+  key += lifted.is_values_insert ? 'v' : 'p';
+  for (const DataType& type : types) {
+    key += static_cast<char>(type.kind);
+    if (type.kind == TypeKind::kDecimal) key += static_cast<char>(type.scale);
+  }
+  key += '\0';
+  key += lifted.key;
+  return key;
+}
+
+}  // namespace
+
+Status Planner::CheckParameters(std::span<const Value> parameters) const {
+  if (parameters.size() > limits.parameters_max) {
+    return Status(ErrorKind::ParameterBinding,
+                  fmt::format("Parameter count {} exceeds the maximum limit of {}",
+                              parameters.size(), limits.parameters_max));
+  }
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].heap_bytes() <= limits.parameter_bytes_max) continue;
+    return Status(ErrorKind::ParameterBinding,
+                  fmt::format("Parameter ${} size {} bytes exceeds the maximum of {} bytes", i + 1,
+                              parameters[i].heap_bytes() - 1, limits.parameter_bytes_max));
+  }
+  return {};
+}
+
+Result<PlanPtr> Planner::PlanText(std::string_view text, const PlanInput& input) const {
+  const uint64_t version = catalog.version();  // before anything is looked up
+  KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(text));
+  Result<PlanPtr> plan =
+      Status(ErrorKind::InvalidSql, "only SELECT, INSERT, UPDATE and DELETE can be planned");
+  if (auto* query = std::get_if<sql::QueryPtr>(&statement.body)) {
+    plan = PlanSelect(std::move(*query), input);
+  } else if (auto* insert = std::get_if<std::unique_ptr<sql::InsertStatement>>(&statement.body)) {
+    plan = PlanInsert(**insert, input);
+  } else if (auto* update = std::get_if<std::unique_ptr<sql::UpdateStatement>>(&statement.body)) {
+    plan = PlanUpdate(**update, input);
+  } else if (auto* removal = std::get_if<std::unique_ptr<sql::DeleteStatement>>(&statement.body)) {
+    plan = PlanDelete(**removal, input);
+  }
+  if (!plan.ok()) return plan;
+  auto stamped = std::const_pointer_cast<Plan>(*plan);  // just made here, seen by nobody else
+  stamped->catalog_version = version;
+  stamped->byte_size = kPlanBytesMin + text.size() * kPlanBytesPerTextByte;
+  return plan;
+}
+
+Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value> parameters,
+                                   const StatementContext& context) const {
+  KALAM_RETURN_IF_ERROR(CheckParameters(parameters));
+  KALAM_ASSIGN_OR_RETURN(sql::LiftedStatement lifted, sql::LiftLiterals(text));
+  const auto caller_count = static_cast<size_t>(lifted.caller_parameter_count);
+  if (caller_count > parameters.size()) {
+    return Status(ErrorKind::ParameterBinding,
+                  fmt::format("the statement has {} parameters but {} values were given",
+                              caller_count, parameters.size()));
+  }
+  BoundPlan bound;
+  bound.parameters.reserve(caller_count + (lifted.is_values_insert ? 0 : lifted.literals.size()));
+  bound.parameters.assign(parameters.begin(),
+                          parameters.begin() + static_cast<ptrdiff_t>(caller_count));
+  std::vector<DataType> types;
+  if (lifted.is_values_insert) {
+    for (const auto& [cell, parameter] : lifted.parameter_cells) {
+      lifted.literals[static_cast<size_t>(cell)] = parameters[static_cast<size_t>(parameter) - 1];
+    }
+    bound.values_rows = std::move(lifted.literals);
+    bound.values_row_width = static_cast<size_t>(lifted.values_row_width);
+    bound.values_row_count = static_cast<size_t>(lifted.values_row_count);
+    // The cells are coerced one by one: their types do not belong to the plan.
+    types.assign(caller_count + bound.values_row_width, DataType());
+  } else {
+    for (Value& literal : lifted.literals) bound.parameters.push_back(std::move(literal));
+    for (const Value& value : bound.parameters) types.push_back(TypeOfValue(value));
+  }
+  // Of a lifted insert only the clauses behind VALUES can use a parameter as such.
+  const bool typed = !lifted.is_values_insert ||
+                     lifted.key.find("on conflict") != std::string::npos ||
+                     lifted.key.find("returning") != std::string::npos;
+  for (size_t i = 0; typed && i < caller_count; ++i) types[i] = TypeOfValue(parameters[i]);
+  std::string key = CacheKey(context, lifted, types);
+  bound.plan = cache.Find(key, catalog.version());
+  if (bound.plan != nullptr) return bound;
+
+  const PlanInput input{catalog,
+                        context,
+                        types,
+                        lifted.caller_parameter_count,
+                        lifted.is_values_insert,
+                        limits.native_selects};
+  Result<PlanPtr> plan = PlanText(lifted.key, input);
+  if (!plan.ok()) {
+    // Plan the text as it was written: the error then tells positions in it.
+    std::vector<DataType> caller_types;
+    for (const Value& value : parameters) caller_types.push_back(TypeOfValue(value));
+    const PlanInput plain{catalog, context, caller_types, 0, false, limits.native_selects};
+    plan = PlanText(text, plain);
+    if (!plan.ok()) return std::move(plan).status();
+    bound.parameters.assign(parameters.begin(), parameters.end());
+    bound.values_rows.clear();
+    bound.plan = std::move(*plan);
+    return bound;
+  }
+  bound.plan = std::move(*plan);
+  cache.Put(std::move(key), bound.plan);
+  return bound;
+}
+
+}  // namespace kalam::query

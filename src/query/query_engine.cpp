@@ -1,0 +1,183 @@
+// The query engine: from text to bound plans, and from bound plans to rows and commands.
+#include "query/query_engine.h"
+
+#include <fmt/core.h>
+
+#include "query/dml.h"
+#include "query/engine_select.h"
+#include "query/explain.h"
+#include "query/plan_cache.h"
+#include "query/planner.h"
+#include "query/select_stream.h"
+
+namespace kalam::query {
+
+namespace {
+
+/// VALUES lists with more cells than this are evaluated on a worker.
+constexpr size_t kInlineCellsMax = 4096;
+
+class QueryEngineImpl final : public QueryEngine {
+ public:
+  QueryEngineImpl(Dependencies dependencies, const QueryLimits& limits)
+      : dependencies_(dependencies),
+        limits_(limits),
+        reader_(dependencies.store, dependencies.clock),
+        ids_(dependencies.clock),
+        cache_(dependencies.clock, dependencies.memory.Child("plan_cache"),
+               limits.plan_cache_entries, limits.plan_cache_ttl_seconds) {}
+
+  void SetSystemTables(SystemTables* system_tables) override { system_tables_ = system_tables; }
+
+  Result<BoundPlan> Prepare(std::string_view text, std::span<const Value> parameters,
+                            const StatementContext& context) override {
+    const Planner planner{dependencies_.catalog, limits_, cache_};
+    return planner.Prepare(text, parameters, context);
+  }
+
+  Result<std::unique_ptr<RowStream>> OpenSelect(const BoundPlan& bound,
+                                                const StatementContext& context) override {
+    const replication::View view = ViewFor(context);
+    KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowStream> stream, OpenOn(bound, context, view));
+    const int64_t rows_max =
+        HasLimit(*bound.plan) ? limits_.max_query_limit : limits_.default_query_limit;
+    if (rows_max <= 0) return stream;
+    return CutAfter(
+        std::move(stream), rows_max,
+        fmt::format(
+            "the result was cut after {} rows by the configured {}; add a LIMIT or ask for less",
+            rows_max, HasLimit(*bound.plan) ? "max_query_limit" : "default_query_limit"));
+  }
+
+  Result<DmlEvaluation> EvaluateDml(const BoundPlan& bound,
+                                    const StatementContext& context) override {
+    const replication::View view = ViewFor(context);
+    const bool is_insert = bound.plan->kind == PlanKind::kInsert;
+    if (bound.plan->kind == PlanKind::kSelect) {
+      return Status(ErrorKind::Internal, "a SELECT was given to be evaluated as DML");
+    }
+    const catalog::TablePtr& table = is_insert ? std::get<InsertPlan>(bound.plan->body).table
+                                               : std::get<ChangePlan>(bound.plan->body).table;
+    KALAM_ASSIGN_OR_RETURN(tables::ReadScope scope, ScopeOf(table, context, view, is_insert));
+    const StreamServices services{reader_, ids_, dependencies_.clock};
+    const DmlRun run{services, bound, context, std::move(scope),
+                     [&](const PlanPtr& source, const replication::View& source_view) {
+                       BoundPlan bound_source;
+                       bound_source.plan = source;
+                       bound_source.parameters = bound.parameters;
+                       return OpenOn(bound_source, context, source_view);
+                     }};
+    return is_insert ? EvaluateInsert(run) : EvaluateChange(run);
+  }
+
+  Result<std::shared_ptr<RowBuffer>> Explain(std::string_view text,
+                                             std::span<const Value> parameters,
+                                             const StatementContext& context, bool analyze,
+                                             bool verbose) override {
+    KALAM_ASSIGN_OR_RETURN(const BoundPlan bound, Prepare(text, parameters, context));
+    ExplainInput input{bound, context, verbose, {}, {}};
+    if (std::holds_alternative<EnginePlan>(bound.plan->body) && verbose) {
+      KALAM_ASSIGN_OR_RETURN(
+          analytics::EngineQuery query,
+          MakeEngineQuery(bound, context, ViewFor(context), reader_, system_tables_));
+      KALAM_ASSIGN_OR_RETURN(input.engine_plan, dependencies_.engine.Explain(std::move(query)));
+    }
+    if (analyze) {
+      KALAM_ASSIGN_OR_RETURN(input.measured, Measure(bound, context));
+    }
+    return ExplainPlan(input);
+  }
+
+  std::unique_ptr<tables::Transaction> Begin(const StatementContext&, size_t buffer_bytes_max,
+                                             int64_t deadline_us) override {
+    return std::make_unique<tables::Transaction>(NewUuidV7Text(dependencies_.clock),
+                                                 dependencies_.group.TakeView(), reader_,
+                                                 buffer_bytes_max, deadline_us);
+  }
+
+  PlanCacheStats plan_cache_stats() const override { return cache_.stats(); }
+  void ClearPlanCache() override { cache_.Clear(); }
+  tables::TableReader& reader() override { return reader_; }
+
+ private:
+  replication::View ViewFor(const StatementContext& context) const {
+    return context.transaction != nullptr ? context.transaction->view()
+                                          : dependencies_.group.TakeView();
+  }
+
+  static bool HasLimit(const Plan& plan) {
+    if (const auto* engine = std::get_if<EnginePlan>(&plan.body)) return engine->has_limit;
+    const auto* select = std::get_if<SelectPlan>(&plan.body);
+    return select != nullptr && select->limit != nullptr;
+  }
+
+  Result<std::unique_ptr<RowStream>> OpenOn(const BoundPlan& bound, const StatementContext& context,
+                                            const replication::View& view) {
+    if (std::holds_alternative<EnginePlan>(bound.plan->body)) {
+      KALAM_ASSIGN_OR_RETURN(analytics::EngineQuery query,
+                             MakeEngineQuery(bound, context, view, reader_, system_tables_));
+      return dependencies_.engine.Execute(std::move(query));
+    }
+    const auto* select = std::get_if<SelectPlan>(&bound.plan->body);
+    if (select == nullptr)
+      return Status(ErrorKind::Internal, "DML was given to be opened as a SELECT");
+    tables::ReadScope scope;
+    std::shared_ptr<const RowBuffer> buffer;
+    if (select->table != nullptr) {
+      const catalog::TableType type = select->table->type;
+      if (type == catalog::TableType::kSystem || type == catalog::TableType::kView) {
+        KALAM_ASSIGN_OR_RETURN(buffer, ReadSystemTable(*select->table, context, system_tables_));
+      } else {
+        KALAM_ASSIGN_OR_RETURN(scope, ScopeOf(select->table, context, view, false));
+      }
+    }
+    const StreamServices services{reader_, ids_, dependencies_.clock};
+    return OpenNativeSelect(services, bound, context, std::move(scope), std::move(buffer));
+  }
+
+  /// Runs the statement for EXPLAIN ANALYZE; DML is evaluated and thrown away.
+  Result<Measurement> Measure(const BoundPlan& bound, const StatementContext& context) {
+    const int64_t begin_us = dependencies_.clock.SteadyUs();
+    Measurement measured;
+    if (bound.plan->kind != PlanKind::kSelect) {
+      if (context.transaction != nullptr) {
+        return Status(ErrorKind::InvalidOperation,
+                      "EXPLAIN ANALYZE of DML is not allowed inside a transaction");
+      }
+      KALAM_ASSIGN_OR_RETURN(const DmlEvaluation evaluation, EvaluateDml(bound, context));
+      measured.row_count = evaluation.row_count;
+    } else {
+      KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowStream> stream, OpenSelect(bound, context));
+      CountingSink sink;
+      bool more = true;
+      while (more) {
+        KALAM_ASSIGN_OR_RETURN(more, stream->Next(sink, SIZE_MAX));
+      }
+      measured.row_count = sink.row_count();
+    }
+    measured.elapsed_us = dependencies_.clock.SteadyUs() - begin_us;
+    return measured;
+  }
+
+  const Dependencies dependencies_;
+  const QueryLimits limits_;
+  tables::TableReader reader_;
+  IdSource ids_;
+  PlanCache cache_;
+  SystemTables* system_tables_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<QueryEngine> QueryEngine::Make(Dependencies dependencies,
+                                               const QueryLimits& limits) {
+  return std::make_unique<QueryEngineImpl>(dependencies, limits);
+}
+
+PlanKind KindOf(const Plan& plan) { return plan.kind; }
+
+bool NeedsWorker(const BoundPlan& plan) {
+  return plan.plan->needs_worker || plan.values_rows.size() > kInlineCellsMax;
+}
+
+}  // namespace kalam::query

@@ -1,0 +1,82 @@
+// COSINE_DISTANCE.
+#include "query/vector_distance.h"
+
+#include <fmt/core.h>
+#include <simdjson.h>
+
+#include <cmath>
+#include <vector>
+
+namespace kalam::query {
+
+namespace {
+
+Status ParseFailure(std::string_view reason) {
+  return Status(ErrorKind::Execution,
+                fmt::format("COSINE_DISTANCE() failed to parse JSON query vector: {}", reason));
+}
+
+Status ParseVector(std::string_view text, Arena* arena, std::string_view* floats) {
+  try {
+    simdjson::dom::parser parser;
+    simdjson::dom::array array;
+    if (const auto error = parser.parse(text.data(), text.size()).get(array);
+        error != simdjson::SUCCESS) {
+      return ParseFailure(simdjson::error_message(error));
+    }
+    std::vector<float> numbers;
+    for (const simdjson::dom::element item : array) {
+      double number = 0;
+      if (item.get(number) != simdjson::SUCCESS) return ParseFailure("an element is not a number");
+      numbers.push_back(static_cast<float>(number));
+    }
+    *floats = arena->Copy(
+        {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float)});
+    return {};
+  } catch (const std::exception& error) {
+    return ParseFailure(error.what());
+  }
+}
+
+float FloatAt(std::string_view floats, size_t index) {
+  float number = 0;
+  std::memcpy(&number, floats.data() + index * sizeof(float), sizeof(float));
+  return number;
+}
+
+}  // namespace
+
+Status ReadVector(const Datum& value, Arena* arena, std::string_view* floats) {
+  if (value.kind == TypeKind::kEmbedding) {
+    *floats = value.text();
+  } else if (DataType::Of(value.kind).is_text()) {
+    KALAM_RETURN_IF_ERROR(ParseVector(value.text(), arena, floats));
+  } else {
+    return Status(ErrorKind::Execution,
+                  "COSINE_DISTANCE() expects an EMBEDDING and a JSON array of numbers");
+  }
+  if (floats->empty())
+    return Status(ErrorKind::Execution, "COSINE_DISTANCE() query vector cannot be empty");
+  return {};
+}
+
+Status CosineDistanceOf(std::string_view row, std::string_view query, double* distance) {
+  if (row.size() != query.size()) {
+    return Status(ErrorKind::Execution,
+                  fmt::format("COSINE_DISTANCE() dimension mismatch: row has {}, query has {}",
+                              row.size() / sizeof(float), query.size() / sizeof(float)));
+  }
+  double dot = 0, row_norm = 0, query_norm = 0;
+  for (size_t i = 0; i < row.size() / sizeof(float); ++i) {
+    const double a = FloatAt(row, i), b = FloatAt(query, i);
+    dot += a * b;
+    row_norm += a * a;
+    query_norm += b * b;
+  }
+  *distance = row_norm == 0 || query_norm == 0
+                  ? 1.0
+                  : 1.0 - dot / (std::sqrt(row_norm) * std::sqrt(query_norm));
+  return {};
+}
+
+}  // namespace kalam::query
