@@ -258,6 +258,9 @@ TEST_F(EngineTest, HasPostgresArithmetic) {
             "3|-3|-1|3.5\n");
   EXPECT_EQ(Run("SELECT kalam_modulo(7.5, 2), kalam_divide(NULL, 2), kalam_divide('8', 2)"),
             "1.5|NULL|4\n");
+  EXPECT_EQ(Run("SELECT kalam_divide(1.00, 3), kalam_divide(10, 2.5), "
+                "kalam_divide(NULL::DECIMAL(5,2), 2)"),
+            "0.3333333333333333|4.0000000000000000|NULL\n");
   for (const char* sql :
        {"SELECT kalam_divide(1, 0)", "SELECT kalam_modulo(1, 0)", "SELECT kalam_divide(1.5, 0)",
         "SELECT kalam_divide(1::DOUBLE, 0)", "SELECT kalam_modulo(1::DECIMAL(30,2), 0)"}) {

@@ -325,6 +325,16 @@ Status Store::FlushMemtables() {
   return ToStatus(rep_->database->Flush(options, families), "cannot write out memtables");
 }
 
+int64_t Store::ApproximateBytes(Family family, const ScanRange& range) const {
+  rocksdb::SizeApproximationOptions options;
+  options.include_memtables = true;
+  rocksdb::Range raw(ToSlice(range.lower), ToSlice(range.upper));
+  uint64_t size = 0;
+  rocksdb::Status status =
+      rep_->database->GetApproximateSizes(options, rep_->Handle(family), &raw, 1, &size);
+  return status.ok() ? static_cast<int64_t>(size) : 0;
+}
+
 Status Store::CompactRange(Family family, const ScanRange& range) {
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;

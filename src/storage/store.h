@@ -158,6 +158,8 @@ class Store {
   Status FlushMemtables();
   /// Asks for a compaction of a range in the background of the caller (blocks).
   Status CompactRange(Family family, const ScanRange& range);
+  /// A rough count of the bytes that a range (both bounds given) takes in files and in memory; 0 when it cannot be told.
+  int64_t ApproximateBytes(Family family, const ScanRange& range) const;
   /// Gives back caches and memtables beyond need; called by memory shedding.
   void SetBlockCacheCapacity(int64_t bytes);
 

@@ -1,6 +1,7 @@
 // A row of a table as readers see it: current columns over whatever schema version it was stored with.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

@@ -49,7 +49,9 @@ struct ScanOptions {
   bool include_deleted = false;  // tombstones too (a filter that names `_deleted`)
   /// Bounds of the scan in the order's key: encoded primary key, or `_seq`. Half-open; empty/0 means none.
   std::string key_lower, key_upper;    // kByKey
-  Seq seq_after, seq_up_to;            // kBySeq: seq_after < _seq <= seq_up_to (0: the view's)
+  /// kBySeq: seq_after < _seq <= seq_up_to; 0 is no bound. A snapshot may show rows above its view's `seq` (they are
+  /// committed and durable): plain reads take them, live snapshots give their own bound here.
+  Seq seq_after, seq_up_to;
 };
 
 /// Walks rows. Holds a RocksDB iterator: must not live across a wait on a client (R26); `Position` + `Resume` do.
@@ -81,6 +83,9 @@ class TableReader {
   /// The newest `count` rows by `_seq`: the `_seq` after which they begin (0 when there are fewer).
   Result<Seq> SeqBeforeLast(const ReadScope& scope, uint32_t count);
 
+  storage::Store& store() const { return store_; }
+  const Clock& clock() const { return clock_; }
+
  private:
   storage::Store& store_;
   const Clock& clock_;
@@ -107,11 +112,13 @@ class ChangeReader {
  public:
   ChangeReader(storage::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
   /// Changes of one scope with after < `_seq` <= up_to, oldest first. Empty: none left up to `up_to`.
-  /// Errors: CursorTooOld when retention removed changes after `after` (checked again after the read, R10).
+  /// Of STREAM tables the expired ones are left out. Errors: CursorTooOld when retention removed changes after `after`
+  /// (checked again after the read, because retention does not wait for readers).
   Result<std::vector<StoredChange>> Read(const catalog::TableDefinition& table, const storage::Scope& scope, Seq after,
                                          Seq up_to, const ChangeLimit& limit);
-  /// Rows and tombstones of the current state with after < `_seq` <= up_to in `_seq` order, for a resume from state
-  /// (R11). CursorTooOld when a tombstone newer than `after` was purged.
+  /// Rows and tombstones of the current state with after < `_seq` <= up_to in `_seq` order, for a resume from a cursor that
+  /// the log no longer reaches. A row comes as kUpdate without old cells and without a previous `_seq`: whether it is new to
+  /// the reader is not known any more. Errors: CursorTooOld when a tombstone newer than `after` was purged.
   Result<std::vector<StoredChange>> ReadState(const ReadScope& scope, Seq after, Seq up_to, const ChangeLimit& limit);
   /// The oldest `_seq` after which the table's change log is complete.
   Result<Seq> Floor(TableId table);

@@ -1,4 +1,5 @@
 // Division and remainder as PostgreSQL has them, and sums that stay within BIGINT.
+#include <algorithm>
 #include <cmath>
 #include <duckdb/common/vector_operations/binary_executor.hpp>
 #include <duckdb/common/vector_operations/unary_executor.hpp>
@@ -9,6 +10,7 @@
 
 #include "analytics/plugin/functions.h"
 #include "analytics/plugin/value_mapping.h"
+#include "types/decimal.h"
 
 namespace kalam::analytics {
 namespace {
@@ -112,12 +114,50 @@ LogicalType TypeOf(const duckdb::Expression& expression) {
   return expression.return_type;
 }
 
+/// Digits after the point that a quotient of decimals shows at least; native plans give as many.
+constexpr uint8_t kQuotientScale = 16;
+constexpr uint8_t kDecimalPrecision = 38;
+
+uint8_t ScaleOf(const LogicalType& type) {
+  return type.id() == LogicalTypeId::DECIMAL ? duckdb::DecimalType::GetScale(type) : uint8_t{0};
+}
+
+[[noreturn]] void ThrowStatus(const Status& status) {
+  throw duckdb::OutOfRangeException("%s", status.message());
+}
+
+/// Divides decimals of 128 bits exactly, as the native plans do.
+duckdb::scalar_function_t DivideDecimalsOf(uint8_t left_scale, uint8_t right_scale,
+                                           uint8_t result_scale) {
+  using duckdb::hugeint_t;
+  return [=](duckdb::DataChunk& arguments, duckdb::ExpressionState&, duckdb::Vector& result) {
+    duckdb::BinaryExecutor::Execute<hugeint_t, hugeint_t, hugeint_t>(
+        arguments.data[0], arguments.data[1], result, arguments.size(),
+        [=](hugeint_t a, hugeint_t b) {
+          const auto quotient =
+              DivideDecimals({FromHugeInt(a), left_scale}, {FromHugeInt(b), right_scale});
+          if (!quotient.ok()) ThrowStatus(quotient.status());
+          const auto rescaled = RescaleDecimal(*quotient, kDecimalPrecision, result_scale);
+          if (!rescaled.ok()) ThrowStatus(rescaled.status());
+          return ToHugeInt(*rescaled);
+        });
+  };
+}
+
 duckdb::unique_ptr<duckdb::FunctionData> BindDivide(
     duckdb::ClientContext& context, duckdb::ScalarFunction& function,
     duckdb::vector<duckdb::unique_ptr<duckdb::Expression>>& arguments) {
-  LogicalType type = OperandType(context, "/", TypeOf(*arguments[0]), TypeOf(*arguments[1]));
-  // The quotient of decimals has no fixed scale.
-  if (type.id() == LogicalTypeId::DECIMAL) type = LogicalType::DOUBLE;
+  const LogicalType type = OperandType(context, "/", TypeOf(*arguments[0]), TypeOf(*arguments[1]));
+  if (type.id() == LogicalTypeId::DECIMAL) {
+    const uint8_t left = ScaleOf(arguments[0]->return_type),
+                  right = ScaleOf(arguments[1]->return_type);
+    const uint8_t scale = std::max({left, right, kQuotientScale});
+    function.arguments = {LogicalType::DECIMAL(kDecimalPrecision, left),
+                          LogicalType::DECIMAL(kDecimalPrecision, right)};
+    function.return_type = LogicalType::DECIMAL(kDecimalPrecision, scale);
+    function.function = DivideDecimalsOf(left, right, scale);
+    return nullptr;
+  }
   function.arguments = {type, type};
   function.return_type = type;
   function.function = BinaryFor<Divide>(type.InternalType());

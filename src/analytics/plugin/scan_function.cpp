@@ -257,6 +257,8 @@ duckdb::TableFunction ScanFunction() {
   return function;
 }
 
-size_t ScannedSource(const duckdb::LogicalGet& get) { return get.bind_data->Cast<ScanBindData>().source_index; }
+size_t ScannedSource(const duckdb::LogicalGet& get) {
+  return get.bind_data->Cast<ScanBindData>().source_index;
+}
 
 }  // namespace kalam::analytics

@@ -1,0 +1,118 @@
+// Point reads and the choice of the scan that a read needs.
+#include "tables/table_reader.h"
+
+#include <utility>
+
+#include "tables/scans.h"
+#include "tables/table_writer.h"
+
+namespace kalam::tables {
+namespace {
+
+using storage::Family;
+
+bool IsStream(const catalog::TableDefinition& table) {
+  return table.type == catalog::TableType::kStream;
+}
+
+StoredRow CopyCurrent(const RowScan& scan) {
+  StoredRow row;
+  row.encoded_pk = scan.encoded_pk();
+  row.seq = scan.seq();
+  row.deleted = scan.deleted();
+  row.schema_version = scan.schema_version();
+  row.row = scan.row();
+  return row;
+}
+
+}  // namespace
+
+storage::Scope ScopeFor(const catalog::TableDefinition& table, std::string_view user_id) {
+  return table.is_scoped_by_user() ? storage::Scope::OfUser(user_id) : storage::Scope::Shared();
+}
+
+Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
+                                                  std::string_view encoded_pk,
+                                                  bool include_deleted) {
+  if (IsStream(*scope.table)) {
+    // STREAM rows have no index by key; the newest one counts.
+    ScanOptions options;
+    options.descending = true;
+    options.key_lower = encoded_pk;
+    options.key_upper = options.key_lower + '\0';
+    KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowScan> scan, OpenScan(scope, options));
+    KALAM_ASSIGN_OR_RETURN(bool found, scan->Next());
+    if (!found) return std::optional<StoredRow>();
+    return std::optional<StoredRow>(CopyCurrent(*scan));
+  }
+  if (scope.transaction != nullptr) {
+    const StoredRow* staged =
+        scope.transaction->FindStaged(scope.table->id, scope.scope, encoded_pk);
+    if (staged != nullptr) {
+      if (staged->deleted && !include_deleted) return std::optional<StoredRow>();
+      return std::optional<StoredRow>(*staged);
+    }
+  }
+  std::string value;
+  KALAM_ASSIGN_OR_RETURN(
+      bool found,
+      store_.GetInto(Family::kRows, storage::RowKey(scope.table->id, scope.scope, encoded_pk),
+                     scope.view.snapshot, &value));
+  if (!found) return std::optional<StoredRow>();
+  KALAM_ASSIGN_OR_RETURN(replication::RowRecord record, replication::DecodeRowRecord(value));
+  if (record.tombstone && !include_deleted) return std::optional<StoredRow>();
+  StoredRow row;
+  row.encoded_pk = encoded_pk;
+  row.seq = record.seq;
+  row.deleted = record.tombstone;
+  row.schema_version = record.schema_version;
+  // The record's front goes and its buffer stays: cheaper than a second allocation.
+  size_t front = value.size() - record.row.size();
+  value.erase(0, front);
+  row.row = std::move(value);
+  return std::optional<StoredRow>(std::move(row));
+}
+
+Result<std::unique_ptr<RowScan>> TableReader::OpenScan(const ReadScope& scope,
+                                                       const ScanOptions& options,
+                                                       std::string_view resume_after) {
+  bool by_key = options.order == ScanOrder::kByKey && !IsStream(*scope.table);
+  // Staged rows are laid over all rows of a scan by `_seq`; its position among them says nothing to
+  // the stored scan.
+  std::string_view stored_resume =
+      !by_key && IsStagedPosition(resume_after) ? std::string_view() : resume_after;
+  int64_t now_us = IsStream(*scope.table) ? clock_.NowUs() : 0;
+  ScanRequest stored{scope, options, stored_resume, now_us};
+  std::unique_ptr<RowScan> scan = IsStream(*scope.table) ? OpenStreamScan(store_, stored)
+                                  : by_key               ? OpenKeyScan(store_, stored)
+                                                         : OpenSeqScan(store_, stored);
+  if (scope.transaction == nullptr) return scan;
+  const StagedRows& staged = scope.transaction->staged();
+  if (staged.FindScope(scope.table->id, scope.scope) == nullptr) return scan;
+  ScanRequest request{scope, options, resume_after, now_us};
+  return by_key ? OverlayByKey(std::move(scan), staged, request)
+                : OverlayBySeq(std::move(scan), staged, request);
+}
+
+Result<Seq> TableReader::SeqBeforeLast(const ReadScope& scope, uint32_t count) {
+  if (count == 0) return scope.view.seq;
+  bool stream = IsStream(*scope.table);
+  ScanOptions options;
+  options.order = ScanOrder::kBySeq;
+  options.descending = true;
+  options.seq_up_to = scope.view.seq;
+  if (scope.view.seq.value <= 0) return Seq{0};
+  ReadScope stored{scope.table, scope.scope, scope.view, nullptr};
+  ScanRequest request{stored, options, {}, stream ? clock_.NowUs() : 0};
+  std::unique_ptr<RowScan> scan =
+      stream ? OpenStreamScan(store_, request) : OpenOrderScan(store_, request);
+  Seq oldest{0};
+  for (uint32_t seen = 0; seen < count; ++seen) {
+    KALAM_ASSIGN_OR_RETURN(bool more, scan->Next());
+    if (!more) return Seq{0};
+    oldest = scan->seq();
+  }
+  return Seq{oldest.value - 1};
+}
+
+}  // namespace kalam::tables
