@@ -1,0 +1,53 @@
+// The statements of a request, split, classified and checked before any of them runs.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "sql/parser.h"
+#include "sql/statement.h"
+
+namespace kalam::statements {
+
+/// One statement of a request. The views point into the request's text.
+struct RequestStatement {
+  std::string_view source;  // as the caller wrote it, with its EXECUTE AS
+  /// What runs: the statement itself, or the one inside EXECUTE AS.
+  sql::StatementKind kind = sql::StatementKind::kSelect;
+  std::string_view text;
+  int offset = 0;  // of `text` in the request
+  std::optional<std::string> execute_as;
+  /// Set for everything but SELECT and DML, whose plans the query engine makes from the text.
+  std::optional<sql::Statement> parsed;
+
+  bool is_query_or_dml() const;
+};
+
+/// All statements, or why none of them may run.
+struct RequestPlan {
+  std::vector<RequestStatement> statements;
+  Status status;
+  /// The statement that `status` is about; empty when it is the whole text.
+  std::string_view failed_source;
+  /// The user whom a statement may not run as, with the refusal in `status`: to be audited.
+  std::string denied_user_id;
+};
+
+/// A bad or unauthorised statement anywhere fails the whole request. The role check of a statement
+/// comes before its syntax. A single SELECT or DML statement is not parsed here: preparing it does
+/// that once.
+RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
+                        const catalog::Catalog& catalog);
+
+/// Whether `actor` may run statements as `target_user_id` (an unknown one counts as role user).
+/// Errors: Unauthorized.
+Status CheckExecuteAs(const catalog::Catalog& catalog, const catalog::Caller& actor,
+                      const std::string& target_user_id);
+/// DML on SHARED tables may not be run as somebody else. Errors: InvalidOperation; InvalidSql.
+Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
+                         const RequestStatement& statement);
+
+}  // namespace kalam::statements
