@@ -28,6 +28,11 @@ void PutChange(const RowMutation& row, std::string_view seq_key, int64_t commit_
   batch->Put(Family::kChanges, seq_key, *scratch);
 }
 
+void ForgetTombstone(const RowMutation& row, storage::WriteBatch* batch) {
+  batch->Delete(Family::kRows, storage::RowKey(row.table, row.scope, row.encoded_pk));
+  batch->SingleDelete(Family::kOrder, storage::SeqKey(row.table, row.scope, row.read_seq));
+}
+
 void ApplyRow(const RowMutation& row, Seq seq, std::string_view seq_key, std::string* scratch,
               storage::WriteBatch* batch) {
   bool tombstone = row.op == ChangeOp::kDelete;
@@ -49,6 +54,11 @@ void ApplyCommand(const Command& command, Seq base, int64_t commit_time_us,
   std::string scratch;
   Seq seq = base;
   for (const RowMutation& row : command.rows) {
+    if (row.forgets_tombstone) {
+      ForgetTombstone(row, batch);
+      ++seq.value;
+      continue;
+    }
     std::string seq_key = storage::SeqKey(row.table, row.scope, seq);
     if (!row.is_stream) {
       ApplyRow(row, seq, seq_key, &scratch, batch);

@@ -32,6 +32,9 @@ struct RowMutation {
                            // empty for an insert
   bool is_stream = false;  // only a change record is written
   int64_t expire_at_us = 0;  // STREAM: when it stops being visible
+  /// A purge instead of a change: the tombstone that was read at `read_seq` and its order entry go.
+  /// Checked against concurrent writes like any other; leaves no change record, and nobody is told.
+  bool forgets_tombstone = false;
 };
 
 struct Command {

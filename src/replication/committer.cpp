@@ -180,13 +180,14 @@ void StandaloneGroup::Observe(const std::vector<Proposal>& batch, bool catalog_c
     committed->commands.push_back(proposal.command);
     committed->dropped_tables.insert(committed->dropped_tables.end(),
                                      command.dropped_tables.begin(), command.dropped_tables.end());
-    if (command.rows.empty()) continue;
-    committed->command_begins.push_back(static_cast<uint32_t>(committed->changes.size()));
+    const size_t begin = committed->changes.size();
     Seq seq = proposal.base;
     for (const RowMutation& row : command.rows) {
-      committed->changes.push_back({&row, seq});
+      if (!row.forgets_tombstone) committed->changes.push_back({&row, seq});
       ++seq.value;
     }
+    if (committed->changes.size() == begin) continue;
+    committed->command_begins.push_back(static_cast<uint32_t>(begin));
   }
   for (const auto& [id, observer] : observers_) (*observer)(committed);
 }
