@@ -78,6 +78,19 @@ Status MalformedKey() {
   return Status(ErrorKind::Corruption, "a key of a table's changes is malformed");
 }
 
+std::string PurgedKey(std::string_view scope_prefix) {
+  return std::string(kPurgedPrefix).append(scope_prefix);
+}
+
+/// The record that raises the scope's purged maximum to `seq`; nothing when it is as high already.
+Status RaisePurged(storage::Store& store, std::string_view scope_prefix, Seq seq,
+                   const storage::SnapshotPtr& snapshot, catalog::RecordWrites* writes) {
+  std::string key = PurgedKey(scope_prefix);
+  KALAM_ASSIGN_OR_RETURN(Seq known, ReadSeq(store, key, snapshot));
+  if (known < seq) writes->push_back({Family::kSystem, std::move(key), EncodeSeq(seq)});
+  return Status::Ok();
+}
+
 /// Calls `visit` with the prefix of every scope of `table` that has changes; the iterator stands on
 /// the scope's first one.
 template <typename Visit>
@@ -106,7 +119,7 @@ catalog::RecordWrites RaiseFloor(TableId table, Seq floor) {
 
 Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const storage::Scope& scope,
                                 const storage::SnapshotPtr& snapshot) {
-  return ReadSeq(store, std::string(kPurgedPrefix) + storage::ScopePrefix(table, scope), snapshot);
+  return ReadSeq(store, PurgedKey(storage::ScopePrefix(table, scope)), snapshot);
 }
 
 catalog::RecordWrites StampSeq(int64_t now_us, Seq published) {
@@ -158,6 +171,67 @@ Result<int64_t> PurgeChanges(storage::Store& store, TableId table) {
         return store.Write(std::move(batch), Durability::kOs);
       }));
   return scope_count;
+}
+
+Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replication::View& view,
+                                             const catalog::TableDefinition& table, Seq up_to,
+                                             size_t count_max, std::string_view resume_after) {
+  TombstonePurge purge;
+  auto command = std::make_shared<replication::Command>();
+  command->view_seq = view.seq;
+  std::unique_ptr<Iterator> iterator =
+      store.NewIterator(Family::kOrder, RangeOf(storage::TablePrefix(table.id)), view.snapshot);
+  if (resume_after.empty()) {
+    iterator->SeekToFirst();
+  } else {
+    iterator->Seek(resume_after);
+  }
+  std::string scope_prefix;
+  Seq scope_newest;
+  auto finish_scope = [&] {
+    if (scope_newest.value == 0) return Status::Ok();
+    return RaisePurged(store, scope_prefix, std::exchange(scope_newest, {}), view.snapshot,
+                       &command->records);
+  };
+  while (iterator->Valid()) {
+    ParsedKey parsed;
+    Seq seq;
+    if (!storage::ParseKey(iterator->key(), &parsed) || !storage::SeqOfKey(iterator->key(), &seq)) {
+      return MalformedKey();
+    }
+    if (!iterator->key().starts_with(scope_prefix) || scope_prefix.empty()) {
+      KALAM_RETURN_IF_ERROR(finish_scope());
+      scope_prefix = iterator->key().substr(0, iterator->key().size() - parsed.rest.size());
+    }
+    if (seq > up_to) {
+      iterator->Seek(PrefixEnd(scope_prefix));
+      continue;
+    }
+    KALAM_ASSIGN_OR_RETURN(replication::OrderRecord order,
+                           replication::DecodeOrderRecord(iterator->value()));
+    if (order.tombstone) {
+      if (command->rows.size() >= count_max) {
+        purge.resume_after = iterator->key();
+        break;
+      }
+      replication::RowMutation& row = command->rows.emplace_back();
+      row.table = table.id;
+      row.scope = storage::Scope::OfUser(parsed.user_id);
+      row.encoded_pk = order.encoded_pk;
+      row.op = replication::ChangeOp::kDelete;
+      row.schema_version = table.schema_version;
+      row.read_seq = seq;
+      row.read_was_tombstone = true;
+      row.forgets_tombstone = true;
+      scope_newest = seq;
+    }
+    iterator->Next();
+  }
+  KALAM_RETURN_IF_ERROR(iterator->status());
+  KALAM_RETURN_IF_ERROR(finish_scope());
+  purge.tombstone_count = static_cast<int64_t>(command->rows.size());
+  if (purge.tombstone_count > 0) purge.command = std::move(command);
+  return purge;
 }
 
 Result<int64_t> EvictExpiredStreamRows(storage::Store& store, const catalog::TableDefinition& table,

@@ -52,10 +52,10 @@ struct TombstonePurge {
 };
 /// The next tombstones of `table` at or below `up_to`, at most `count_max` of them, as a command that forgets them unless
 /// their rows were written meanwhile (the proposal then ends in a conflict: prepare it again). The command also raises the
-/// scopes' purged maximum, so that a resume from state knows what it cannot tell any more.
+/// scopes' purged maximum, so that a resume from state knows what it cannot tell any more. One purge of a table at a time.
 Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replication::View& view,
-                                             TableId table, Seq up_to, size_t count_max,
-                                             std::string_view resume_after);
+                                             const catalog::TableDefinition& table, Seq up_to,
+                                             size_t count_max, std::string_view resume_after);
 
 /// Deletes the expired records of a STREAM table in every scope; returns how many. Subscribers are not told. Safe beside
 /// writers: a record is written once and its expiry never changes.

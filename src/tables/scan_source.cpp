@@ -87,35 +87,54 @@ std::optional<std::string> Midpoint(std::string_view low, std::string_view high)
   return key;
 }
 
-/// Splits the rows of a scope into ranges of about equal bytes.
+/// Splits the rows of a scope into ranges of about equal bytes: halves the key range until the
+/// pieces are small, then puts neighbours together. Skewed keys only make the pieces uneven.
 class Splitter {
  public:
-  Splitter(storage::Store& store, std::string prefix) : store_(store), prefix_(std::move(prefix)) {}
+  Splitter(storage::Store& store, std::string prefix, int64_t bytes)
+      : store_(store),
+        prefix_(std::move(prefix)),
+        total_bytes_(bytes),
+        part_bytes_(std::max(kPartBytes, bytes / kPartCountMax)) {}
 
   /// Boundaries between the parts, ascending.
-  std::vector<std::string> Split(std::string_view first, std::string_view last, int64_t bytes) {
-    Divide(std::string(first), std::string(last), bytes,
-           std::clamp<int64_t>(bytes / kPartBytes, 1, kPartCountMax), 0);
-    return std::move(boundaries_);
+  std::vector<std::string> Split(const std::string& first, const std::string& last) {
+    Halve(first, last, total_bytes_, 0);
+    std::vector<std::string> boundaries;
+    int64_t gathered = 0;
+    for (Piece& piece : pieces_) {
+      gathered += piece.bytes;
+      if (gathered < part_bytes_ || &piece == &pieces_.back()) continue;
+      boundaries.push_back(std::move(piece.upper));
+      gathered = 0;
+    }
+    return boundaries;
   }
 
  private:
-  void Divide(const std::string& low, const std::string& high, int64_t bytes, int64_t parts,
-              int depth) {
-    if (parts <= 1 || depth >= kSplitDepthMax) return;
-    std::optional<std::string> middle = Midpoint(low, high);
-    if (!middle) return;
+  struct Piece {
+    std::string upper;
+    int64_t bytes;
+  };
+
+  void Halve(const std::string& low, const std::string& high, int64_t bytes, int depth) {
+    std::optional<std::string> middle;
+    if (bytes >= part_bytes_ && depth < kSplitDepthMax) middle = Midpoint(low, high);
+    if (!middle) {
+      pieces_.push_back({high, bytes});
+      return;
+    }
     int64_t left_bytes = store_.ApproximateBytes(Family::kRows, {prefix_ + low, prefix_ + *middle});
     left_bytes = std::clamp<int64_t>(left_bytes, 0, bytes);
-    int64_t left_parts = bytes == 0 ? parts / 2 : (parts * left_bytes + bytes / 2) / bytes;
-    Divide(low, *middle, left_bytes, left_parts, depth + 1);
-    if (left_parts > 0 && left_parts < parts) boundaries_.push_back(*middle);
-    Divide(*middle, high, bytes - left_bytes, parts - left_parts, depth + 1);
+    Halve(low, *middle, left_bytes, depth + 1);
+    Halve(*middle, high, bytes - left_bytes, depth + 1);
   }
 
   storage::Store& store_;
   const std::string prefix_;
-  std::vector<std::string> boundaries_;
+  const int64_t total_bytes_;
+  const int64_t part_bytes_;
+  std::vector<Piece> pieces_;
 };
 
 class EmptyPart final : public ScanPart {
@@ -205,7 +224,7 @@ class TableSource final : public ScanSource {
       } else {
         std::string first, last;
         estimated_rows_ = Sample(Family::kRows, &first, &last);
-        boundaries_ = Splitter(reader_.store(), Prefix()).Split(first, last, bytes_);
+        boundaries_ = Splitter(reader_.store(), Prefix(), bytes_).Split(first, last);
       }
     });
   }
