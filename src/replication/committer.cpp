@@ -224,7 +224,8 @@ void StandaloneGroup::ReleaseWaiters(uint64_t up_to) {
 }
 
 void StandaloneGroup::Fail(std::vector<Proposal> batch, const Status& status) {
-  bool disk_full = status.Is(ErrorKind::ReadOnly);
+  bool untouched = status.Is(ErrorKind::ReadOnly);
+  bool disk_full = untouched || status.Is(ErrorKind::OutcomeUnknown);
   uint64_t last_position = 0;
   {
     std::lock_guard lock(append_mutex_);
@@ -246,10 +247,11 @@ void StandaloneGroup::Fail(std::vector<Proposal> batch, const Status& status) {
     ExitAfterStorageFailure(status);
   }
   Complete(std::move(batch),
-           Status(ErrorKind::OutcomeUnknown,
-                  "The write failed and may or may not be found after a restart; read before "
-                  "repeating it. " +
-                      status.message()));
+           untouched ? status
+                     : Status(ErrorKind::OutcomeUnknown,
+                              "The write failed and may or may not be found after a restart; read "
+                              "before repeating it. " +
+                                  status.message()));
   ReleaseWaiters(last_position);
 }
 

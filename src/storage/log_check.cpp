@@ -8,11 +8,14 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/wal_filter.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -134,9 +137,45 @@ std::vector<std::pair<uint64_t, std::string>> LogFiles(const std::vector<std::st
   return files;
 }
 
-}  // namespace
+/// Sees which log files recovery starts from and stops it there.
+class FirstLogObserver final : public rocksdb::WalFilter {
+ public:
+  void ColumnFamilyLogNumberMap(const std::map<uint32_t, uint64_t>& first_logs,
+                                const std::map<std::string, uint32_t>&) override {
+    if (first_logs.empty()) return;
+    first_log_ = UINT64_MAX;
+    for (const auto& [family, log] : first_logs) first_log_ = std::min(first_log_, log);
+  }
+  WalProcessingOption LogRecordFound(unsigned long long, const std::string&,
+                                     const rocksdb::WriteBatch&, rocksdb::WriteBatch*,
+                                     bool*) override {
+    return WalProcessingOption::kStopReplay;
+  }
+  const char* Name() const override { return "kalam.first_log"; }
+  uint64_t first_log() const { return first_log_; }
 
-Status CheckLogs(rocksdb::Env& env, const std::string& path) {
+ private:
+  uint64_t first_log_ = 0;
+};
+
+/// The number of the oldest log file that recovery reads, as the manifest has it.
+Result<uint64_t> FirstNeededLog(const Tuning& tuning, const std::string& path) {
+  FirstLogObserver observer;
+  rocksdb::DBOptions options = tuning.options;
+  options.wal_filter = &observer;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  rocksdb::Status status =
+      rocksdb::DB::OpenForReadOnly(options, path, tuning.families, &handles, &opened);
+  std::unique_ptr<rocksdb::DB> database(opened);
+  if (!status.ok()) return ToStatus(status, "cannot read the manifest");
+  uint64_t kept = 0;
+  database->GetIntProperty(rocksdb::DB::Properties::kMinLogNumberToKeep, &kept);
+  for (auto* handle : handles) database->DestroyColumnFamilyHandle(handle);
+  return std::max(kept, observer.first_log());
+}
+
+Status CheckLogsFrom(uint64_t first, rocksdb::Env& env, const std::string& path) {
   std::vector<std::string> names;
   rocksdb::Status listed = env.GetChildren(path, &names);
   if (listed.IsNotFound() || listed.IsPathNotFound()) return Status::Ok();
@@ -144,6 +183,7 @@ Status CheckLogs(rocksdb::Env& env, const std::string& path) {
   LogChecker checker;
   std::string buffer(kBlockBytes, '\0');
   for (const auto& [number, name] : LogFiles(names)) {
+    if (number < first) continue;
     std::string file_path = path + "/" + name;
     std::unique_ptr<rocksdb::SequentialFile> file;
     rocksdb::Status status = env.NewSequentialFile(file_path, &file, rocksdb::EnvOptions());
@@ -158,6 +198,18 @@ Status CheckLogs(rocksdb::Env& env, const std::string& path) {
     }
   }
   return Status::Ok();
+}
+
+}  // namespace
+
+Status CheckLogs(const Tuning& tuning, const std::string& path) {
+  Status status = CheckLogsFrom(0, *tuning.options.env, path);
+  if (!status.Is(ErrorKind::Corruption)) return status;
+  // A log that is no longer needed may lie there still: deleting it is the last thing that becomes
+  // durable. Which logs are needed costs a look at the manifest, so it is only asked now.
+  Result<uint64_t> first = FirstNeededLog(tuning, path);
+  if (!first.ok()) return status;
+  return CheckLogsFrom(*first, *tuning.options.env, path);
 }
 
 }  // namespace kalam::storage

@@ -39,9 +39,15 @@ class LogForwarder final : public rocksdb::Logger {
     char text[1024];
     int size = std::vsnprintf(text, sizeof(text), format, arguments);
     if (size < 0) return;
+    std::string_view line(text, std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1));
     bool error = level >= rocksdb::InfoLogLevel::ERROR_LEVEL;
-    Log(error ? LogLevel::kError : LogLevel::kWarn, "storage.rocksdb",
-        std::string_view(text, std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1)));
+    // That a memtable waits for the disk is how a small budget works, not a reason to wake anybody.
+    bool expected =
+        line.find("Stopping writes") != line.npos || line.find("Stalling writes") != line.npos;
+    Log(error      ? LogLevel::kError
+        : expected ? LogLevel::kDebug
+                   : LogLevel::kWarn,
+        "storage.rocksdb", line);
   }
 };
 
@@ -184,7 +190,7 @@ Status ToStatus(const rocksdb::Status& status, std::string_view context) {
   if (status.ok()) return Status::Ok();
   std::string text = std::string(context) + ": " + status.ToString();
   if (status.IsNoSpace()) {
-    return Status(ErrorKind::ReadOnly,
+    return Status(ErrorKind::OutcomeUnknown,
                   "The disk is full; the server is read-only until there is room. " + text);
   }
   if (status.IsCorruption()) return Status(ErrorKind::Corruption, std::move(text));

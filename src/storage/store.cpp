@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <filesystem>
 #include <mutex>
@@ -19,6 +20,9 @@
 
 namespace kalam::storage {
 namespace {
+
+/// The free space is looked at after so many bytes.
+constexpr int64_t kSpaceCheckBytes = 1 << 20;
 
 rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -94,6 +98,10 @@ struct Store::Rep {
   std::vector<rocksdb::ColumnFamilyHandle*>
       handles;  // `default` and the families, given back at the end
 
+  std::string path;
+  std::atomic<int64_t> unchecked_bytes{
+      kSpaceCheckBytes};  // written since the free space was looked at
+
   std::mutex accounts_mutex;
   std::unique_ptr<MemoryCharge> cache_charge;     // guarded by accounts_mutex
   std::unique_ptr<MemoryCharge> memtable_charge;  // guarded by accounts_mutex
@@ -107,7 +115,12 @@ struct Store::Rep {
     return families[static_cast<size_t>(family)];
   }
   Status OpenDatabase(const StoreOptions& options);
-  Status CheckFormat(const std::string& path);
+  Status CheckFormat();
+  /// ReadOnly when writing `bytes` would leave less than the reserve.
+  Status CheckSpace(int64_t bytes);
+  /// Sees to it that a memtable holds something: only then does RocksDB start a new log when it
+  /// recovers from a full disk, and the log that could not be written stays unusable.
+  Status KeepMemtableInUse();
   int64_t Property(const std::string& name) const;
 };
 
@@ -162,10 +175,11 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
                                                       options.path, error.message()));
     }
   }
+  path = options.path;
   tuning = MakeTuning(options);
   write_buffer_total_bytes = options.write_buffer_total_bytes;
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
-  KALAM_RETURN_IF_ERROR(CheckLogs(*tuning.options.env, options.path));
+  KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status =
       rocksdb::DB::Open(tuning.options, options.path, tuning.families, &handles, &opened);
@@ -182,10 +196,37 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
                       options.path, handle->GetName(), handle->GetID()));
     }
   }
-  return CheckFormat(options.path);
+  KALAM_RETURN_IF_ERROR(CheckFormat());
+  return KeepMemtableInUse();
 }
 
-Status Store::Rep::CheckFormat(const std::string& path) {
+Status Store::Rep::KeepMemtableInUse() {
+  return ToStatus(database->Put({}, handles[0], "in_use", ""), "cannot write");
+}
+
+Status Store::Rep::CheckSpace(int64_t bytes) {
+  if (unchecked_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes < kSpaceCheckBytes) {
+    return Status::Ok();
+  }
+  uint64_t free_bytes = 0;
+  // A file system that cannot tell is asked by writing.
+  if (!tuning.options.env->GetFreeSpace(path, &free_bytes).ok()) return Status::Ok();
+  // Room for writing out what is in memory, without which nothing could ever be deleted again.
+  int64_t reserve_bytes = write_buffer_total_bytes + kSpaceCheckBytes;
+  if (static_cast<int64_t>(std::min<uint64_t>(free_bytes, INT64_MAX)) < reserve_bytes + bytes) {
+    unchecked_bytes = kSpaceCheckBytes;
+    return Status(
+        ErrorKind::ReadOnly,
+        fmt::format(
+            "The disk is full ({} bytes are free on '{}', {} are kept in reserve); the server is "
+            "read-only until there is room",
+            free_bytes, path, reserve_bytes));
+  }
+  unchecked_bytes = 0;
+  return Status::Ok();
+}
+
+Status Store::Rep::CheckFormat() {
   std::string text;
   rocksdb::Status status =
       database->Get({}, Handle(Family::kCatalog), ToSlice(kFormatVersionKey), &text);
@@ -265,6 +306,7 @@ std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
 
 Status Store::Write(WriteBatch&& batch, Durability durability) {
   if (batch.empty()) return Status::Ok();
+  KALAM_RETURN_IF_ERROR(rep_->CheckSpace(static_cast<int64_t>(batch.byte_size())));
   std::string bytes = std::move(batch.rep_->bytes);
   uint32_t count = batch.rep_->count;
   batch.Clear();
@@ -283,7 +325,10 @@ Status Store::Write(WriteBatch&& batch, Durability durability) {
   return status;
 }
 
-Status Store::Resume() { return ToStatus(rep_->database->Resume(), "cannot resume writing"); }
+Status Store::Resume() {
+  KALAM_RETURN_IF_ERROR(rep_->CheckSpace(kSpaceCheckBytes));
+  return ToStatus(rep_->database->Resume(), "cannot resume writing");
+}
 
 StoreProperties Store::properties() const {
   StoreProperties properties;
@@ -322,7 +367,9 @@ Status Store::FlushMemtables() {
   rocksdb::FlushOptions options;
   options.allow_write_stall = true;
   std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
-  return ToStatus(rep_->database->Flush(options, families), "cannot write out memtables");
+  KALAM_RETURN_IF_ERROR(
+      ToStatus(rep_->database->Flush(options, families), "cannot write out memtables"));
+  return rep_->KeepMemtableInUse();
 }
 
 int64_t Store::ApproximateBytes(Family family, const ScanRange& range) const {

@@ -140,8 +140,9 @@ class Store {
   std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range,
                                         const SnapshotPtr& snapshot = nullptr);
 
-  /// Applies the batch atomically. Errors: ReadOnly (disk full), StorageIo; the outcome of
-  /// a failed write is unknown.
+  /// Applies the batch atomically. Errors: ReadOnly (the disk is nearly full; nothing was written);
+  /// OutcomeUnknown (it ran full while writing; call Resume); StorageIo (outcome unknown as well;
+  /// the log may be damaged, only a restart helps).
   Status Write(WriteBatch&& batch, Durability durability);
 
   /// Tries to leave the read-only state that a full disk caused; ok when writes work again.
@@ -158,7 +159,8 @@ class Store {
   Status FlushMemtables();
   /// Asks for a compaction of a range in the background of the caller (blocks).
   Status CompactRange(Family family, const ScanRange& range);
-  /// A rough count of the bytes that a range (both bounds given) takes in files and in memory; 0 when it cannot be told.
+  /// A rough count of the bytes that a range (both bounds given) takes in files and in memory; 0
+  /// when it cannot be told.
   int64_t ApproximateBytes(Family family, const ScanRange& range) const;
   /// Gives back caches and memtables beyond need; called by memory shedding.
   void SetBlockCacheCapacity(int64_t bytes);
