@@ -274,6 +274,29 @@ TEST_F(EngineTest, HasPostgresArithmetic) {
             "error: Execution error: integer out of range");
 }
 
+TEST_F(EngineTest, CallsTheNativeScalarFunctions) {
+  sources_ = {Numbers(3)};
+  EXPECT_EQ(
+      Run("SELECT upper(name), substring(name, 1, 2), concat(n, '-', NULL), lpad(name, 6, '.') "
+          "FROM kalam_scan(0) AS t WHERE n = 0"),
+      "ANNA|an|0-|..anna\n");
+  EXPECT_EQ(Run("SELECT date_trunc('month', TIMESTAMP '2024-02-03 01:02:03'), "
+                "extract(year FROM DATE '2024-02-03'), abs(-7), mod(7, 4), round(2.5::DOUBLE)"),
+            "2024-02-01 00:00:00|2024|7|3|3\n");
+  EXPECT_EQ(Run("SELECT json_get_str('{\"a\":\"x\"}', 'a'), json_as_text('[1,2]', 1), "
+                "json_length('[1,2]'), "
+                "json_get_int('no json', 'a')"),
+            "x|2|2|NULL\n");
+  EXPECT_EQ(Run("SELECT cosine_distance([1.0, 0.0]::FLOAT[2], '[0,1]')"), "1\n");
+  EXPECT_EQ(Run("SELECT CAST(1.0::DOUBLE AS VARCHAR), CAST(DATE '2024-02-03' AS VARCHAR) || '!'"),
+            "1|2024-02-03!\n");
+  EXPECT_EQ(Run("SELECT repeat('x', 2000000000)"),
+            "error: Execution error: the resulting text is too long");
+  EngineQuery query = Query("SELECT lower($1), n FROM kalam_scan(0) AS t WHERE length(name) = $2");
+  query.parameters = {Value::Text("ÄB"), Value::BigInt(4)};
+  EXPECT_EQ(Run(std::move(query)), "äb|0\näb|2\n");
+}
+
 TEST_F(EngineTest, OrdersNullsAsPostgresDoes) {
   const std::string values = "FROM (VALUES (2), (NULL), (1)) AS t(x) ORDER BY x";
   EXPECT_EQ(Run("SELECT x " + values), "1\n2\nNULL\n");

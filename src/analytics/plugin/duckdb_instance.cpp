@@ -13,6 +13,7 @@
 
 #include "analytics/plugin/engine_error.h"
 #include "analytics/plugin/functions.h"
+#include "analytics/plugin/native_functions.h"
 #include "analytics/plugin/result_rows.h"
 #include "analytics/plugin/scan_function.h"
 #include "analytics/plugin/statement_guard.h"
@@ -57,6 +58,7 @@ void Prepare(duckdb::DuckDB& database, const InstanceOptions& options) {
   loader.RegisterFunction(ScanFunction());
   RegisterArithmetic(loader);
   RegisterIds(loader, options.next_snowflake_id);
+  RegisterNativeFunctions(loader);
   duckdb::Connection connection(database);
   for (const char* setting : kSettings) {
     const auto result = connection.Query(setting);

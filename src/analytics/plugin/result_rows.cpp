@@ -1,99 +1,18 @@
 // Gives the chunks of the engine's result as rows of ours.
 #include "analytics/plugin/result_rows.h"
 
-#include <limits>
-
 #include "analytics/plugin/value_mapping.h"
 #include "types/convert.h"
 
 namespace kalam::analytics {
-namespace {
 
-using duckdb::LogicalTypeId;
-using duckdb::PhysicalType;
-
-Status OutOfRange() { return Status(ErrorKind::Execution, "bigint out of range"); }
-
-template <typename T>
-T ValueAt(const duckdb::UnifiedVectorFormat& format, duckdb::idx_t index) {
-  return duckdb::UnifiedVectorFormat::GetData<T>(format)[index];
-}
-
-Result<Datum> WholeNumber(TypeKind kind, __int128 value) {
-  if (value > std::numeric_limits<int64_t>::max() || value < std::numeric_limits<int64_t>::min()) {
-    return OutOfRange();
-  }
-  return Datum::OfInt(kind, static_cast<int64_t>(value));
-}
-
-Result<Datum> IntegerCell(TypeKind kind, PhysicalType physical,
-                          const duckdb::UnifiedVectorFormat& format, duckdb::idx_t index) {
-  switch (physical) {
-    case PhysicalType::BOOL:
-      return Datum::OfInt(kind, ValueAt<bool>(format, index) ? 1 : 0);
-    case PhysicalType::INT8:
-      return Datum::OfInt(kind, ValueAt<int8_t>(format, index));
-    case PhysicalType::UINT8:
-      return Datum::OfInt(kind, ValueAt<uint8_t>(format, index));
-    case PhysicalType::INT16:
-      return Datum::OfInt(kind, ValueAt<int16_t>(format, index));
-    case PhysicalType::UINT16:
-      return Datum::OfInt(kind, ValueAt<uint16_t>(format, index));
-    case PhysicalType::INT32:
-      return Datum::OfInt(kind, ValueAt<int32_t>(format, index));
-    case PhysicalType::UINT32:
-      return Datum::OfInt(kind, ValueAt<uint32_t>(format, index));
-    case PhysicalType::INT64:
-      return Datum::OfInt(kind, ValueAt<int64_t>(format, index));
-    case PhysicalType::UINT64:
-      return WholeNumber(kind, ValueAt<uint64_t>(format, index));
-    case PhysicalType::INT128:
-      return WholeNumber(kind, FromHugeInt(ValueAt<duckdb::hugeint_t>(format, index)));
-    case PhysicalType::UINT128: {
-      const auto value = ValueAt<duckdb::uhugeint_t>(format, index);
-      if (value.upper != 0) return OutOfRange();
-      return WholeNumber(kind, value.lower);
-    }
-    default:
-      return Status(ErrorKind::Internal, "an integer in an unknown form");
-  }
-}
-
-Datum DecimalCell(uint8_t scale, PhysicalType physical, const duckdb::UnifiedVectorFormat& format,
-                  duckdb::idx_t index) {
-  switch (physical) {
-    case PhysicalType::INT16:
-      return Datum::Decimal(ValueAt<int16_t>(format, index), scale);
-    case PhysicalType::INT32:
-      return Datum::Decimal(ValueAt<int32_t>(format, index), scale);
-    case PhysicalType::INT64:
-      return Datum::Decimal(ValueAt<int64_t>(format, index), scale);
-    default:
-      return Datum::Decimal(FromHugeInt(ValueAt<duckdb::hugeint_t>(format, index)), scale);
-  }
-}
-
-int64_t TimestampUs(LogicalTypeId type, int64_t raw) {
-  switch (type) {
-    case LogicalTypeId::TIMESTAMP_SEC:
-      return raw * 1'000'000;
-    case LogicalTypeId::TIMESTAMP_MS:
-      return raw * 1'000;
-    case LogicalTypeId::TIMESTAMP_NS:
-      return raw / 1'000;
-    default:
-      return raw;
-  }
-}
-
-}  // namespace
-
-ResultRows::ResultRows(duckdb::vector<duckdb::LogicalType> engine_types, ResultSchema schema)
-    : engine_types_(std::move(engine_types)), schema_(std::move(schema)) {
-  for (size_t i = 0; i < engine_types_.size(); ++i) {
-    natural_types_.push_back(ResultType(engine_types_[i]));
-    same_form_.push_back(schema_[i].type == natural_types_[i] ||
-                         EngineType(schema_[i].type) == engine_types_[i]);
+ResultRows::ResultRows(const duckdb::vector<duckdb::LogicalType>& engine_types, ResultSchema schema)
+    : schema_(std::move(schema)) {
+  readers_.reserve(engine_types.size());
+  for (size_t i = 0; i < engine_types.size(); ++i) {
+    readers_.emplace_back(engine_types[i]);
+    same_form_.push_back(schema_[i].type == readers_[i].type() ||
+                         EngineType(schema_[i].type) == engine_types[i]);
   }
 }
 
@@ -101,15 +20,13 @@ void ResultRows::SetChunk(duckdb::unique_ptr<duckdb::DataChunk> chunk) {
   chunk_ = std::move(chunk);
   row_ = 0;
   if (chunk_ == nullptr) return;
-  formats_ = std::vector<duckdb::UnifiedVectorFormat>(chunk_->ColumnCount());
-  for (size_t i = 0; i < formats_.size(); ++i)
-    chunk_->data[i].ToUnifiedFormat(chunk_->size(), formats_[i]);
+  for (size_t i = 0; i < readers_.size(); ++i) readers_[i].Begin(&chunk_->data[i], chunk_->size());
 }
 
 Status ResultRows::WriteRow(RowSink* sink) {
   sink->BeginRow();
   for (size_t i = 0; i < schema_.size(); ++i) {
-    KALAM_ASSIGN_OR_RETURN(Datum cell, Cell(i));
+    KALAM_ASSIGN_OR_RETURN(Datum cell, readers_[i].Read(row_, &arena_));
     const DataType& promised = schema_[i].type;
     if (cell.is_null || same_form_[i]) {
       cell.kind = promised.kind;
@@ -122,69 +39,6 @@ Status ResultRows::WriteRow(RowSink* sink) {
   arena_.Reset();
   ++row_;
   return Status::Ok();
-}
-
-Result<Datum> ResultRows::Cell(size_t column) {
-  const duckdb::UnifiedVectorFormat& format = formats_[column];
-  const duckdb::idx_t index = format.sel->get_index(row_);
-  const DataType& type = natural_types_[column];
-  if (!format.validity.RowIsValid(index)) return Datum::Null(type.kind);
-  const PhysicalType physical = engine_types_[column].InternalType();
-  switch (type.kind) {
-    case TypeKind::kBoolean:
-    case TypeKind::kSmallInt:
-    case TypeKind::kInt:
-    case TypeKind::kBigInt:
-    case TypeKind::kDate:
-    case TypeKind::kTime:
-      return IntegerCell(type.kind, physical, format, index);
-    case TypeKind::kTimestamp:
-      return Datum::OfInt(type.kind,
-                          TimestampUs(engine_types_[column].id(), ValueAt<int64_t>(format, index)));
-    case TypeKind::kFloat: {
-      Datum cell = Datum::Double(ValueAt<float>(format, index));
-      cell.kind = TypeKind::kFloat;
-      return cell;
-    }
-    case TypeKind::kDouble:
-      return Datum::Double(ValueAt<double>(format, index));
-    case TypeKind::kDecimal:
-      return DecimalCell(type.scale, physical, format, index);
-    case TypeKind::kInterval: {
-      const auto interval = ValueAt<duckdb::interval_t>(format, index);
-      return Datum::OfInterval(interval.months, interval.days, interval.micros);
-    }
-    case TypeKind::kUuid: {
-      char bytes[16];
-      UuidToBytes(ValueAt<duckdb::hugeint_t>(format, index), bytes);
-      return Datum::Bytes(TypeKind::kUuid, arena_.Copy({bytes, sizeof(bytes)}));
-    }
-    default:
-      break;
-  }
-  const LogicalTypeId id = engine_types_[column].id();
-  if (id == LogicalTypeId::VARCHAR || id == LogicalTypeId::BLOB) {
-    const auto& text = duckdb::UnifiedVectorFormat::GetData<duckdb::string_t>(format)[index];
-    return Datum::Bytes(type.kind, {text.GetData(), text.GetSize()});
-  }
-  return NestedCell(column);
-}
-
-Result<Datum> ResultRows::NestedCell(size_t column) {
-  const duckdb::Value value = chunk_->data[column].GetValue(row_);
-  std::string text;
-  const TypeKind kind = natural_types_[column].kind;
-  if (kind == TypeKind::kEmbedding) {
-    for (const duckdb::Value& element : duckdb::ArrayValue::GetChildren(value)) {
-      const float number = element.IsNull() ? 0.0F : duckdb::FloatValue::Get(element);
-      text.append(reinterpret_cast<const char*>(&number), sizeof(number));
-    }
-  } else if (kind == TypeKind::kJson) {
-    AppendNestedJson(value, &text);
-  } else {
-    text = value.ToString();
-  }
-  return Datum::Bytes(kind, arena_.Copy(text));
 }
 
 }  // namespace kalam::analytics

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <duckdb/common/types/data_chunk.hpp>
-#include <duckdb/common/types/vector.hpp>
 #include <vector>
 
+#include "analytics/plugin/cell_reader.h"
 #include "base/status.h"
 #include "types/row_stream.h"
 #include "types/value.h"
@@ -15,7 +15,7 @@ namespace kalam::analytics {
 class ResultRows {
  public:
   /// `engine_types` as the engine gives them, `schema` as the reader gets them.
-  ResultRows(duckdb::vector<duckdb::LogicalType> engine_types, ResultSchema schema);
+  ResultRows(const duckdb::vector<duckdb::LogicalType>& engine_types, ResultSchema schema);
 
   /// Takes the next chunk; null: there is none.
   void SetChunk(duckdb::unique_ptr<duckdb::DataChunk> chunk);
@@ -25,15 +25,10 @@ class ResultRows {
   Status WriteRow(RowSink* sink);
 
  private:
-  Result<Datum> Cell(size_t column);
-  Result<Datum> NestedCell(size_t column);
-
-  const duckdb::vector<duckdb::LogicalType> engine_types_;
   const ResultSchema schema_;
-  std::vector<DataType> natural_types_;  // ResultType of each engine type
+  std::vector<CellReader> readers_;
   std::vector<bool> same_form_;  // the cell only changes its name on the way to the schema's type
   duckdb::unique_ptr<duckdb::DataChunk> chunk_;
-  std::vector<duckdb::UnifiedVectorFormat> formats_;  // of chunk_'s columns
   duckdb::idx_t row_ = 0;
   Arena arena_;  // behind the cells of the row being written
 };

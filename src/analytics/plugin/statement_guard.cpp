@@ -15,10 +15,12 @@
 #include <duckdb/planner/expression_iterator.hpp>
 #include <duckdb/planner/logical_operator_visitor.hpp>
 #include <duckdb/planner/operator/logical_get.hpp>
+#include <functional>
 #include <set>
 #include <string_view>
 
 #include "analytics/plugin/column_origin.h"
+#include "analytics/plugin/native_functions.h"
 #include "analytics/plugin/query_state.h"
 #include "analytics/plugin/scan_function.h"
 
@@ -84,14 +86,15 @@ bool Contains(const std::array<std::string_view, kSize>& names, const std::strin
   return std::find(names.begin(), names.end(), duckdb::StringUtil::Lower(name)) != names.end();
 }
 
+/// Also gives the functions of ours their names in the engine.
 class TreeWalk {
  public:
-  void Node(const duckdb::QueryNode& node) {
+  void Node(duckdb::QueryNode& node) {
     const Depth depth(this);
-    for (const auto& entry : node.cte_map.map) {
+    for (auto& entry : node.cte_map.map) {
       common_tables_.insert(duckdb::StringUtil::Lower(entry.first));
       Node(*entry.second->query->node);
-      for (const auto& key : entry.second->key_targets) Expression(*key);
+      for (auto& key : entry.second->key_targets) Expression(key);
     }
     switch (node.type) {
       case duckdb::QueryNodeType::SELECT_NODE:
@@ -102,14 +105,14 @@ class TreeWalk {
         Node(*node.Cast<duckdb::SetOperationNode>().right);
         break;
       case duckdb::QueryNodeType::RECURSIVE_CTE_NODE: {
-        const auto& recursive = node.Cast<duckdb::RecursiveCTENode>();
+        auto& recursive = node.Cast<duckdb::RecursiveCTENode>();
         common_tables_.insert(duckdb::StringUtil::Lower(recursive.ctename));
         Node(*recursive.left);
         Node(*recursive.right);
         break;
       }
       case duckdb::QueryNodeType::CTE_NODE: {
-        const auto& common = node.Cast<duckdb::CTENode>();
+        auto& common = node.Cast<duckdb::CTENode>();
         common_tables_.insert(duckdb::StringUtil::Lower(common.ctename));
         Node(*common.query);
         Node(*common.child);
@@ -118,7 +121,7 @@ class TreeWalk {
       default:
         Refuse("this kind of query");
     }
-    for (const auto& modifier : node.modifiers) Modifier(*modifier);
+    for (auto& modifier : node.modifiers) Modifier(*modifier);
   }
 
  private:
@@ -136,32 +139,34 @@ class TreeWalk {
     TreeWalk* const walk_;
   };
 
-  void Optional(const duckdb::unique_ptr<duckdb::ParsedExpression>& expression) {
-    if (expression) Expression(*expression);
+  using ExpressionPtr = duckdb::unique_ptr<duckdb::ParsedExpression>;
+
+  void Optional(ExpressionPtr& expression) {
+    if (expression) Expression(expression);
   }
 
-  void Select(const duckdb::SelectNode& select) {
-    for (const auto& item : select.select_list) Expression(*item);
-    for (const auto& group : select.groups.group_expressions) Expression(*group);
+  void Select(duckdb::SelectNode& select) {
+    for (auto& item : select.select_list) Expression(item);
+    for (auto& group : select.groups.group_expressions) Expression(group);
     Optional(select.where_clause);
     Optional(select.having);
     Optional(select.qualify);
     if (select.from_table) Table(*select.from_table);
   }
 
-  void Modifier(const duckdb::ResultModifier& modifier) {
+  void Modifier(duckdb::ResultModifier& modifier) {
     switch (modifier.type) {
       case duckdb::ResultModifierType::LIMIT_MODIFIER:
         Optional(modifier.Cast<duckdb::LimitModifier>().limit);
         Optional(modifier.Cast<duckdb::LimitModifier>().offset);
         break;
       case duckdb::ResultModifierType::ORDER_MODIFIER:
-        for (const auto& order : modifier.Cast<duckdb::OrderModifier>().orders)
-          Expression(*order.expression);
+        for (auto& order : modifier.Cast<duckdb::OrderModifier>().orders)
+          Expression(order.expression);
         break;
       case duckdb::ResultModifierType::DISTINCT_MODIFIER:
-        for (const auto& target : modifier.Cast<duckdb::DistinctModifier>().distinct_on_targets) {
-          Expression(*target);
+        for (auto& target : modifier.Cast<duckdb::DistinctModifier>().distinct_on_targets) {
+          Expression(target);
         }
         break;
       default:
@@ -169,7 +174,7 @@ class TreeWalk {
     }
   }
 
-  void Table(const duckdb::TableRef& table) {
+  void Table(duckdb::TableRef& table) {
     const Depth depth(this);
     switch (table.type) {
       case duckdb::TableReferenceType::EMPTY_FROM:
@@ -177,14 +182,14 @@ class TreeWalk {
       case duckdb::TableReferenceType::SUBQUERY:
         return Node(*table.Cast<duckdb::SubqueryRef>().subquery->node);
       case duckdb::TableReferenceType::JOIN: {
-        const auto& join = table.Cast<duckdb::JoinRef>();
+        auto& join = table.Cast<duckdb::JoinRef>();
         Table(*join.left);
         Table(*join.right);
         return Optional(join.condition);
       }
       case duckdb::TableReferenceType::EXPRESSION_LIST:
-        for (const auto& row : table.Cast<duckdb::ExpressionListRef>().values) {
-          for (const auto& cell : row) Expression(*cell);
+        for (auto& row : table.Cast<duckdb::ExpressionListRef>().values) {
+          for (auto& cell : row) Expression(cell);
         }
         return;
       case duckdb::TableReferenceType::BASE_TABLE: {
@@ -196,15 +201,15 @@ class TreeWalk {
         return;
       }
       case duckdb::TableReferenceType::TABLE_FUNCTION: {
-        const auto& call = table.Cast<duckdb::TableFunctionRef>();
+        auto& call = table.Cast<duckdb::TableFunctionRef>();
         if (call.subquery ||
             call.function->GetExpressionClass() != duckdb::ExpressionClass::FUNCTION) {
           Refuse("this kind of table");
         }
-        const auto& function = call.function->Cast<duckdb::FunctionExpression>();
+        auto& function = call.function->Cast<duckdb::FunctionExpression>();
         if (!Contains(kTableFunctions, function.function_name))
           Refuse(function.function_name + "()");
-        for (const auto& argument : function.children) Expression(*argument);
+        for (auto& argument : function.children) Expression(argument);
         return;
       }
       default:
@@ -212,25 +217,48 @@ class TreeWalk {
     }
   }
 
-  void Expression(const duckdb::ParsedExpression& expression) {
+  void Expression(ExpressionPtr& expression) {
     const Depth depth(this);
-    switch (expression.GetExpressionClass()) {
-      case duckdb::ExpressionClass::FUNCTION:
-        Function(expression.Cast<duckdb::FunctionExpression>().schema,
-                 expression.Cast<duckdb::FunctionExpression>().function_name);
+    switch (expression->GetExpressionClass()) {
+      case duckdb::ExpressionClass::FUNCTION: {
+        auto& call = expression->Cast<duckdb::FunctionExpression>();
+        const std::string name = FunctionInEngine(call.function_name);
+        if (name != call.function_name) {
+          call.function_name = name;
+          call.schema.clear();
+        }
+        Function(call.schema, name);
         break;
+      }
       case duckdb::ExpressionClass::WINDOW:
-        Function(expression.Cast<duckdb::WindowExpression>().schema,
-                 expression.Cast<duckdb::WindowExpression>().function_name);
+        Function(expression->Cast<duckdb::WindowExpression>().schema,
+                 expression->Cast<duckdb::WindowExpression>().function_name);
         break;
       case duckdb::ExpressionClass::SUBQUERY:
-        Node(*expression.Cast<duckdb::SubqueryExpression>().subquery->node);
+        Node(*expression->Cast<duckdb::SubqueryExpression>().subquery->node);
+        break;
+      case duckdb::ExpressionClass::CAST:
+        WriteTextAsWeDo(expression);
         break;
       default:
         break;
     }
-    duckdb::ParsedExpressionIterator::EnumerateChildren(
-        expression, [this](const duckdb::ParsedExpression& child) { Expression(child); });
+    const std::function<void(ExpressionPtr&)> visit = [this](ExpressionPtr& child) {
+      Expression(child);
+    };
+    duckdb::ParsedExpressionIterator::EnumerateChildren(*expression, visit);
+  }
+
+  /// CAST(x AS TEXT) gives the texts of our own casts: `1` for a double where the engine has `1.0`.
+  static void WriteTextAsWeDo(ExpressionPtr& expression) {
+    auto& cast = expression->Cast<duckdb::CastExpression>();
+    if (cast.try_cast || cast.cast_type.id() != duckdb::LogicalTypeId::VARCHAR) return;
+    duckdb::vector<ExpressionPtr> arguments;
+    arguments.push_back(std::move(cast.child));
+    auto call =
+        duckdb::make_uniq<duckdb::FunctionExpression>(kTextFunctionName, std::move(arguments));
+    call->SetAlias(expression->GetAlias());
+    expression = std::move(call);
   }
 
   static void Function(const std::string& schema, const std::string& name) {
