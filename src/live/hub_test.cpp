@@ -2,53 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "live/hub_test_world.h"
-#include "types/key_codec.h"
 
 namespace kalam::live {
-
-std::string HubWorld::Key(int64_t id) {
-  std::string key;
-  EncodeKey(Datum::BigInt(id), &key);
-  return key;
-}
 
 namespace {
 
 using nlohmann::json;
-
-const std::string kAll = "SELECT * FROM app.items";
-
-SubscribeOptions Options(std::optional<int64_t> from = std::nullopt) {
-  SubscribeOptions options;
-  options.present = true;
-  options.from_seq = from;
-  return options;
-}
-
-class HubTest : public ::testing::Test {
- protected:
-  HubTest() {
-    table_ = world_.CreateTable();
-    world_.Settle();
-    connection_ = world_.hub->AddConnection(socket_);
-  }
-
-  void Subscribe(const std::string& sql, const SubscribeOptions& options = {},
-                 const std::string& id = "s1") {
-    world_.hub->Subscribe(connection_, id, sql, options);
-  }
-  /// Takes the ack (and a first batch) out of the way.
-  void SubscribeQuietly(const std::string& sql, const std::string& id = "s1") {
-    Subscribe(sql, {}, id);
-    ASSERT_EQ(socket_.Take()["type"], "subscription_ack");
-    ASSERT_TRUE(socket_.messages.empty());
-  }
-
-  HubWorld world_;
-  catalog::TablePtr table_;
-  ScriptedSubscriber socket_;
-  ConnectionId connection_ = 0;
-};
 
 TEST_F(HubTest, WithoutOptionsThereIsAnAckAndChangesFromNow) {
   world_.Insert(table_, 1, 7, "old");
@@ -239,76 +198,6 @@ TEST_F(HubTest, RowsOfAnotherUserAreNeverSeen) {
   world_.Insert(notes, 2, 1, "of ann", "ann");
   world_.Settle();
   EXPECT_EQ(socket_.Take()["rows"][0]["body"], "of ann");
-}
-
-TEST_F(HubTest, AFullSocketGetsEverythingInOrderOnceItDrains) {
-  SubscribeQuietly(kAll);
-  socket_.full = true;
-  for (int id = 1; id <= 10; ++id) world_.Insert(table_, id, 7, "x");
-  world_.Settle();
-  EXPECT_TRUE(socket_.messages.empty());
-  socket_.full = false;
-  socket_.messages_until_full = 3;
-  world_.hub->OnWritable(connection_);
-  world_.RunTasks();
-  EXPECT_EQ(socket_.messages.size(), 3u);
-  world_.Insert(table_, 11, 7, "x");
-  world_.Settle();
-  EXPECT_EQ(socket_.messages.size(), 3u);
-  socket_.full = false;
-  world_.hub->OnWritable(connection_);
-  world_.RunTasks();
-  for (int id = 1; id <= 11; ++id) EXPECT_EQ(socket_.Take()["rows"][0]["id"], std::to_string(id));
-  EXPECT_TRUE(socket_.messages.empty());
-  EXPECT_EQ(world_.metrics().counter("live_catch_up_reads").value(), 0);
-}
-
-TEST_F(HubTest, ResumeAnswersWithAnEmptyReadyBatchAndThenChanges) {
-  const Seq first = world_.Insert(table_, 1, 7, "a");
-  world_.Update(table_, 1, 7, "b");
-  world_.Delete(table_, 1);
-  world_.Settle();
-  Subscribe(kAll, Options(first.value));
-  world_.RunTasks();
-  EXPECT_EQ(socket_.Take()["batch_control"]["last_seq_id"], nullptr);
-  const json batch = socket_.Take();
-  EXPECT_EQ(batch["rows"], json::array());
-  EXPECT_EQ(batch["batch_control"]["status"], "ready");
-  EXPECT_EQ(batch["batch_control"]["last_seq_id"], first.value);
-  EXPECT_EQ(socket_.Take()["change_type"], "update");
-  EXPECT_EQ(socket_.Take()["change_type"], "delete");
-  EXPECT_TRUE(socket_.messages.empty());
-  world_.Insert(table_, 2, 7, "a");
-  world_.Settle();
-  EXPECT_EQ(socket_.Take()["rows"][0]["id"], "2");
-}
-
-TEST_F(HubTest, ResumeFromTheFutureIsASnapshotOrAnErrorForThoseWhoAsk) {
-  world_.Insert(table_, 1, 7, "a");
-  world_.Settle();
-  const int64_t future = world_.group().published_seq().value + 1000;
-  Subscribe(kAll, Options(future));
-  world_.RunTasks();
-  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
-  EXPECT_EQ(socket_.Take()["rows"].size(), 1u);
-  SubscribeOptions options = Options(future);
-  options.reports_cursor_too_old = true;
-  Subscribe(kAll, options, "s2");
-  EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
-  EXPECT_EQ(world_.hub->subscription_count(), 1u);
-}
-
-TEST_F(HubTest, ACursorAheadOfThisCoreWaitsForIt) {
-  world_.Insert(table_, 1, 7, "a");
-  const Seq second = world_.Insert(table_, 2, 7, "b");
-  world_.Insert(table_, 3, 7, "c");
-  // Another core has shown the client 2 already; this one has not heard of anything.
-  Subscribe(kAll, Options(second.value));
-  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
-  EXPECT_EQ(socket_.Take()["type"], "initial_data_batch");
-  world_.Settle();
-  EXPECT_EQ(socket_.Take()["rows"][0]["id"], "3");
-  EXPECT_TRUE(socket_.messages.empty());
 }
 
 TEST_F(HubTest, ATransactionsChangesComeTogetherInOrder) {

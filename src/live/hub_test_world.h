@@ -20,6 +20,7 @@
 #include "replication/group.h"
 #include "storage/store.h"
 #include "tables/table_writer.h"
+#include "types/key_codec.h"
 
 namespace kalam::live {
 
@@ -110,6 +111,7 @@ class HubWorld {
       worker_tasks_.push_back(std::move(task));
     };
     hub = LiveHub::Make(std::move(dependencies), limits_);
+    delivered_seq_ = group_->published_seq();
   }
 
   /// app.items (id BIGINT PRIMARY KEY, room INT, body TEXT), or another name and type.
@@ -204,7 +206,11 @@ class HubWorld {
       EXPECT_TRUE(writer.Delete(scope, **row).ok());
     });
   }
-  static std::string Key(int64_t id);
+  static std::string Key(int64_t id) {
+    std::string key;
+    EncodeKey(Datum::BigInt(id), &key);
+    return key;
+  }
 
   /// Gives the hub up to `count` of the commits that wait.
   size_t DeliverCommits(size_t count = SIZE_MAX) {
@@ -217,11 +223,14 @@ class HubWorld {
         batch = std::move(mailbox_.front());
         mailbox_.pop_front();
       }
+      delivered_seq_ = batch->published_seq;
       hub->OnCommitted(std::move(batch));
       ++delivered;
     }
     return delivered;
   }
+  /// The head of the hub's core.
+  Seq delivered_seq() const { return delivered_seq_; }
   bool RunCoreTask() { return RunFirst(&core_tasks_); }
   bool RunWorkerTask() { return RunFirst(&worker_tasks_); }
   size_t worker_task_count() const { return worker_tasks_.size(); }
@@ -235,6 +244,7 @@ class HubWorld {
     RunTasks();
   }
 
+  storage::Store& store() { return *store_; }
   catalog::Catalog& catalog() { return *catalog_; }
   replication::ReplicationGroup& group() { return *group_; }
   Metrics& metrics() { return metrics_; }
@@ -263,10 +273,46 @@ class HubWorld {
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   int observer_ = 0;
+  Seq delivered_seq_;
   std::mutex mailbox_mutex_;
   std::deque<std::shared_ptr<const replication::CommittedBatch>> mailbox_;
   std::deque<std::function<void()>> core_tasks_;
   std::deque<std::function<void()>> worker_tasks_;
+};
+
+/// Every row of the table of HubTest.
+inline const std::string kAll = "SELECT * FROM app.items";
+
+inline SubscribeOptions Options(std::optional<int64_t> from = std::nullopt) {
+  SubscribeOptions options;
+  options.present = true;
+  options.from_seq = from;
+  return options;
+}
+
+class HubTest : public ::testing::Test {
+ protected:
+  HubTest() {
+    table_ = world_.CreateTable();
+    world_.Settle();
+    connection_ = world_.hub->AddConnection(socket_);
+  }
+
+  void Subscribe(const std::string& sql, const SubscribeOptions& options = {},
+                 const std::string& id = "s1") {
+    world_.hub->Subscribe(connection_, id, sql, options);
+  }
+  /// Takes the ack (and a first batch) out of the way.
+  void SubscribeQuietly(const std::string& sql, const std::string& id = "s1") {
+    Subscribe(sql, {}, id);
+    ASSERT_EQ(socket_.Take()["type"], "subscription_ack");
+    ASSERT_TRUE(socket_.messages.empty());
+  }
+
+  HubWorld world_;
+  catalog::TablePtr table_;
+  ScriptedSubscriber socket_;
+  ConnectionId connection_ = 0;
 };
 
 }  // namespace kalam::live
