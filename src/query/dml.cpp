@@ -106,6 +106,7 @@ StatementWriter::StatementWriter(tables::TableReader& reader, tables::Transactio
     : transaction_(transaction) {
   if (transaction_ != nullptr) {
     writer_ = &transaction_->writer();
+    writer_->BeginStatement();
   } else {
     writer_ = &own_.emplace(reader);
   }

@@ -37,7 +37,7 @@ class LiveQuery {
   virtual bool has_filter() const = 0;
   virtual const std::optional<EqualityKey>& equality_key() const = 0;
   /// `cells` by column index (filter columns decoded). Three-valued: NULL is no match. Errors of
-  /// evaluation (division by zero, ...) are no match and counted.
+  /// evaluation (division by zero, ...) are no match.
   virtual bool Matches(std::span<const Datum> cells) const = 0;
   /// The canonical text of projection and table: subscriptions with the same one share encoded
   /// bodies.
