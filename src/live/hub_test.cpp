@@ -387,6 +387,22 @@ TEST_F(HubTest, DistinctConstantsShareOneQueryAndAreFoundByTheirConstant) {
   EXPECT_EQ(sockets[4711]->messages.size(), 1u);
 }
 
+TEST_F(HubTest, SubscriptionsWithoutAFilterShareTheirQuery) {
+  LiveLimits limits;
+  limits.subscriptions_per_user = 100'000;
+  limits.subscriptions_per_connection = 100'000;
+  HubWorld world(limits);
+  world.CreateTable();
+  world.Settle();
+  const ConnectionId connection = world.hub->AddConnection(socket_);
+  constexpr int kCount = 1000;
+  for (int i = 0; i < kCount; ++i) {
+    world.hub->Subscribe(connection, "s" + std::to_string(i), kAll, {});
+  }
+  EXPECT_LE(world.memory().Child("live_subscriptions").used_bytes() / kCount, 300);
+  world.hub->RemoveConnection(connection);
+}
+
 TEST_F(HubTest, LargeSnapshotsAreReadByWorkers) {
   for (int id = 1; id <= 600; ++id) world_.Insert(table_, id, id % 300 == 0 ? 7 : 1, "x");
   world_.Settle();

@@ -136,6 +136,7 @@ class CompiledLiveQuery final : public LiveQuery {
     KALAM_RETURN_IF_ERROR(BindTable(query, catalog, caller));
     const TableScope scope(table_, query.from->alias);
     KALAM_RETURN_IF_ERROR(BindProjection(query, scope));
+    shape_key_ = projection_key_;
     if (query.where != nullptr) KALAM_RETURN_IF_ERROR(CompileFilter(*query.where, scope));
     for (const std::string* text : {&projection_key_, &shape_key_}) byte_size_ += text->capacity();
     byte_size_ += sizeof(*this) + projection_.capacity() * sizeof(uint32_t) +
@@ -263,7 +264,6 @@ class CompiledLiveQuery final : public LiveQuery {
     KALAM_RETURN_IF_ERROR(pool_.Bind({}, &arena_, &constants_));
     size_t chosen = nodes.size();
     KALAM_RETURN_IF_ERROR(ChooseKey(&nodes, &chosen));
-    shape_key_ = projection_key_;
     if (equality_key_.has_value()) shape_key_ += fmt::format("|key {}", equality_key_->column);
     bool depends_on_caller = false;
     for (size_t i = 0; i < nodes.size(); ++i) {
