@@ -251,8 +251,9 @@ Status TreeWriter::WriteBare(const Expr& expr) {
       out_.push_back(')');
       return {};
     case ExprKind::kDefault:
-      WriteText("DEFAULT");
-      return {};
+      return WriteDefault(expr);
+    case ExprKind::kBooleanTest:
+      return WriteTest(expr);
     case ExprKind::kCurrentUser:
     case ExprKind::kCurrentRole:
       return WriteIdentity(expr);
@@ -263,25 +264,36 @@ Status TreeWriter::WriteBare(const Expr& expr) {
   }
 }
 
+Status TreeWriter::WriteDefault(const Expr&) {
+  WriteText("DEFAULT");
+  return {};
+}
+
+Status TreeWriter::WriteTest(const Expr& expr) {
+  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0], kPredicateOperand));
+  WriteText((expr.negated ? " IS NOT " : " IS ") + Upper(expr.op));
+  return {};
+}
+
 Status TreeWriter::WritePredicate(const Expr& expr) {
-  KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[0], kPattern + 1));
+  KALAM_RETURN_IF_ERROR(WriteInOperand(*expr.args[0]));
   switch (expr.kind) {
     case ExprKind::kIsNull:
       WriteText(expr.negated ? " IS NOT NULL" : " IS NULL");
       return {};
-    case ExprKind::kBooleanTest:
-      WriteText((expr.negated ? " IS NOT " : " IS ") + Upper(expr.op));
-      return {};
     case ExprKind::kIn:
       WriteText(expr.negated ? " NOT IN (" : " IN (");
-      KALAM_RETURN_IF_ERROR(WriteArguments(expr.args, 1));
+      for (size_t i = 1; i < expr.args.size(); ++i) {
+        if (i > 1) WriteText(", ");
+        KALAM_RETURN_IF_ERROR(WriteInOperand(*expr.args[i]));
+      }
       out_.push_back(')');
       return {};
     case ExprKind::kBetween:
       WriteText(expr.negated ? " NOT BETWEEN " : " BETWEEN ");
-      KALAM_RETURN_IF_ERROR(WriteExpr(*expr.args[1], kPattern + 1));
+      KALAM_RETURN_IF_ERROR(WriteInOperand(*expr.args[1]));
       WriteText(" AND ");
-      return WriteExpr(*expr.args[2], kPattern + 1);
+      return WriteInOperand(*expr.args[2]);
     case ExprKind::kInSubquery:
       WriteText(expr.negated ? " NOT IN " : " IN ");
       return WriteSubquery(*expr.subquery);
@@ -566,8 +578,12 @@ Status TreeWriter::WriteSelect(const Query& query) {
     KALAM_RETURN_IF_ERROR(WriteExpr(*query.where));
   }
   if (!query.group_by.empty()) {
-    WriteText(" GROUP BY ");
-    KALAM_RETURN_IF_ERROR(WriteArguments(query.group_by));
+    std::string_view comma = " GROUP BY ";
+    for (const ExprPtr& group : query.group_by) {
+      WriteText(comma);
+      comma = ", ";
+      KALAM_RETURN_IF_ERROR(WriteCount(*group));
+    }
   }
   if (query.having) {
     WriteText(" HAVING ");
@@ -620,11 +636,11 @@ Status TreeWriter::WriteQuery(const Query& query) {
   }
   if (query.limit) {
     WriteText(" LIMIT ");
-    KALAM_RETURN_IF_ERROR(WriteExpr(*query.limit, kPrimary));
+    KALAM_RETURN_IF_ERROR(WriteCount(*query.limit));
   }
   if (query.offset) {
     WriteText(" OFFSET ");
-    KALAM_RETURN_IF_ERROR(WriteExpr(*query.offset, kPrimary));
+    KALAM_RETURN_IF_ERROR(WriteCount(*query.offset));
   }
   return {};
 }

@@ -37,6 +37,13 @@ class TreeWriter {
   virtual Status WriteOrderItem(const OrderItem& item);
   virtual Status WriteSelectItem(const SelectItem& item);
   virtual Status WriteArray(const Expr& expr);
+  virtual Status WriteValues(const Query& query);
+  virtual Status WriteDefault(const Expr& expr);
+  /// x IS [NOT] TRUE, FALSE, UNKNOWN.
+  virtual Status WriteTest(const Expr& expr);
+  /// What IN and BETWEEN compare, and what LIMIT, OFFSET and GROUP BY count.
+  virtual Status WriteInOperand(const Expr& expr) { return WriteExpr(expr, kPredicateOperand); }
+  virtual Status WriteCount(const Expr& expr) { return WriteExpr(expr, kCounted); }
   /// Everything in parentheses, whatever its precedence.
   virtual bool always_parenthesises() const { return false; }
 
@@ -49,6 +56,9 @@ class TreeWriter {
   void WriteText(std::string_view text) { out_.append(text); }
   void WriteQuoted(std::string_view text);
 
+  static constexpr int kPredicateOperand = 7;  // binds stronger than IN, BETWEEN and LIKE
+  static constexpr int kCounted = 0;
+
  private:
   Status WriteBare(const Expr& expr);
   Status WritePredicate(const Expr& expr);
@@ -57,7 +67,6 @@ class TreeWriter {
   Status WriteFrom(const FromItem& item);
   Status WriteJoin(const FromItem& item);
   Status WriteSelect(const Query& query);
-  Status WriteValues(const Query& query);
   Status WriteSetOperand(const Query& query);
 
   std::string out_;
