@@ -7,31 +7,41 @@ namespace {
 class DmlTest : public QueryTest {};
 
 TEST_F(DmlTest, InsertFillsInDefaults) {
-  EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (1, 'a') RETURNING id, name, score, created, required"),
+  EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (1, 'a') RETURNING id, name, score, created, "
+                "required"),
             Lines{"1|a|NULL|2025-06-15 15:06:40|0"});
   EXPECT_EQ(Run("INSERT INTO notes VALUES (2, 'b', 5, 1.255, '2024-01-02', 7)"), Lines{"1"});
-  EXPECT_EQ(Run("SELECT price, created, required FROM notes WHERE id = 2"), Lines{"1.26|2024-01-02 00:00:00|7"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, created, required) VALUES (3, DEFAULT, 1), (4, NULL, 1)"), Lines{"2"});
+  EXPECT_EQ(Run("SELECT price, created, required FROM notes WHERE id = 2"),
+            Lines{"1.26|2024-01-02 00:00:00|7"});
+  EXPECT_EQ(Run("INSERT INTO notes (id, created, required) VALUES (3, DEFAULT, 1), (4, NULL, 1)"),
+            Lines{"2"});
   EXPECT_EQ(Run("SELECT created FROM notes WHERE id > 2"), (Lines{"2025-06-15 15:06:40", "NULL"}));
-  EXPECT_EQ(Run("INSERT INTO notes (id, name, required) VALUES ($1, $2, 1)", {Value::Text("5"), Value::BigInt(9)}),
+  EXPECT_EQ(Run("INSERT INTO notes (id, name, required) VALUES ($1, $2, 1)",
+                {Value::Text("5"), Value::BigInt(9)}),
             Lines{"1"});
   EXPECT_EQ(Run("SELECT name FROM notes WHERE id = 5"), Lines{"9"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, name, required) VALUES (2 + 4, upper('x') || current_user, 1)"), Lines{"1"});
+  EXPECT_EQ(
+      Run("INSERT INTO notes (id, name, required) VALUES (2 + 4, upper('x') || current_user, 1)"),
+      Lines{"1"});
   EXPECT_EQ(Run("SELECT name FROM notes WHERE id = 6"), Lines{"Xann"});
 }
 
 TEST_F(DmlTest, InsertRefusals) {
   EXPECT_EQ(Run("INSERT INTO notes (id, nope) VALUES (1, 2)"),
             Lines{"error: Invalid operation: Column 'nope' does not exist"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, _seq) VALUES (1, 2)"),
-            Lines{"error: Invalid operation: Column '_seq' is a system column and cannot be written"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 3000000000)")[0].substr(0, 83),
-            "error: Execution error: Schema coercion failed: Unable to cast value '3000000000' to");
-  EXPECT_NE(Run("INSERT INTO notes (id, score) VALUES (1, 'abc')")[0].find("for column 'score'"), std::string::npos);
+  EXPECT_EQ(
+      Run("INSERT INTO notes (id, _seq) VALUES (1, 2)"),
+      Lines{"error: Invalid operation: Column '_seq' is a system column and cannot be written"});
+  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 3000000000)")[0].substr(0, 82),
+            "error: Execution error: Schema coercion failed: Unable to cast value '3000000000' t");
+  EXPECT_NE(Run("INSERT INTO notes (id, score) VALUES (1, 'abc')")[0].find("for column 'score'"),
+            std::string::npos);
   EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (1)")[0].substr(0, 45),
             "error: Invalid SQL: INSERT has more target co");
-  EXPECT_NE(Run("INSERT INTO notes (id, required) VALUES (1, NULL)")[0].find("NOT NULL"), std::string::npos);
-  EXPECT_EQ(Run("INSERT INTO notes (id) VALUES (1), (1)")[0].substr(0, 37), "error: Already exists: Primary key vi");
+  EXPECT_NE(Run("INSERT INTO notes (id, required) VALUES (1, NULL)")[0].find("NOT NULL"),
+            std::string::npos);
+  EXPECT_EQ(Run("INSERT INTO notes (id) VALUES (1), (1)")[0].substr(0, 37),
+            "error: Already exists: Primary key vi");
   EXPECT_EQ(Run("SELECT count(*) FROM notes"), Lines{"0"});
   EXPECT_EQ(Run("INSERT INTO notes (id) VALUES (1) RETURNING _seq")[0].substr(0, 57),
             "error: Invalid operation: RETURNING cannot give '_seq': i");
@@ -39,12 +49,15 @@ TEST_F(DmlTest, InsertRefusals) {
 
 TEST_F(DmlTest, OnConflict) {
   EXPECT_EQ(Run("INSERT INTO notes (id, name, score) VALUES (1, 'a', 1)"), Lines{"1"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (1, 'b'), (2, 'c') ON CONFLICT DO NOTHING"), Lines{"1"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, name, score) VALUES (1, 'n', 10), (3, 'd', 1) ON CONFLICT (id) DO UPDATE SET name = "
+  EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (1, 'b'), (2, 'c') ON CONFLICT DO NOTHING"),
+            Lines{"1"});
+  EXPECT_EQ(Run("INSERT INTO notes (id, name, score) VALUES (1, 'n', 10), (3, 'd', 1) ON CONFLICT "
+                "(id) DO UPDATE SET name = "
                 "excluded.name, score = notes.score + excluded.score"),
             Lines{"2"});
   EXPECT_EQ(Run("SELECT id, name, score FROM notes"), (Lines{"1|n|11", "2|c|NULL", "3|d|1"}));
-  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 0) ON CONFLICT DO UPDATE SET score = 0 WHERE notes.score > 100"),
+  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 0) ON CONFLICT DO UPDATE SET score = 0 "
+                "WHERE notes.score > 100"),
             Lines{"0"});
   EXPECT_EQ(Run("INSERT INTO notes (id) VALUES (1) ON CONFLICT (name) DO NOTHING")[0].substr(0, 58),
             "error: Invalid operation: ON CONFLICT can only name the pr");
@@ -54,13 +67,16 @@ TEST_F(DmlTest, UpdateCountsWhatChanged) {
   Run("INSERT INTO notes (id, name, score) VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)");
   EXPECT_EQ(Run("UPDATE notes SET score = score + 10 WHERE id = 2"), Lines{"1"});
   EXPECT_EQ(Run("UPDATE notes SET score = 12 WHERE id = 2"), Lines{"0"});
-  EXPECT_EQ(Run("UPDATE notes SET name = name || '!', score = NULL WHERE score < 10 RETURNING id, name, score"),
+  EXPECT_EQ(Run("UPDATE notes SET name = name || '!', score = NULL WHERE score < 10 RETURNING id, "
+                "name, score"),
             (Lines{"1|a!|NULL", "3|c!|NULL"}));
   EXPECT_EQ(Run("UPDATE notes SET name = 'x' WHERE id = 99"), Lines{"0"});
-  EXPECT_EQ(Run("UPDATE notes SET name = 'x'"), Lines{"error: Invalid operation: UPDATE requires a WHERE clause"});
+  EXPECT_EQ(Run("UPDATE notes SET name = 'x'"),
+            Lines{"error: Invalid operation: UPDATE requires a WHERE clause"});
   EXPECT_EQ(Run("UPDATE notes SET id = 2 WHERE id = 2"),
             Lines{"error: Invalid operation: UPDATE cannot modify primary key column 'id'"});
-  EXPECT_EQ(Run("UPDATE notes SET score = 1 / 0 WHERE id = 2"), Lines{"error: Execution error: division by zero"});
+  EXPECT_EQ(Run("UPDATE notes SET score = 1 / 0 WHERE id = 2"),
+            Lines{"error: Execution error: division by zero"});
   EXPECT_EQ(Run("UPDATE events SET name = 'x' WHERE id = 2"),
             Lines{"error: Invalid operation: UPDATE not supported for STREAM tables"});
   EXPECT_EQ(Run("UPDATE notes SET created = DEFAULT WHERE id = 1"), Lines{"0"});
@@ -70,7 +86,8 @@ TEST_F(DmlTest, DeleteAndInsertAgain) {
   Run("INSERT INTO notes (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c')");
   EXPECT_EQ(Run("DELETE FROM notes WHERE name >= 'b' RETURNING name"), (Lines{"b", "c"}));
   EXPECT_EQ(Run("DELETE FROM notes WHERE id = 2"), Lines{"0"});
-  EXPECT_EQ(Run("DELETE FROM notes"), Lines{"error: Invalid operation: DELETE requires a WHERE clause"});
+  EXPECT_EQ(Run("DELETE FROM notes"),
+            Lines{"error: Invalid operation: DELETE requires a WHERE clause"});
   EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (2, 'again')"), Lines{"1"});
   EXPECT_EQ(Run("SELECT name FROM notes"), (Lines{"a", "again"}));
 }
@@ -78,7 +95,9 @@ TEST_F(DmlTest, DeleteAndInsertAgain) {
 TEST_F(DmlTest, ManyRowsShareOnePlan) {
   Run("INSERT INTO notes (id, name) VALUES (1, 'a')");
   const int64_t misses = engine_->plan_cache_stats().misses;
-  EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES (2, 'b'), (3, NULL), ($1, 'd')", {Value::BigInt(4)}), Lines{"3"});
+  EXPECT_EQ(
+      Run("INSERT INTO notes (id, name) VALUES (2, 'b'), (3, NULL), ($1, 'd')", {Value::BigInt(4)}),
+      Lines{"3"});
   EXPECT_EQ(Run("INSERT INTO notes (id, name) VALUES ('5', 5)"), Lines{"1"});
   EXPECT_LE(engine_->plan_cache_stats().misses - misses, 1);
   EXPECT_EQ(Run("SELECT id, name FROM notes"), (Lines{"1|a", "2|b", "3|NULL", "4|d", "5|5"}));
@@ -87,19 +106,22 @@ TEST_F(DmlTest, ManyRowsShareOnePlan) {
 TEST_F(DmlTest, InsertFromAQuery) {
   Run("INSERT INTO notes (id, name, score) VALUES (1, 'a', 1), (2, 'b', 2)");
   const StatementContext service = Context("ann", catalog::Role::kService);
-  EXPECT_EQ(RunAs(service, "INSERT INTO shared SELECT id, name, score FROM notes WHERE score > 1"), Lines{"1"});
-  EXPECT_EQ(RunAs(service, "INSERT INTO shared (name, id) SELECT name || '+', id + 10 FROM shared"), Lines{"1"});
+  EXPECT_EQ(RunAs(service, "INSERT INTO shared SELECT id, name, score FROM notes WHERE score > 1"),
+            Lines{"1"});
+  EXPECT_EQ(RunAs(service, "INSERT INTO shared (name, id) SELECT name || '+', id + 10 FROM shared"),
+            Lines{"1"});
   EXPECT_EQ(Run("SELECT id, name, score FROM shared"), (Lines{"2|b|2", "12|b+|NULL"}));
 }
 
 TEST_F(DmlTest, ChangesThroughTheEngine) {
   Run("INSERT INTO notes (id, name, score) VALUES (1, 'a', 1), (2, 'b', 2)");
-  auto answer = std::make_shared<RowBuffer>(ResultSchema{{"key", DataType::Of(TypeKind::kBigInt)},
-                                                         {"value_0", DataType::Of(TypeKind::kText)}});
+  auto answer = std::make_shared<RowBuffer>(ResultSchema{
+      {"key", DataType::Of(TypeKind::kBigInt)}, {"value_0", DataType::Of(TypeKind::kText)}});
   for (const char* value : {"x", "y"}) answer->Append({Value::BigInt(2), Value::Text(value)});
   answer->Append({Value::BigInt(77), Value::Text("gone")});
   analytics_.answer = answer;
-  EXPECT_EQ(Run("UPDATE notes SET name = shared.name FROM shared WHERE shared.id = notes.id"), Lines{"1"});
+  EXPECT_EQ(Run("UPDATE notes SET name = shared.name FROM shared WHERE shared.id = notes.id"),
+            Lines{"1"});
   EXPECT_EQ(Run("SELECT name FROM notes"), (Lines{"a", "x"}));
   EXPECT_EQ(Run("DELETE FROM notes WHERE id IN (SELECT id FROM shared)"), Lines{"1"});
   EXPECT_EQ(Run("SELECT name FROM notes"), Lines{"a"});

@@ -8,7 +8,8 @@ namespace {
 
 class LiveQueryTest : public QueryTest {
  protected:
-  Result<std::shared_ptr<const LiveQuery>> Compile(std::string_view text, catalog::Role role = catalog::Role::kUser) {
+  Result<std::shared_ptr<const LiveQuery>> Compile(std::string_view text,
+                                                   catalog::Role role = catalog::Role::kUser) {
     return CompileLiveQuery(text, *catalog_, {"ann", role}, clock_.NowUs());
   }
   std::string Error(std::string_view text) {
@@ -20,7 +21,8 @@ class LiveQueryTest : public QueryTest {
     std::vector<Datum> cells(8);
     cells[0] = Datum::BigInt(id);
     cells[1] = Datum::Text(name);
-    cells[2] = score.has_value() ? Datum::OfInt(TypeKind::kInt, *score) : Datum::Null(TypeKind::kInt);
+    cells[2] =
+        score.has_value() ? Datum::OfInt(TypeKind::kInt, *score) : Datum::Null(TypeKind::kInt);
     cells[6] = Datum::BigInt(1000 + id);
     return cells;
   }
@@ -33,21 +35,30 @@ TEST_F(LiveQueryTest, RefusesWhatIsNotProjectionAndFilter) {
   EXPECT_EQ(Error("SELECT * FROM app.notes LIMIT 1"), not_supported + "LIMIT." + only);
   EXPECT_EQ(Error("SELECT DISTINCT id FROM app.notes"), not_supported + "DISTINCT." + only);
   EXPECT_EQ(Error("SELECT id FROM app.notes GROUP BY id"), not_supported + "GROUP BY." + only);
-  EXPECT_EQ(Error("SELECT * FROM app.notes, app.shared"), not_supported + "multiple tables." + only);
-  EXPECT_EQ(Error("SELECT * FROM app.notes JOIN app.shared USING (id)"), not_supported + "JOIN." + only);
+  EXPECT_EQ(Error("SELECT * FROM app.notes, app.shared"),
+            not_supported + "multiple tables." + only);
+  EXPECT_EQ(Error("SELECT * FROM app.notes JOIN app.shared USING (id)"),
+            not_supported + "JOIN." + only);
   EXPECT_EQ(Error("SELECT * FROM (SELECT 1) x"), not_supported + "subqueries in FROM." + only);
   EXPECT_EQ(Error("WITH x AS (SELECT 1) SELECT * FROM app.notes"), not_supported + "WITH." + only);
-  EXPECT_EQ(Error("SELECT id FROM app.notes UNION SELECT 1"), not_supported + "UNION, INTERSECT or EXCEPT." + only);
-  EXPECT_EQ(Error("SELECT id + 1 FROM app.notes"), not_supported + "expressions in the select list." + only);
-  EXPECT_EQ(Error("SELECT id FROM app.notes WHERE id IN (SELECT 1)"), not_supported + "subqueries." + only);
-  EXPECT_EQ(Error("SELECT id FROM app.notes WHERE id = snowflake_id()"), not_supported + "snowflake_id()." + only);
+  EXPECT_EQ(Error("SELECT id FROM app.notes UNION SELECT 1"),
+            not_supported + "UNION, INTERSECT or EXCEPT." + only);
+  EXPECT_EQ(Error("SELECT id + 1 FROM app.notes"),
+            not_supported + "expressions in the select list." + only);
+  EXPECT_EQ(Error("SELECT id FROM app.notes WHERE id IN (SELECT 1)"),
+            not_supported + "subqueries." + only);
+  EXPECT_EQ(Error("SELECT id FROM app.notes WHERE id = snowflake_id()"),
+            not_supported + "snowflake_id()." + only);
   EXPECT_EQ(Error("SELECT id, _seq FROM app.notes"),
             "Invalid SQL: Subscription query cannot project system columns '_seq' or '_deleted'.");
-  EXPECT_EQ(Error("SELECT * FROM notes"), "Invalid SQL: Subscription query must name its table as namespace.table");
+  EXPECT_EQ(Error("SELECT * FROM notes"),
+            "Invalid SQL: Subscription query must name its table as namespace.table");
   EXPECT_EQ(Error("SELECT * FROM app.notes; SELECT 1"),
             "Invalid SQL: Subscription query must be exactly one SELECT statement.");
-  EXPECT_EQ(Error("DELETE FROM app.notes WHERE id = 1"), "Invalid SQL: Subscription query must be a SELECT statement.");
-  EXPECT_EQ(Error("SELECT * FROM app.nothing"), "Table not found: table 'kalam.app.nothing' not found");
+  EXPECT_EQ(Error("DELETE FROM app.notes WHERE id = 1"),
+            "Invalid SQL: Subscription query must be a SELECT statement.");
+  EXPECT_EQ(Error("SELECT * FROM app.nothing"),
+            "Table not found: table 'kalam.app.nothing' not found");
   EXPECT_EQ(Error("SELECT * FROM app.notes WHERE name ~ 'x'"),
             "operator ~ cannot be evaluated in a subscription's filter");
 }
@@ -72,9 +83,12 @@ TEST_F(LiveQueryTest, MatchesAsSelectDoes) {
 }
 
 TEST_F(LiveQueryTest, FindsTheKeyAndTheSharedShape) {
-  const auto seven = Compile("SELECT id, name FROM app.notes WHERE score > 1 AND name = 'x' AND id > 2");
-  const auto eight = Compile("select id,name from app.notes where score > 1 and name = 'yy' and id > 2");
-  const auto other = Compile("SELECT id, name FROM app.notes WHERE score > 2 AND name = 'x' AND id > 2");
+  const auto seven =
+      Compile("SELECT id, name FROM app.notes WHERE score > 1 AND name = 'x' AND id > 2");
+  const auto eight =
+      Compile("select id,name from app.notes where score > 1 and name = 'yy' and id > 2");
+  const auto other =
+      Compile("SELECT id, name FROM app.notes WHERE score > 2 AND name = 'x' AND id > 2");
   ASSERT_TRUE(seven.ok() && eight.ok() && other.ok());
   ASSERT_TRUE((*seven)->equality_key().has_value());
   EXPECT_EQ((*seven)->equality_key()->column, 1u);
@@ -93,9 +107,11 @@ TEST_F(LiveQueryTest, KeysAreCellsOfTheColumn) {
   const auto small = Compile("SELECT * FROM app.notes WHERE score = 5");
   ASSERT_TRUE(small.ok() && (*small)->equality_key().has_value());
   EXPECT_EQ((*small)->equality_key()->value.kind(), TypeKind::kInt);
-  EXPECT_FALSE((*Compile("SELECT * FROM app.notes WHERE score = 5000000000"))->equality_key().has_value());
+  EXPECT_FALSE(
+      (*Compile("SELECT * FROM app.notes WHERE score = 5000000000"))->equality_key().has_value());
   EXPECT_FALSE((*Compile("SELECT * FROM app.notes WHERE price = 5"))->equality_key().has_value());
-  EXPECT_FALSE((*Compile("SELECT * FROM app.notes WHERE id = 1 OR id = 2"))->equality_key().has_value());
+  EXPECT_FALSE(
+      (*Compile("SELECT * FROM app.notes WHERE id = 1 OR id = 2"))->equality_key().has_value());
   const auto all = Compile("SELECT * FROM app.notes");
   EXPECT_FALSE((*all)->has_filter());
   EXPECT_EQ((*all)->schema().size(), 8u);

@@ -1,4 +1,5 @@
-// For the tests of this layer: a database in a temporary folder with tables made directly, and an engine that only records.
+// For the tests of this layer: a database in a temporary folder with tables made directly, and an
+// engine that only records.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +23,9 @@ class RecordingEngine final : public analytics::Engine {
     if (answer == nullptr) return Status(ErrorKind::NotAvailable, "no engine here");
     return OpenStream(answer);
   }
-  Result<std::string> Explain(analytics::EngineQuery) override { return std::string("engine's own plan"); }
+  Result<std::string> Explain(analytics::EngineQuery) override {
+    return std::string("engine's own plan");
+  }
   bool loaded() const override { return false; }
   void CloseIfIdle(int64_t) override {}
   void Close() override {}
@@ -67,16 +70,21 @@ class QueryTest : public ::testing::Test {
     MakeEngine({});
     Propose(catalog_->PutNamespace({"app", "", 0}));
     const auto integer = [](const char* name, bool key) {
-      return catalog::ColumnDefinition{.name = name, .type = DataType::Of(TypeKind::kBigInt), .nullable = !key,
+      return catalog::ColumnDefinition{.name = name,
+                                       .type = DataType::Of(TypeKind::kBigInt),
+                                       .nullable = !key,
                                        .primary_key = key};
     };
     catalog::ColumnDefinition name{.name = "name", .type = DataType::Of(TypeKind::kText)};
     catalog::ColumnDefinition score{.name = "score", .type = DataType::Of(TypeKind::kInt)};
     catalog::ColumnDefinition price{.name = "price", .type = DataType::Decimal(10, 2)};
-    catalog::ColumnDefinition created{.name = "created", .type = DataType::Of(TypeKind::kTimestamp)};
+    catalog::ColumnDefinition created{.name = "created",
+                                      .type = DataType::Of(TypeKind::kTimestamp)};
     created.default_value.kind = catalog::ColumnDefault::Kind::kNow;
-    catalog::ColumnDefinition required{.name = "required", .type = DataType::Of(TypeKind::kInt), .nullable = false};
-    notes_ = AddTable("notes", catalog::TableType::kUser, {integer("id", true), name, score, price, created, required});
+    catalog::ColumnDefinition required{
+        .name = "required", .type = DataType::Of(TypeKind::kInt), .nullable = false};
+    notes_ = AddTable("notes", catalog::TableType::kUser,
+                      {integer("id", true), name, score, price, created, required});
     AddTable("shared", catalog::TableType::kShared, {integer("id", true), name, score});
     AddTable("events", catalog::TableType::kStream, {integer("id", true), name});
   }
@@ -91,7 +99,8 @@ class QueryTest : public ::testing::Test {
   }
 
   void MakeEngine(const QueryLimits& limits) {
-    engine_ = QueryEngine::Make({*store_, *catalog_, *group_, analytics_, clock_, account_, metrics_}, limits);
+    engine_ = QueryEngine::Make(
+        {*store_, *catalog_, *group_, analytics_, clock_, account_, metrics_}, limits);
   }
 
   void Propose(catalog::RecordWrites records) {
@@ -100,7 +109,8 @@ class QueryTest : public ::testing::Test {
     ASSERT_TRUE(replication::ProposeAndWait(*group_, std::move(command)).status.ok());
   }
 
-  catalog::TablePtr AddTable(std::string name, catalog::TableType type, std::vector<catalog::ColumnDefinition> columns) {
+  catalog::TablePtr AddTable(std::string name, catalog::TableType type,
+                             std::vector<catalog::ColumnDefinition> columns) {
     catalog::TableDefinition table;
     table.id = catalog_->AllocateTableId();
     table.namespace_id = "app";
@@ -109,10 +119,12 @@ class QueryTest : public ::testing::Test {
     table.options.access_level = catalog::AccessLevel::kPublic;
     table.options.ttl_seconds = type == catalog::TableType::kStream ? 60 : 0;
     columns.push_back({.name = "_seq", .type = DataType::Of(TypeKind::kBigInt), .nullable = false});
-    columns.push_back({.name = "_deleted", .type = DataType::Of(TypeKind::kBoolean), .nullable = false});
+    columns.push_back(
+        {.name = "_deleted", .type = DataType::Of(TypeKind::kBoolean), .nullable = false});
     for (auto& column : columns) column.column_id = table.next_column_id++;
     table.layouts = std::make_shared<const std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
-    table.columns = std::make_shared<const std::vector<catalog::ColumnDefinition>>(std::move(columns));
+    table.columns =
+        std::make_shared<const std::vector<catalog::ColumnDefinition>>(std::move(columns));
     Propose(catalog_->PutTable(table));
     return catalog_->FindTable("app", table.name).value();
   }
@@ -126,7 +138,8 @@ class QueryTest : public ::testing::Test {
     return context;
   }
 
-  /// Runs one statement: the rows of a SELECT or RETURNING, "N" for DML, "error: ..." for a failure.
+  /// Runs one statement: the rows of a SELECT or RETURNING, "N" for DML, "error: ..." for a
+  /// failure.
   std::vector<std::string> Run(std::string_view text, std::vector<Value> parameters = {}) {
     return RunAs(Context(), text, std::move(parameters));
   }
@@ -146,7 +159,8 @@ class QueryTest : public ::testing::Test {
       const auto committed = replication::ProposeAndWait(*group_, evaluation->command);
       if (!committed.status.ok()) return {"error: " + committed.status.ToString()};
     }
-    if (evaluation->returning != nullptr) return Drain(*OpenStream(evaluation->returning), SIZE_MAX);
+    if (evaluation->returning != nullptr)
+      return Drain(*OpenStream(evaluation->returning), SIZE_MAX);
     return {std::to_string(evaluation->row_count)};
   }
 
