@@ -32,7 +32,7 @@ TEST_F(DmlTest, InsertRefusals) {
   EXPECT_EQ(
       Run("INSERT INTO notes (id, _seq) VALUES (1, 2)"),
       Lines{"error: Invalid operation: Column '_seq' is a system column and cannot be written"});
-  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 3000000000)")[0].substr(0, 82),
+  EXPECT_EQ(Run("INSERT INTO notes (id, score) VALUES (1, 3000000000)")[0].substr(0, 83),
             "error: Execution error: Schema coercion failed: Unable to cast value '3000000000' t");
   EXPECT_NE(Run("INSERT INTO notes (id, score) VALUES (1, 'abc')")[0].find("for column 'score'"),
             std::string::npos);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,10 @@ namespace kalam::query {
 std::vector<std::string> EngineTableMarker(size_t index);
 std::optional<size_t> EngineTableIndex(const sql::TableName& name);
 
-/// The statement in the engine's dialect. Errors: InvalidSql (functions and operators outside of
-/// the allow-list).
-Result<std::string> WriteEngineText(const EnginePlan& plan, const StatementContext& context);
+/// The statement in the engine's dialect. Parameters come out as literals, so that a quoted one
+/// takes its type from its place as everywhere else; without `parameters` they stay `$n`.
+/// Errors: InvalidSql (functions and operators outside of the allow-list).
+Result<std::string> WriteEngineText(const EnginePlan& plan, const StatementContext& context,
+                                    std::span<const Value> parameters);
 
 }  // namespace kalam::query

@@ -111,6 +111,10 @@ class EngineBinder {
       case FromKind::kSubquery:
         return BindQuery(item->subquery.get(), place.default_namespace, *place.common_tables);
       case FromKind::kFunction:
+        if (item->function->name == "vector_search") {
+          return Status(ErrorKind::NotAvailable, "vector_search is not available in this server")
+              .WithPosition(item->position);
+        }
         return BindExpr(item->function.get(), place);
       case FromKind::kJoin:
         KALAM_RETURN_IF_ERROR(BindFrom(item->left.get(), place));
@@ -224,7 +228,18 @@ std::optional<size_t> EngineTableIndex(const sql::TableName& name) {
   return static_cast<size_t>(std::stoul(name.parts[1]));
 }
 
-Result<std::string> WriteEngineText(const EnginePlan& plan, const StatementContext& context) {
+Result<std::string> WriteEngineText(const EnginePlan& plan, const StatementContext& context,
+                                    std::span<const Value> parameters) {
+  sql::QueryPtr filled_in;
+  if (!parameters.empty()) {
+    filled_in = sql::Clone(*plan.query);
+    ForEachExprOfQuery(filled_in.get(), [&](sql::Expr* expr) {
+      const auto index = static_cast<size_t>(expr->parameter_index);
+      if (expr->kind != ExprKind::kParameter || index < 1 || index > parameters.size()) return;
+      expr->kind = ExprKind::kLiteral;
+      expr->value = parameters[index - 1];
+    });
+  }
   sql::EngineNames names;
   names.current_user = context.caller.user_id;
   names.current_role = std::string(catalog::RoleName(context.caller.role));
@@ -238,7 +253,7 @@ Result<std::string> WriteEngineText(const EnginePlan& plan, const StatementConte
       quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
     return quoted + "\"";
   };
-  return sql::WriteEngineSql(*plan.query, names);
+  return sql::WriteEngineSql(filled_in != nullptr ? *filled_in : *plan.query, names);
 }
 
 Result<EnginePlan> PlanEngineSelect(sql::QueryPtr query, const PlanInput& input,
@@ -251,7 +266,7 @@ Result<EnginePlan> PlanEngineSelect(sql::QueryPtr query, const PlanInput& input,
   AddDefaultOrder(query.get(), plan);
   plan.query = std::move(query);
   // Written once now, so that what the engine must never see is an error of Prepare.
-  KALAM_ASSIGN_OR_RETURN(const std::string text, WriteEngineText(plan, input.context));
+  KALAM_ASSIGN_OR_RETURN(const std::string text, WriteEngineText(plan, input.context, {}));
   return plan;
 }
 

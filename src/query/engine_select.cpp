@@ -41,7 +41,7 @@ Result<analytics::EngineQuery> MakeEngineQuery(const BoundPlan& bound,
                                                SystemTables* system_tables) {
   const auto& plan = std::get<EnginePlan>(bound.plan->body);
   analytics::EngineQuery query;
-  KALAM_ASSIGN_OR_RETURN(query.sql, WriteEngineText(plan, context));
+  KALAM_ASSIGN_OR_RETURN(query.sql, WriteEngineText(plan, context, bound.parameters));
   for (const EngineTable& source : plan.tables) {
     if (source.table->type == TableType::kSystem || source.table->type == TableType::kView) {
       KALAM_ASSIGN_OR_RETURN(auto buffer, ReadSystemTable(*source.table, context, system_tables));
@@ -52,7 +52,6 @@ Result<analytics::EngineQuery> MakeEngineQuery(const BoundPlan& bound,
     query.sources.push_back(
         tables::MakeTableSource(reader, std::move(scope), source.include_deleted));
   }
-  query.parameters = bound.parameters;
   query.deadline_steady_us = context.deadline_steady_us;
   query.cancelled = context.cancelled;
   return query;

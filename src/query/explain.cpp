@@ -1,4 +1,4 @@
-// EXPLAIN.
+// EXPLAIN: plans as text, operator by operator.
 #include "query/explain.h"
 
 #include <fmt/core.h>
@@ -89,7 +89,8 @@ void DescribeSelect(const SelectPlan& plan, PlanText* logical, PlanText* physica
 
 Status DescribeEngine(const ExplainInput& input, const EnginePlan& plan, PlanText* logical,
                       PlanText* physical) {
-  KALAM_ASSIGN_OR_RETURN(const std::string text, WriteEngineText(plan, input.context));
+  KALAM_ASSIGN_OR_RETURN(const std::string text,
+                         WriteEngineText(plan, input.context, input.bound.parameters));
   logical->Add(0, "AnalyticalQuery");
   physical->Add(0, fmt::format("AnalyticalEngine: the statement has {}", plan.reason));
   for (size_t i = 0; i < plan.tables.size(); ++i) {

@@ -15,4 +15,8 @@ void ForEachExpr(const sql::Expr& expr, const std::function<void(const sql::Expr
 /// Whether a column of that name (its last part) is read in `expr`.
 bool MentionsColumn(const sql::Expr& expr, std::string_view column);
 
+/// Calls `visit` for every expression of `query`, subqueries and common tables included, outer ones
+/// first.
+void ForEachExprOfQuery(sql::Query* query, const std::function<void(sql::Expr*)>& visit);
+
 }  // namespace kalam::query
