@@ -30,6 +30,9 @@ set(KALAM_USES_server statements live topics jobs tiering auth query analytics t
     catalog objects storage sql)
 set(KALAM_USES_client)
 
+# Layers in which threads meet: their unit tests also run under the thread sanitizer (tools/test.sh).
+set(KALAM_CONCURRENT_LAYERS base auth replication live)
+
 function(kalam_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES;TESTS;TEST_USES;TEST_LIBRARIES" ${ARGN})
   set(root "${KALAM_ROOTS}/${name}")
@@ -63,6 +66,10 @@ function(kalam_layer name)
       target_link_libraries(${name}_test PRIVATE kalam_${used})
     endforeach()
     add_test(NAME unit_${name} COMMAND ${name}_test)
-    set_tests_properties(unit_${name} PROPERTIES LABELS unit TIMEOUT 300)
+    set(labels unit)
+    if(name IN_LIST KALAM_CONCURRENT_LAYERS)
+      list(APPEND labels concurrent)
+    endif()
+    set_tests_properties(unit_${name} PROPERTIES LABELS "${labels}" TIMEOUT 600)
   endif()
 endfunction()
