@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -116,6 +117,13 @@ class Authenticator {
       std::function<void(const std::string& user_id, const std::string& session_id)> listener) = 0;
   /// Stops the hashing pool; queued work is answered with kStorage.
   virtual void Close() = 0;
+
+  /// Held around each read-modify-write of a user's record, by sign-ins and by user statements alike, so that a sign-in
+  /// never writes an old password back.
+  std::unique_lock<std::mutex> LockUsers() { return std::unique_lock(user_mutex_); }
+
+ private:
+  std::mutex user_mutex_;
 };
 
 /// 8 to 72 bytes and not among the common ones; with `complexity` also upper, lower, digit,

@@ -96,7 +96,6 @@ class AuthenticatorImpl final : public Authenticator {
   SessionStore sessions_;
   LoginAttempts attempts_;
   HashingPool pool_;
-  std::mutex user_mutex_;  // one read-modify-write of a user's record at a time
   std::once_flag dummy_once_;
   std::string dummy_hash_;
   std::atomic<uint64_t> epoch_{0};  // moves with every revocation
@@ -243,7 +242,7 @@ AuthOutcome AuthenticatorImpl::CheckPassword(const LoginAttempt& attempt) {
 // Reads the record afresh: the hash took a while, and the password may have changed meanwhile.
 Status AuthenticatorImpl::UpdateUser(const std::string& user_id,
                                      const std::function<void(catalog::UserRecord&)>& change) {
-  const std::lock_guard lock(user_mutex_);
+  const std::unique_lock lock = LockUsers();
   KALAM_ASSIGN_OR_RETURN(std::optional<catalog::UserRecord> user, catalog_.FindUser(user_id));
   if (!user || user->deleted_at_us) return {};
   change(*user);

@@ -140,6 +140,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   KALAM_RETURN_IF_ERROR(FillCredentials(context, statement, &user));
 
   std::lock_guard lock(context.ddl_mutex);
+  const auto users = context.services.auth.LockUsers();
   KALAM_ASSIGN_OR_RETURN(const auto existing, context.services.catalog.FindUser(id));
   if (existing) return Status(ErrorKind::AlreadyExists, Subject(id) + " already exists");
   KALAM_RETURN_IF_ERROR(
@@ -160,6 +161,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
     KALAM_ASSIGN_OR_RETURN(new_hash, context.services.auth.HashPasswordNow(statement.value));
   }
   std::lock_guard lock(context.ddl_mutex);
+  const auto users = context.services.auth.LockUsers();
   KALAM_ASSIGN_OR_RETURN(UserRecord user, LiveUser(context, id));
   KALAM_RETURN_IF_ERROR(CheckMayTouch(run.actor, user));
   KALAM_ASSIGN_OR_RETURN(const std::string modification, Modify(run, statement, new_hash, &user));
@@ -174,6 +176,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::DropUser& statement) {
   const std::string& id = statement.user_id;
   std::lock_guard lock(context.ddl_mutex);
+  const auto users = context.services.auth.LockUsers();
   Result<UserRecord> found = LiveUser(context, id);
   if (!found.ok()) {
     if (found.status().Is(ErrorKind::NotFound) && statement.if_exists) {
