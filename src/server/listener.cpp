@@ -24,9 +24,7 @@ Result<std::unique_ptr<Core>> Core::Make(size_t index, ServerContext& server) {
   return core;
 }
 
-Core::~Core() {
-  if (thread_.joinable()) Finish();
-}
+Core::~Core() { Finish(); }
 
 void Core::StartThread() {
   thread_ = std::thread([this] {
@@ -81,15 +79,21 @@ void Core::BeginShutdown() {
   loop_->Post([this] { ForEach([](Protocol& protocol) { protocol.OnShutdown(); }); });
 }
 
-void Core::Finish() {
+void Core::CloseConnections() {
   loop_->Post([this] {
     while (connections_ != nullptr) {
       const std::shared_ptr<Connection> first = connections_;
       first->Close();
     }
   });
+}
+
+void Core::Finish() {
+  // A core that never ran has nothing to close.
+  if (!thread_.joinable()) return;
+  CloseConnections();
   loop_->Stop();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 Result<std::unique_ptr<Listener>> Listener::Bind(const std::string& host, int port) {

@@ -28,6 +28,8 @@ class Core {
   void Adopt(int fd, const IpAddress& peer, std::unique_ptr<TlsStream> tls);
   /// Tells every connection that the server stops. Any thread.
   void BeginShutdown();
+  /// Cuts off whoever is left. Any thread.
+  void CloseConnections();
   /// Closes what is left and ends the thread. Called from outside of it.
   void Finish();
   /// Runs `function` for every protocol on the core's thread. Call on the loop only.

@@ -1,12 +1,16 @@
 // The process: command line, signals, exit codes.
 #include <fmt/format.h>
 #include <signal.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <string>
 #include <vector>
 
+#include "server/database.h"
 #include "server/server.h"
 #include "server/server_context.h"
 #include "server/settings.h"
@@ -40,7 +44,37 @@ int CheckConfig(const LoadedSettings& loaded) {
   return static_cast<int>(ExitCode::kClean);
 }
 
-int Serve(LoadedSettings loaded) {
+// Reads one line from the terminal without showing it, or from a pipe.
+std::string ReadPassword() {
+  termios before{};
+  const bool terminal = isatty(STDIN_FILENO) != 0 && tcgetattr(STDIN_FILENO, &before) == 0;
+  if (terminal) {
+    fmt::print(stderr, "New password of root: ");
+    termios silent = before;
+    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  }
+  std::string password;
+  std::getline(std::cin, password);
+  if (terminal) {
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    fmt::print(stderr, "\n");
+  }
+  return password;
+}
+
+int ResetRoot(const LoadedSettings& loaded) {
+  const std::string& directory = loaded.settings.text("storage.data_path");
+  if (access((directory + "/rocksdb").c_str(), F_OK) != 0) {
+    return Fail(ExitCode::kDataDirectory, fmt::format("there is no database in {}", directory));
+  }
+  const Status status = ResetRootPassword(loaded.settings, ReadPassword());
+  if (!status.ok()) return Fail(ExitCode::kFailure, status.message());
+  fmt::print("The password of root is set; all its tokens are void.\n");
+  return static_cast<int>(ExitCode::kClean);
+}
+
+int Serve(const LoadedSettings& loaded) {
   // Threads inherit the mask, so that these signals reach sigwait below and nobody else.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);
@@ -80,7 +114,8 @@ int Main(const std::vector<std::string>& arguments) {
   auto loaded = LoadSettings(*line, ReadEnvironment);
   if (!loaded.ok()) return Fail(ExitCode::kConfiguration, loaded.status().message());
   if (line->action == CommandLine::Action::kCheckConfig) return CheckConfig(*loaded);
-  return Serve(std::move(*loaded));
+  if (line->action == CommandLine::Action::kResetRootPassword) return ResetRoot(*loaded);
+  return Serve(*loaded);
 }
 
 }  // namespace

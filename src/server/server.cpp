@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
 
 #include "base/log.h"
+#include "server/database.h"
 #include "server/limits.h"
 #include "server/listener.h"
 
@@ -62,6 +64,47 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Has due background work done, a second after the last round ended or later.
+class Ticker : public Deadline {
+ public:
+  Ticker(EventLoop& loop, WorkerPool& workers, Database& database)
+      : loop_(loop), workers_(workers), database_(database) {}
+  /// On the loop.
+  void Start() { loop_.Arm(*this, 1); }
+  void Stop() { loop_.Disarm(*this); }
+
+ private:
+  void OnDeadline() override {
+    loop_.Arm(*this, 1);
+    if (running_.exchange(true)) return;
+    const bool submitted = workers_.Submit([this] {
+      database_.Tick();
+      running_.store(false);
+    });
+    if (!submitted) running_.store(false);
+  }
+
+  EventLoop& loop_;
+  WorkerPool& workers_;
+  Database& database_;
+  std::atomic<bool> running_{false};
+};
+
+ExitCode ExitCodeOf(const Status& status) {
+  switch (status.kind()) {
+    case ErrorKind::Config:
+    case ErrorKind::InvalidInput:
+      return ExitCode::kConfiguration;
+    case ErrorKind::Corruption:
+      return ExitCode::kCorruption;
+    case ErrorKind::StorageIo:
+    case ErrorKind::ReadOnly:
+      return ExitCode::kDataDirectory;
+    default:
+      return ExitCode::kFailure;
+  }
+}
+
 class ServerImpl : public Server {
  public:
   ~ServerImpl() override { Stop(); }
@@ -79,8 +122,11 @@ class ServerImpl : public Server {
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<ServerContext> context_;
   std::unique_ptr<TlsContext> tls_;
-  std::vector<std::unique_ptr<Core>> cores_;
   std::unique_ptr<Listener> listener_;
+  // The loops outlive nothing of the database, but are taken apart before it: see Stop.
+  std::unique_ptr<Database> database_;
+  std::vector<std::unique_ptr<Core>> cores_;
+  std::unique_ptr<Ticker> ticker_;
 };
 
 Status ServerImpl::OpenLogs(const Settings& settings) {
@@ -91,8 +137,7 @@ Status ServerImpl::OpenLogs(const Settings& settings) {
                    : format == "pretty" ? LogFormat::kPretty
                                         : LogFormat::kCompact;
   options.to_console = settings.flag("logging.log_to_console");
-  options.directory = settings.text("logging.logs_path");
-  if (options.directory.empty()) options.directory = settings.text("storage.data_path") + "/logs";
+  options.directory = LogDirectory(settings);
   for (const auto& [target, level] : settings.map("logging.targets")) {
     auto parsed = ParseLogLevel(level);
     if (!parsed.ok()) return std::move(parsed).status().WithContext("logging.targets." + target);
@@ -161,6 +206,13 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
     cores.push_back(core->get());
     cores_.push_back(std::move(*core));
   }
+  std::vector<std::string> warnings;
+  auto database = Database::Open(settings, *memory_, *context_, cores, &warnings);
+  if (!database.ok()) return fail(ExitCodeOf(database.status()), database.status().message());
+  database_ = std::move(*database);
+  for (const std::string& warning : warnings) Log(LogLevel::kWarn, "server.config", warning);
+  ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_);
+  ticker_->Start();
   const Status listening = listener_->Listen(
       static_cast<int>(settings.number("performance.backlog")),
       settings.number("performance.max_connections") * core_count, *context_, cores, tls_.get());
@@ -175,10 +227,15 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
 }
 
 void ServerImpl::Stop() {
-  if (std::exchange(stopped_, true) || context_ == nullptr || cores_.empty()) return;
+  if (std::exchange(stopped_, true) || context_ == nullptr) return;
   context_->stopping.store(true);
-  // No new connections; the ones there are hear of it.
-  cores_[0]->loop().Post([this] { listener_->Close(); });
+  // No new connections; the ones there are hear of it and get a moment to take their last bytes.
+  if (!cores_.empty()) {
+    cores_[0]->loop().Post([this] {
+      listener_->Close();
+      if (ticker_ != nullptr) ticker_->Stop();
+    });
+  }
   for (const std::unique_ptr<Core>& core : cores_) core->BeginShutdown();
   const auto grace_end =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(kShutdownGraceMs);
@@ -187,10 +244,18 @@ void ServerImpl::Stop() {
                        [](const auto& core) { return core->connection_count() > 0; });
   };
   while (any_open() && std::chrono::steady_clock::now() < grace_end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  workers_->Close();
+  // Who is left is cut off, which cancels statements; then the workers come to their end.
+  for (const std::unique_ptr<Core>& core : cores_) core->CloseConnections();
+  if (workers_ != nullptr) workers_->Close();
   for (const std::unique_ptr<Core>& core : cores_) core->Finish();
+  // Commits under way end here; their completions are posted to loops that no longer run, and go
+  // with them.
+  if (database_ != nullptr) database_->Close();
+  ticker_.reset();
+  cores_.clear();
+  database_.reset();
   Log(LogLevel::kInfo, "server", "stopped");
   CloseLog();
 }

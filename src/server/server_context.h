@@ -100,7 +100,11 @@ class CoreContext {
 
   ServerContext& server;
   EventLoop& loop;
-  live::LiveHub* hub = nullptr;  // set before the loop runs
+  // Set before the loop runs.
+  live::LiveHub* hub = nullptr;
+  /// Whether commits are brought to this core's hub: on while it has WebSockets.
+  std::function<void(bool)> set_following;
+  size_t follower_count = 0;
   const std::unique_ptr<RequestReader> reader;
 
   /// The value of the Date header, remade once a second.

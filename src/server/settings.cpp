@@ -233,6 +233,11 @@ std::string Settings::ShownValue(const SettingKey& key) const {
   return {};
 }
 
+std::string LogDirectory(const Settings& settings) {
+  const std::string& configured = settings.text("logging.logs_path");
+  return configured.empty() ? settings.text("storage.data_path") + "/logs" : configured;
+}
+
 bool IsLoopbackHost(std::string_view host) {
   return host == "127.0.0.1" || host == "::1" || host == "localhost";
 }

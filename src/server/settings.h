@@ -115,6 +115,9 @@ struct SettingRow {
 };
 std::vector<SettingRow> SettingRows(const Settings& settings);
 
+/// Where the logs go: logging.logs_path, else <data>/logs.
+std::string LogDirectory(const Settings& settings);
+
 /// The known name with the smallest edit distance to `name`.
 std::string NearestSettingName(std::string_view name);
 

@@ -109,7 +109,9 @@ WebSocketSession::~WebSocketSession() {
 }
 
 void WebSocketSession::OnClosed() {
-  if (connection_id_ != 0) core_.hub->RemoveConnection(std::exchange(connection_id_, 0));
+  if (connection_id_ == 0) return;
+  core_.hub->RemoveConnection(std::exchange(connection_id_, 0));
+  if (--core_.follower_count == 0) core_.set_following(false);
 }
 
 void WebSocketSession::AuthenticateFromHeader(std::string_view token) { Authenticate(token); }
@@ -235,6 +237,8 @@ void WebSocketSession::Authenticate(std::string_view token) {
   caller_ = std::move(outcome.principal.caller);
   session_id_ = std::move(outcome.principal.session_id);
   token_expires_s_ = outcome.principal.expires_at_s;
+  // Before the hub takes a subscription it must stand at the newest commit.
+  if (core_.follower_count++ == 0) core_.set_following(true);
   connection_id_ = core_.hub->AddConnection(*this);
   SendText(live::EncodeAuthSuccess(caller_.user_id, catalog::RoleName(caller_.role), format_));
   ArmDeadline();

@@ -1,0 +1,56 @@
+// Tests of the mailbox between committer and core.
+#include "server/commit_mailbox.h"
+
+#include <gtest/gtest.h>
+
+namespace kalam::server {
+namespace {
+
+CommitMailbox::Batch BatchAt(int64_t seq) {
+  auto batch = std::make_shared<replication::CommittedBatch>();
+  batch->published_seq = Seq{seq};
+  return batch;
+}
+
+TEST(CommitMailbox, WakesOnceForManyAndKeepsTheOrder) {
+  int wakes = 0;
+  CommitMailbox mailbox([&wakes] { ++wakes; }, 10);
+  mailbox.SetListening(true);
+  for (int64_t seq = 1; seq <= 3; ++seq) mailbox.Put(BatchAt(seq));
+  EXPECT_EQ(wakes, 1);
+  bool overrun = true;
+  const auto batches = mailbox.Take(&overrun);
+  ASSERT_EQ(batches.size(), 3u);
+  EXPECT_EQ(batches[0]->published_seq.value, 1);
+  EXPECT_EQ(batches[2]->published_seq.value, 3);
+  EXPECT_FALSE(overrun);
+  mailbox.Put(BatchAt(4));
+  EXPECT_EQ(wakes, 2);
+}
+
+TEST(CommitMailbox, KeepsTheNewestWhileNobodyListens) {
+  int wakes = 0;
+  CommitMailbox mailbox([&wakes] { ++wakes; }, 10);
+  for (int64_t seq = 1; seq <= 100; ++seq) mailbox.Put(BatchAt(seq));
+  EXPECT_EQ(wakes, 0);
+  mailbox.SetListening(true);
+  bool overrun = true;
+  const auto batches = mailbox.Take(&overrun);
+  ASSERT_EQ(batches.size(), 1u);
+  EXPECT_EQ(batches[0]->published_seq.value, 100);
+  EXPECT_FALSE(overrun);
+}
+
+TEST(CommitMailbox, SaysWhenItDropped) {
+  CommitMailbox mailbox([] {}, 3);
+  mailbox.SetListening(true);
+  for (int64_t seq = 1; seq <= 5; ++seq) mailbox.Put(BatchAt(seq));
+  bool overrun = false;
+  const auto batches = mailbox.Take(&overrun);
+  EXPECT_TRUE(overrun);
+  EXPECT_EQ(batches.back()->published_seq.value, 5);
+  EXPECT_LE(batches.size(), 3u);
+}
+
+}  // namespace
+}  // namespace kalam::server

@@ -1,0 +1,450 @@
+// Opening and closing of the layers, and the threads of work between them: commits to hubs,
+// revocations to sockets.
+#include "server/database.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+
+#include "analytics/engine.h"
+#include "auth/auth.h"
+#include "base/id_generators.h"
+#include "base/log.h"
+#include "catalog/catalog.h"
+#include "live/live_hub.h"
+#include "query/query_engine.h"
+#include "replication/group.h"
+#include "server/commit_mailbox.h"
+#include "server/limits.h"
+#include "server/server.h"
+#include "statements/sql_request.h"
+#include "storage/store.h"
+#include "tables/retention.h"
+
+namespace kalam::server {
+namespace {
+
+// Definitions kept in memory; names are always kept.
+constexpr size_t kDefinitionsMax = 4096;
+// How long a statement waits for the cores to answer about their live queries.
+constexpr auto kCoresAnswerTimeout = std::chrono::seconds(2);
+
+storage::Durability DurabilityOf(const Settings& settings) {
+  return settings.text("storage.durability") == "os" ? storage::Durability::kOs
+                                                     : storage::Durability::kFsync;
+}
+
+storage::StoreOptions StoreOptionsFrom(const Settings& settings, MemoryAccount* memory) {
+  storage::StoreOptions options;
+  options.path = settings.text("storage.data_path") + "/rocksdb";
+  options.block_cache_bytes = settings.number("storage.rocksdb.block_cache_size");
+  options.write_buffer_total_bytes = settings.number("storage.rocksdb.write_buffer_size");
+  options.max_open_files = static_cast<int>(settings.number("storage.rocksdb.max_open_files"));
+  options.max_background_jobs =
+      static_cast<int>(settings.number("storage.rocksdb.max_background_jobs"));
+  options.account = memory;
+  return options;
+}
+
+auth::AuthOptions AuthOptionsFrom(const Settings& settings, std::string secret) {
+  auth::AuthOptions options;
+  options.jwt_secret = std::move(secret);
+  options.trusted_issuers = settings.list("auth.jwt_trusted_issuers");
+  options.access_token_seconds = settings.number("auth.jwt_expiry_hours") * 3600;
+  options.refresh_token_seconds = options.access_token_seconds * 7;
+  options.bcrypt_cost = static_cast<int>(settings.number("auth.bcrypt_cost"));
+  options.enforce_password_complexity = settings.flag("auth.enforce_password_complexity");
+  options.hashing_threads = static_cast<int>(settings.number("auth.hashing_threads"));
+  return options;
+}
+
+analytics::EngineOptions EngineOptionsFrom(const Settings& settings, SnowflakeGenerator& ids,
+                                           MemoryAccount* memory, Metrics* metrics) {
+  analytics::EngineOptions options;
+  options.enabled = settings.flag("analytics.enabled");
+  options.plugin_directory = settings.text("analytics.plugin_directory");
+  options.memory_limit_bytes = settings.number("analytics.memory_limit");
+  options.threads = static_cast<int>(settings.number("analytics.threads"));
+  options.temp_bytes_max = settings.number("analytics.temp_bytes_max");
+  if (options.temp_bytes_max > 0)
+    options.temp_directory = settings.text("storage.data_path") + "/tmp/analytics";
+  options.idle_close_seconds = settings.number("analytics.idle_close_seconds");
+  options.next_snowflake_id = [&ids] { return ids.Next(); };
+  options.account = memory;
+  options.metrics = metrics;
+  return options;
+}
+
+query::QueryLimits QueryLimitsFrom(const Settings& settings) {
+  query::QueryLimits limits;
+  limits.default_query_limit = settings.number("limits.default_query_limit");
+  limits.max_query_limit = settings.number("limits.max_query_limit");
+  limits.plan_cache_entries =
+      static_cast<size_t>(settings.number("execution.sql_plan_cache_max_entries"));
+  limits.plan_cache_ttl_seconds = settings.number("execution.sql_plan_cache_ttl_seconds");
+  limits.parameters_max = static_cast<size_t>(settings.number("execution.max_parameters"));
+  limits.parameter_bytes_max =
+      static_cast<size_t>(settings.number("execution.max_parameter_size_bytes"));
+  return limits;
+}
+
+statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
+  statements::StatementLimits limits;
+  limits.statement_timeout_ms = settings.number("execution.handler_timeout_seconds") * 1000;
+  limits.transaction_timeout_seconds = settings.number("transaction_timeout_secs");
+  limits.transaction_bytes_max =
+      static_cast<size_t>(settings.number("max_transaction_buffer_bytes"));
+  limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
+  limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
+  return limits;
+}
+
+// The secret of the configuration, else the one in the data directory, made at first start.
+Result<std::string> SecretFor(const Settings& settings) {
+  const std::string& configured = settings.text("auth.jwt_secret");
+  if (!configured.empty()) return configured;
+  return auth::LoadOrCreateSecret(settings.text("storage.data_path") + "/jwt_secret");
+}
+
+std::string WebSocketUrl(const Settings& settings, const ServerContext& server) {
+  std::string origin = settings.text("server.public_origin");
+  if (origin.empty()) {
+    const bool tls = !settings.text("server.tls.cert").empty();
+    origin = fmt::format("{}://{}", tls ? "https" : "http", server.api_address);
+  }
+  while (origin.ends_with('/')) origin.pop_back();
+  // http -> ws, https -> wss
+  return (origin.starts_with("http") ? "ws" + origin.substr(4) : origin) + "/v1/ws";
+}
+
+// Runs `question` on every core and waits for all of them, a little. Never on a core's thread.
+void AskCores(const std::vector<Core*>& cores, const std::function<void(Core&)>& question) {
+  struct Round {
+    std::mutex mutex;
+    std::condition_variable answered;
+    size_t missing = 0;
+  };
+  auto round = std::make_shared<Round>();
+  round->missing = cores.size();
+  for (Core* core : cores) {
+    core->loop().Post([core, question, round] {
+      question(*core);
+      const std::lock_guard lock(round->mutex);
+      --round->missing;
+      round->answered.notify_all();
+    });
+  }
+  std::unique_lock lock(round->mutex);
+  round->answered.wait_for(lock, kCoresAnswerTimeout, [&round] { return round->missing == 0; });
+}
+
+Value TextOrNull(const std::string& text) {
+  return text.empty() ? Value::Null() : Value::Text(text);
+}
+
+// One row of system.live in the order of `schema`.
+std::vector<Value> LiveRow(const live::LiveRecord& record, const ResultSchema& schema) {
+  const auto time = [](int64_t us) { return Value(Datum::OfInt(TypeKind::kTimestamp, us)); };
+  const std::pair<std::string_view, Value> cells[] = {
+      {"live_id", Value::Text(record.live_id)},
+      {"connection_id", Value::Text(record.connection_id)},
+      {"subscription_id", Value::Text(record.subscription_id)},
+      {"namespace_id", Value::Text(record.namespace_id)},
+      {"table_name", Value::Text(record.table_name)},
+      {"user_id", Value::Text(record.user_id)},
+      {"query", Value::Text(record.query)},
+      {"options", record.options_json.empty()
+                      ? Value::Null()
+                      : Value(Datum::Bytes(TypeKind::kJson, record.options_json))},
+      {"status", TextOrNull(record.status)},
+      {"created_at", time(record.created_at_us)},
+      {"last_update", time(record.last_update_us)},
+      {"changes", Value::BigInt(record.changes)},
+      {"node_id", Value::BigInt(1)},
+      {"last_ping_at", time(record.last_ping_us)},
+  };
+  std::vector<Value> row;
+  for (const ResultColumn& column : schema) {
+    Value cell = Value::Null();
+    for (const auto& [name, value] : cells) {
+      if (name == column.name) cell = value;
+    }
+    row.push_back(std::move(cell));
+  }
+  return row;
+}
+
+class OpenDatabase : public Database {
+ public:
+  OpenDatabase(const Settings& settings, MemoryAccount& memory, ServerContext& server,
+               const std::vector<Core*>& cores)
+      : settings_(settings),
+        memory_(memory),
+        server_(server),
+        cores_(cores),
+        retention_(server.clock),
+        ids_(server.clock, 0, 1) {}
+  ~OpenDatabase() override { Close(); }
+
+  Status OpenAll(std::vector<std::string>* warnings);
+  void Tick() override;
+  void Close() override;
+
+  auth::Authenticator& authenticator() { return *authenticator_; }
+  catalog::Catalog& catalog() { return *catalog_; }
+  Status Write(catalog::RecordWrites writes);
+  Status OpenData(std::vector<std::string>* warnings);
+
+ private:
+  Status OpenStatements();
+  void OpenHubs();
+  void Connect();
+  bool KillLiveQuery(std::string_view live_id);
+  std::shared_ptr<const RowBuffer> ReadLive(const ResultSchema& schema);
+  void TakeMail(Core& core, CommitMailbox& mailbox);
+
+  const Settings settings_;
+  MemoryAccount& memory_;
+  ServerContext& server_;
+  const std::vector<Core*> cores_;
+  bool closed_ = false;
+  tables::ChangeRetention retention_;
+  SnowflakeGenerator ids_;
+
+  // In the order in which they are opened; each uses only those above it.
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<replication::ReplicationGroup> group_;
+  std::unique_ptr<auth::Authenticator> authenticator_;
+  std::unique_ptr<analytics::Engine> engine_;
+  std::unique_ptr<query::QueryEngine> query_;
+  live::SubscriptionCounts subscription_counts_;
+  std::vector<std::unique_ptr<live::LiveHub>> hubs_;       // by core
+  std::vector<std::unique_ptr<CommitMailbox>> mailboxes_;  // by core
+  std::unique_ptr<statements::StatementProcessor> statements_;
+};
+
+// What needs no core: enough to look at users and to change them.
+Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
+  storage::StoreOptions options = StoreOptionsFrom(settings_, &memory_);
+  options.drop_change = [this](std::string_view key, std::string_view value) {
+    return retention_.ShouldDrop(key, value);
+  };
+  KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
+  KALAM_ASSIGN_OR_RETURN(catalog_, catalog::Catalog::Open(*store_, memory_, kDefinitionsMax));
+  KALAM_RETURN_IF_ERROR(retention_.Load(*store_));
+  replication::StandaloneOptions group_options;
+  group_options.durability = DurabilityOf(settings_);
+  group_options.clock = &server_.clock;
+  group_options.metrics = &server_.metrics;
+  group_options.account = &memory_;
+  KALAM_ASSIGN_OR_RETURN(group_,
+                         replication::OpenStandaloneGroup(*store_, *catalog_, group_options));
+  KALAM_ASSIGN_OR_RETURN(std::string secret, SecretFor(settings_));
+  KALAM_RETURN_IF_ERROR(CheckStartupSafety(settings_, secret, warnings));
+  KALAM_ASSIGN_OR_RETURN(
+      authenticator_, auth::Authenticator::Make(
+                          AuthOptionsFrom(settings_, std::move(secret)), *catalog_, *store_,
+                          [this](catalog::RecordWrites writes) { return Write(std::move(writes)); },
+                          server_.clock));
+  return Status::Ok();
+}
+
+Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
+  KALAM_RETURN_IF_ERROR(OpenData(warnings));
+  engine_ = analytics::MakeEngine(EngineOptionsFrom(settings_, ids_, &memory_, &server_.metrics));
+  query_ = query::QueryEngine::Make({.store = *store_,
+                                     .catalog = *catalog_,
+                                     .group = *group_,
+                                     .engine = *engine_,
+                                     .clock = server_.clock,
+                                     .memory = memory_,
+                                     .metrics = server_.metrics},
+                                    QueryLimitsFrom(settings_));
+  KALAM_RETURN_IF_ERROR(OpenStatements());
+  OpenHubs();
+  Connect();
+  return Status::Ok();
+}
+
+Status OpenDatabase::OpenStatements() {
+  statements::StatementServices services{
+      .store = *store_,
+      .catalog = *catalog_,
+      .group = *group_,
+      .query = *query_,
+      .auth = *authenticator_,
+      .clock = server_.clock,
+      .memory = memory_,
+      .metrics = server_.metrics,
+      .websocket_url = [this] { return WebSocketUrl(settings_, server_); },
+      .kill_live_query = [this](std::string_view live_id) { return KillLiveQuery(live_id); },
+      .read_live = [this](const ResultSchema& schema) { return ReadLive(schema); },
+      .settings =
+          [this] {
+            std::vector<std::pair<std::string, std::string>> values;
+            for (SettingRow& row : SettingRows(settings_))
+              values.emplace_back(std::move(row.name), std::move(row.value));
+            return values;
+          },
+      .data_directory = settings_.text("storage.data_path"),
+      .log_directory = LogDirectory(settings_),
+      .node_api_address = server_.api_address};
+  KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
+                                          std::move(services), StatementLimitsFrom(settings_)));
+  // A password for root, given for unattended starts; the first start uses it.
+  std::string hash;
+  const auto root = catalog_->FindUser("root");
+  const bool has_password = root.ok() && root->has_value() && !(*root)->password_hash.empty();
+  if (const std::string& password = settings_.text("auth.root_password");
+      !password.empty() && !has_password) {
+    KALAM_ASSIGN_OR_RETURN(hash, authenticator_->HashPasswordNow(password));
+  }
+  return statements_->Bootstrap(hash);
+}
+
+void OpenDatabase::OpenHubs() {
+  live::LiveLimits limits;
+  limits.subscriptions_per_user = static_cast<uint32_t>(
+      std::min<int64_t>(settings_.number("rate_limit.max_subscriptions_per_user"), UINT32_MAX));
+  limits.cursor_refresh_us = settings_.number("changes.retention_hours") * 3600 * 1'000'000 / 4;
+  for (Core* core : cores_) {
+    hubs_.push_back(live::LiveHub::Make(
+        {.store = *store_,
+         .catalog = *catalog_,
+         .group = *group_,
+         .clock = server_.clock,
+         .memory = memory_,
+         .metrics = server_.metrics,
+         .post = [core](std::function<void()> function) { core->loop().Post(std::move(function)); },
+         .post_worker =
+             [this](std::function<void()> work) { server_.workers.SubmitAlways(std::move(work)); },
+         .counts = &subscription_counts_},
+        limits));
+    core->context().hub = hubs_.back().get();
+  }
+}
+
+void OpenDatabase::Connect() {
+  for (Core* core : cores_) {
+    const size_t index = mailboxes_.size();
+    mailboxes_.push_back(std::make_unique<CommitMailbox>(
+        [this, core, index] {
+          core->loop().Post([this, core, index] { TakeMail(*core, *mailboxes_[index]); });
+        },
+        kCommitMailboxMax));
+    core->context().set_following = [this, core, index](bool following) {
+      mailboxes_[index]->SetListening(following);
+      if (following) TakeMail(*core, *mailboxes_[index]);
+    };
+  }
+  group_->AddObserver([this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
+    for (const std::unique_ptr<CommitMailbox>& mailbox : mailboxes_) mailbox->Put(batch);
+  });
+  authenticator_->SetRevocationListener(
+      [this](const std::string& user_id, const std::string& session_id) {
+        for (Core* core : cores_) {
+          core->loop().Post([core, user_id, session_id] {
+            core->ForEach([&](Protocol& protocol) { protocol.OnRevoked(user_id, session_id); });
+          });
+        }
+      });
+  server_.authenticator = authenticator_.get();
+  server_.catalog = catalog_.get();
+  server_.statements = statements_.get();
+  server_.write_records = [this](catalog::RecordWrites writes) { return Write(std::move(writes)); };
+}
+
+void OpenDatabase::TakeMail(Core& core, CommitMailbox& mailbox) {
+  bool overrun = false;
+  const std::vector<CommitMailbox::Batch> batches = mailbox.Take(&overrun);
+  if (overrun) core.ForEach([](Protocol& protocol) { protocol.OnOverrun(); });
+  for (const CommitMailbox::Batch& batch : batches) core.context().hub->OnCommitted(batch);
+}
+
+Status OpenDatabase::Write(catalog::RecordWrites writes) {
+  auto command = std::make_shared<replication::Command>();
+  command->records = std::move(writes);
+  return replication::ProposeAndWait(*group_, std::move(command)).status;
+}
+
+bool OpenDatabase::KillLiveQuery(std::string_view live_id) {
+  auto killed = std::make_shared<std::atomic<bool>>(false);
+  AskCores(cores_, [killed, id = std::string(live_id)](Core& core) {
+    if (core.context().hub->Kill(id)) killed->store(true);
+  });
+  return killed->load();
+}
+
+std::shared_ptr<const RowBuffer> OpenDatabase::ReadLive(const ResultSchema& schema) {
+  struct Gathered {
+    std::mutex mutex;
+    std::vector<live::LiveRecord> records;
+  };
+  auto gathered = std::make_shared<Gathered>();
+  AskCores(cores_, [gathered](Core& core) {
+    std::vector<live::LiveRecord> records = core.context().hub->List();
+    const std::lock_guard lock(gathered->mutex);
+    std::move(records.begin(), records.end(), std::back_inserter(gathered->records));
+  });
+  auto rows = std::make_shared<RowBuffer>(schema);
+  const std::lock_guard lock(gathered->mutex);
+  for (const live::LiveRecord& record : gathered->records) rows->Append(LiveRow(record, schema));
+  return rows;
+}
+
+void OpenDatabase::Tick() {
+  statements_->Tick();
+  engine_->CloseIfIdle(server_.clock.SteadyUs());
+}
+
+void OpenDatabase::Close() {
+  if (std::exchange(closed_, true)) return;
+  if (statements_ != nullptr) statements_->Close();
+  for (const std::unique_ptr<live::LiveHub>& hub : hubs_) hub->Close();
+  if (authenticator_ != nullptr) authenticator_->Close();
+  if (engine_ != nullptr) engine_->Close();
+  // Everything appended is settled; then nothing reads or writes the store any more.
+  if (group_ != nullptr) group_->Close();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::Open(const Settings& settings, MemoryAccount& memory,
+                                                 ServerContext& server,
+                                                 const std::vector<Core*>& cores,
+                                                 std::vector<std::string>* warnings) {
+  auto database = std::make_unique<OpenDatabase>(settings, memory, server, cores);
+  KALAM_RETURN_IF_ERROR(database->OpenAll(warnings));
+  return std::unique_ptr<Database>(std::move(database));
+}
+
+Status ResetRootPassword(const Settings& settings, const std::string& password) {
+  const std::string problem =
+      auth::PasswordProblem(password, settings.flag("auth.enforce_password_complexity"));
+  if (!problem.empty()) return Status(ErrorKind::InvalidInput, problem);
+  Metrics metrics;
+  MemoryAccount memory("server", nullptr);
+  RateLimiter rates({});
+  WorkerPool workers(1, 1, metrics);
+  ServerContext server(SystemClock(), metrics, {}, CorsPolicy(settings), {}, rates, workers);
+  OpenDatabase database(settings, memory, server, {});
+  std::vector<std::string> warnings;
+  KALAM_RETURN_IF_ERROR(database.OpenData(&warnings));
+  KALAM_ASSIGN_OR_RETURN(auto root, database.catalog().FindUser("root"));
+  if (!root)
+    return Status(ErrorKind::NotFound,
+                  "this data directory has no user root yet; start the server once");
+  KALAM_ASSIGN_OR_RETURN(root->password_hash, database.authenticator().HashPasswordNow(password));
+  const int64_t now_us = SystemClock().NowUs();
+  root->failed_login_attempts = 0;
+  root->locked_until_us.reset();
+  root->updated_at_us = now_us;
+  root->tokens_valid_from_us = now_us;
+  return database.Write(database.catalog().PutUser(*root));
+}
+
+}  // namespace kalam::server
