@@ -7,6 +7,8 @@
 namespace kalam::sql {
 namespace {
 
+constexpr std::string_view kSelectAll = "SELECT * FROM ";
+
 std::string Upper(std::string_view text) {
   std::string upper(text);
   for (char& c : upper) {
@@ -196,9 +198,17 @@ Result<Statement> ParseSubscribe(TokenCursor& cursor) {
   }
   if (source.empty()) return cursor.SyntaxError();
   const bool is_select = cursor.PeekWord("select") || cursor.PeekWord("with");
-  subscribe.select_text = is_select ? std::string(source) : "SELECT * FROM " + std::string(source);
-  KALAM_ASSIGN_OR_RETURN(Statement select, is_select ? ParseInner(cursor.source(), source)
-                                                     : ParseStatement(subscribe.select_text));
+  subscribe.select_text = is_select ? std::string(source) : std::string(kSelectAll).append(source);
+  Result<Statement> parsed =
+      is_select ? ParseInner(cursor.source(), source) : ParseStatement(subscribe.select_text);
+  if (!parsed.ok() && !is_select && parsed.status().position() >= 0) {
+    // Its position counts from the SELECT that was put in front.
+    Status status = std::move(parsed).status();
+    const int position =
+        status.position() - static_cast<int>(kSelectAll.size()) + cursor.token().begin;
+    return std::move(status).WithPosition(std::max(position, 0));
+  }
+  KALAM_ASSIGN_OR_RETURN(Statement select, std::move(parsed));
   auto* query = std::get_if<QueryPtr>(&select.body);
   if (query == nullptr) return cursor.Error("a subscription is made of a SELECT");
   ReadTable(**query, &subscribe.table);

@@ -1,0 +1,150 @@
+// Requests from text to answer: the fast path, batches, checks before anything runs, errors and
+// what they may tell.
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "statements/sql_request_test_bench.h"
+
+namespace kalam::statements {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST_F(SqlRequestTest, OneStatementRunsWithoutAWorker) {
+  Prepare();
+  Answer insert = Send("INSERT INTO notes (id, body, n) VALUES ($1, $2, 3)", User("ann"),
+                       {Value::BigInt(1), Value::Text("hello")});
+  EXPECT_THAT(insert.results, ElementsAre("Inserted 1 row(s)")) << insert.error;
+  EXPECT_THAT(insert.as_users, ElementsAre("ann"));
+  EXPECT_FALSE(insert.used_worker);
+  Answer select = Send("SELECT id, body FROM notes WHERE id = 1;", User("ann"));
+  EXPECT_THAT(select.results, ElementsAre("1|hello")) << select.error;
+  EXPECT_FALSE(select.used_worker);
+  EXPECT_THAT(Run("SELECT id FROM notes WHERE id = 1", User("bob")), ElementsAre(""));
+  Answer returning = Send("UPDATE notes SET n = n + 1 WHERE id = 1 RETURNING n", User("ann"));
+  EXPECT_THAT(returning.results, ElementsAre("4")) << returning.error;
+  EXPECT_THAT(Run("DELETE FROM notes WHERE id = 9", User("ann")), ElementsAre("Deleted 0 row(s)"));
+}
+
+TEST_F(SqlRequestTest, BatchesSumUpTheirChanges) {
+  Prepare();
+  EXPECT_THAT(
+      Run("INSERT INTO notes VALUES (1, 'a', 1), (2, 'b', 2); SELECT n FROM notes WHERE id = 2;"
+          "INSERT INTO notes VALUES (3, 'c', 3) RETURNING id; UPDATE notes SET n = 9 WHERE id = 1;"
+          "DELETE FROM notes WHERE id = 2; INSERT INTO notes VALUES (4, 'd', 4)",
+          User("ann")),
+      ElementsAre("2", "3", "Inserted 3 row(s)", "Updated 1 row(s)", "Deleted 1 row(s)"));
+  EXPECT_THAT(Run("USE app; DELETE FROM notes WHERE id = 77", User("ann")),
+              ElementsAre("Namespace switched to 'app'"));
+}
+
+TEST_F(SqlRequestTest, ABadStatementAnywhereRunsNothing) {
+  Prepare();
+  const catalog::Caller ann = User("ann");
+  Answer syntax = Send("INSERT INTO notes VALUES (1, 'a', 1); SELECT frm FROM WHERE", ann);
+  EXPECT_THAT(syntax.error, HasSubstr("syntax error at or near \"WHERE\""));
+  EXPECT_EQ(syntax.code, "INVALID_SQL");
+  EXPECT_EQ(syntax.position, 54);
+  Answer role = Send("INSERT INTO notes VALUES (1, 'a', 1); DROP TABLE board", ann);
+  EXPECT_EQ(role.http_status, 403);
+  EXPECT_EQ(role.code, "PERMISSION_DENIED");
+  // The role is checked before the syntax.
+  EXPECT_EQ(Send("CREATE NAMESPACE (((", ann).http_status, 403);
+  EXPECT_EQ(Send("TRUNCATE notes", ann).code, "INVALID_SQL");
+  EXPECT_THAT(Run("SELECT id FROM notes WHERE id = 1", ann), ElementsAre(""));
+}
+
+TEST_F(SqlRequestTest, ABatchStopsAtItsFirstFailure) {
+  Prepare();
+  Answer answer =
+      Send("INSERT INTO notes VALUES (1, 'a', 1); INSERT INTO notes VALUES (1, 'b', 1); SELECT 1",
+           Dba());
+  EXPECT_THAT(answer.error, HasSubstr("Statement 2 failed: "));
+  EXPECT_THAT(answer.error, HasSubstr("Primary key violation"));
+  EXPECT_EQ(answer.details, "INSERT INTO notes VALUES (1, 'b', 1)");
+  EXPECT_TRUE(answer.results.empty());
+  EXPECT_THAT(Run("SELECT body FROM notes WHERE id = 1", Dba()), ElementsAre("a"));
+}
+
+TEST_F(SqlRequestTest, ErrorsTellCallersOnlyTheirOwnBusiness) {
+  Prepare();
+  Answer hidden = Send("SELECT * FROM app.secrets", User("ann"));
+  EXPECT_EQ(hidden.error, "SQL statement failed");
+  EXPECT_EQ(hidden.details, "");
+  EXPECT_EQ(hidden.http_status, 400);
+  Answer shown = Send("SELECT * FROM app.secrets", Dba());
+  EXPECT_THAT(shown.error, HasSubstr("Table not found"));
+  EXPECT_EQ(shown.details, "SELECT * FROM app.secrets");
+  EXPECT_THAT(Send("SELECT nope FROM notes WHERE id = 1", User("ann")).error, HasSubstr("nope"));
+  EXPECT_EQ(Send("", User("ann")).code, "EMPTY_SQL");
+  EXPECT_EQ(Send("SELECT 'x", User("ann")).code, "BATCH_PARSE_ERROR");
+  EXPECT_EQ(Send("SELECT $1; SELECT 2", User("ann"), {Value::BigInt(1)}).code, "PARAMS_WITH_BATCH");
+  EXPECT_THAT(Send("CREATE USER x WITH PASSWORD 'secret' ROLE nonsense", Dba()).details,
+              HasSubstr("PASSWORD '***'"));
+}
+
+TEST_F(SqlRequestTest, ConcurrentIncrementsAllCount) {
+  Prepare();
+  ASSERT_THAT(Run("INSERT INTO notes VALUES (1, 'x', 0)", User("ann")),
+              ElementsAre("Inserted 1 row(s)"));
+  constexpr int kThreads = 8;
+  constexpr int kRounds = 25;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([this] {
+      for (int round = 0; round < kRounds; ++round) {
+        Answer answer = Send("UPDATE notes SET n = n + 1 WHERE id = 1", User("ann"));
+        EXPECT_EQ(answer.error, "");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(Run("SELECT n FROM notes WHERE id = 1", User("ann")),
+              ElementsAre(std::to_string(kThreads * kRounds)));
+}
+
+TEST_F(SqlRequestTest, ACancelledBatchStops) {
+  Prepare();
+  RequestInput input;
+  input.sql = "INSERT INTO notes VALUES (1, 'a', 1); INSERT INTO notes VALUES (2, 'b', 1)";
+  input.caller = User("ann");
+  input.namespace_id = "app";
+  input.cancelled = [] { return true; };
+  Answer answer = Send(std::move(input));
+  EXPECT_EQ(answer.code, "STATEMENT_CANCELLED");
+  EXPECT_THAT(Run("SELECT id FROM notes WHERE id = 1", User("ann")), ElementsAre(""));
+}
+
+TEST_F(SqlRequestTest, ExecuteAsRunsInTheTargetsScope) {
+  Prepare();
+  const catalog::Caller service{"bot", catalog::Role::kService};
+  Answer insert = Send("EXECUTE AS USER 'ann' (INSERT INTO notes VALUES ($1, CURRENT_USER(), 1))",
+                       service, {Value::BigInt(5)});
+  EXPECT_THAT(insert.results, ElementsAre("Inserted 1 row(s)")) << insert.error;
+  EXPECT_THAT(insert.as_users, ElementsAre("ann"));
+  EXPECT_THAT(Run("SELECT body FROM notes WHERE id = 5", User("ann")), ElementsAre("ann"));
+  EXPECT_THAT(Run("SELECT body FROM notes WHERE id = 5", service), ElementsAre(""));
+
+  Answer denied = Send("EXECUTE AS USER ann (SELECT 1)", User("bob"));
+  EXPECT_EQ(denied.http_status, 403);
+  EXPECT_EQ(denied.error,
+            "Unauthorized: EXECUTE AS USER is not authorized: actor 'bob' with role User cannot "
+            "target 'ann' with role "
+            "User");
+  Answer shared = Send("EXECUTE AS USER ann (INSERT INTO board VALUES (1, 'x'))", service);
+  EXPECT_EQ(shared.http_status, 400);
+  EXPECT_THAT(shared.error,
+              HasSubstr("EXECUTE AS USER is not allowed on SHARED tables (table 'app:board')"));
+  EXPECT_EQ(Send("EXECUTE AS USER ann (SELECT 1; SELECT 2)", service).code, "INVALID_INPUT");
+  // What is inside is checked with the caller's own role.
+  EXPECT_EQ(Send("EXECUTE AS USER bob (DROP TABLE notes)", User("bob")).http_status, 403);
+  EXPECT_THAT(
+      Run("SELECT action, subject_user_id FROM system.audit_log WHERE actor_user_id = 'bob'",
+          Dba()),
+      ElementsAre("EXECUTE_AS_USER_DENIED|ann"));
+}
+
+}  // namespace
+}  // namespace kalam::statements
