@@ -38,7 +38,7 @@ size_t PlainRun(const char* at, const char* end) {
 }
 
 /// Length of the valid UTF-8 sequence (2 to 4 bytes) at the front, 0 when it is none (RFC 3629).
-size_t SequenceLength(const char* at, const char* end) {
+inline size_t SequenceLength(const char* at, const char* end) {
   auto byte = [at](int i) { return static_cast<uint8_t>(at[i]); };
   auto continues = [&](int i) { return (byte(i) & 0xC0) == 0x80; };
   ptrdiff_t left = end - at;
@@ -150,12 +150,16 @@ void AppendJsonString(std::string_view text, std::string* out) {
   while (at < end) {
     const char* run = at;
     // One append covers plain bytes and whole UTF-8 sequences alike.
-    for (;;) {
+    bool valid = true;
+    while (valid) {
       at += PlainRun(at, end);
       if (at == end || static_cast<signed char>(*at) >= 0) break;
-      size_t length = SequenceLength(at, end);
-      if (length == 0) break;
-      at += length;
+      // Foreign text comes in words: stay here until the next ASCII byte.
+      while (valid && at < end && static_cast<signed char>(*at) < 0) {
+        size_t length = SequenceLength(at, end);
+        at += length;
+        valid = length != 0;
+      }
     }
     out->append(run, static_cast<size_t>(at - run));
     if (at == end) break;
