@@ -31,7 +31,7 @@ bool SameCell(const Datum& a, const Datum& b) {
 
 /// What a writer needs to know of one table version: made once, used for every row.
 struct TableShape {
-  explicit TableShape(TablePtr definition) : table(std::move(definition)), decoder(table) {
+  explicit TableShape(TablePtr definition) : table(std::move(definition)) {
     const std::vector<ColumnDefinition>& columns = *table->columns;
     position_columns.resize(table->layout().cells.size());
     for (uint32_t i = 0; i < columns.size(); ++i) {
@@ -44,10 +44,12 @@ struct TableShape {
   TablePtr table;
   std::vector<uint32_t> position_columns;  // column index by position in the layout
   std::optional<size_t> primary_key;
-  RowDecoder decoder;
-  std::vector<Datum> stored;         // cells in layout order
-  std::vector<uint32_t> positions;   // of changed cells
-  std::vector<Datum> changed_cells;  // old values at `positions`
+  std::optional<RowDecoder> old_rows;  // inserts never need it
+  std::vector<Datum> stored;           // cells in layout order
+  std::vector<uint32_t> positions;     // of changed cells
+  std::vector<Datum> changed_cells;    // old values at `positions`
+
+  RowDecoder& decoder() { return old_rows ? *old_rows : old_rows.emplace(table); }
 
   /// The row of `cells` (by column index) in the current layout.
   std::string Encode(std::span<const Datum> cells) {
@@ -203,7 +205,7 @@ Status TableWriter::Insert(const ReadScope& scope, std::span<const Datum> cells)
 }
 
 Status TableWriter::Rep::DecodeBase(TableShape& shape, const StagedRow& row) {
-  return shape.decoder.Decode(row.base_schema_version, row.base_row, row.base_seq, false);
+  return shape.decoder().Decode(row.base_schema_version, row.base_row, row.base_seq, false);
 }
 
 /// A row that was deleted by this writer comes back: for everybody else it is an update, or nothing
@@ -211,7 +213,7 @@ Status TableWriter::Rep::DecodeBase(TableShape& shape, const StagedRow& row) {
 void TableWriter::Rep::Reinsert(TableShape& shape, StagedScope& staged_scope, StagedRow& row,
                                 std::span<const Datum> cells) {
   size_t old_bytes = StagedRows::BytesOf(row);
-  std::string old_cells = shape.EncodeChanged(shape.decoder.cells(), cells);
+  std::string old_cells = shape.EncodeChanged(shape.decoder().cells(), cells);
   if (old_cells.empty() && row.base_schema_version == shape.table->schema_version) {
     staged.Remove(staged_scope, std::string(row.current.encoded_pk));
     return;
@@ -255,8 +257,8 @@ Result<bool> TableWriter::Update(const ReadScope& scope, const StoredRow& old_ro
   TableShape& shape = rep.ShapeOf(scope.table);
   KALAM_RETURN_IF_ERROR(rep.CheckNotNull(table, cells, -1));
   KALAM_RETURN_IF_ERROR(
-      shape.decoder.Decode(old_row.schema_version, old_row.row, old_row.seq, old_row.deleted));
-  std::string old_cells = shape.EncodeChanged(shape.decoder.cells(), cells);
+      shape.decoder().Decode(old_row.schema_version, old_row.row, old_row.seq, old_row.deleted));
+  std::string old_cells = shape.EncodeChanged(shape.decoder().cells(), cells);
   if (old_cells.empty()) return false;
 
   StagedScope& staged_scope = rep.staged.ScopeOf(table, scope.scope);
@@ -286,7 +288,7 @@ Result<bool> TableWriter::Update(const ReadScope& scope, const StoredRow& old_ro
   if (row.op == ChangeOp::kUpdate) {
     // Observers see one step, from the version in the view to the last one.
     KALAM_RETURN_IF_ERROR(rep.DecodeBase(shape, row));
-    row.old_cells = shape.EncodeChanged(shape.decoder.cells(), cells);
+    row.old_cells = shape.EncodeChanged(shape.decoder().cells(), cells);
   }
   rep.staged.Recount(row, old_bytes);
   if (row.op == ChangeOp::kUpdate && row.old_cells.empty()) {
@@ -302,16 +304,16 @@ Status TableWriter::Rep::DeleteStream(const ReadScope& scope, const StoredRow& o
   if (staged_scope.rows.contains(key)) return Status::Ok();
   TableShape& shape = ShapeOf(scope.table);
   KALAM_RETURN_IF_ERROR(
-      shape.decoder.Decode(old_row.schema_version, old_row.row, old_row.seq, false));
+      shape.decoder().Decode(old_row.schema_version, old_row.row, old_row.seq, false));
   StagedRow row;
   row.statement = statement;
   row.table = scope.table;
   row.op = ChangeOp::kDelete;
   row.current.encoded_pk = old_row.encoded_pk;
   row.current.schema_version = scope.table->schema_version;
-  row.current.row = shape.Encode(shape.decoder.cells());
+  row.current.row = shape.Encode(shape.decoder().cells());
   row.current.deleted = true;
-  row.old_cells = shape.EncodeChanged(shape.decoder.cells(), {});
+  row.old_cells = shape.EncodeChanged(shape.decoder().cells(), {});
   row.base_seq = old_row.seq;
   // The row itself would have been gone by then, and so nobody asks for its deletion afterwards.
   row.expire_at_us =
@@ -355,8 +357,8 @@ Status TableWriter::Delete(const ReadScope& scope, const StoredRow& old_row) {
   row.current.schema_version = table.schema_version;
   row.current.row = row.base_schema_version == table.schema_version
                         ? row.base_row
-                        : shape.Encode(shape.decoder.cells());
-  row.old_cells = shape.EncodeChanged(shape.decoder.cells(), {});
+                        : shape.Encode(shape.decoder().cells());
+  row.old_cells = shape.EncodeChanged(shape.decoder().cells(), {});
   rep.staged.Recount(row, old_bytes);
   return Status::Ok();
 }
