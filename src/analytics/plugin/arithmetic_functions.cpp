@@ -1,6 +1,7 @@
 // Division and remainder as PostgreSQL has them, and sums that stay within BIGINT.
 #include <algorithm>
 #include <cmath>
+#include <duckdb/common/types/date.hpp>
 #include <duckdb/common/vector_operations/binary_executor.hpp>
 #include <duckdb/common/vector_operations/unary_executor.hpp>
 #include <duckdb/function/scalar_function.hpp>
@@ -201,6 +202,32 @@ duckdb::unique_ptr<duckdb::FunctionData> BindNarrow(
   return nullptr;
 }
 
+duckdb::date_t AddDays(duckdb::date_t date, int64_t days) {
+  const int64_t sum =
+      static_cast<int64_t>(date.days) + std::clamp<int64_t>(days, -4'000'000'000, 4'000'000'000);
+  if (!duckdb::Date::IsFinite(date) || sum != static_cast<int32_t>(sum)) {
+    throw duckdb::OutOfRangeException("date out of range");
+  }
+  return duckdb::date_t(static_cast<int32_t>(sum));
+}
+
+/// DATE + BIGINT and the like: whole numbers are BIGINT here, and the engine knows INTEGER only.
+template <typename A, typename B, duckdb::date_t (*function)(A, B)>
+duckdb::ScalarFunction DateFunction(const char* name, const LogicalType& left,
+                                    const LogicalType& right) {
+  return duckdb::ScalarFunction(
+      name, {left, right}, LogicalType::DATE,
+      [](duckdb::DataChunk& arguments, duckdb::ExpressionState&, duckdb::Vector& result) {
+        duckdb::BinaryExecutor::Execute<A, B, duckdb::date_t>(arguments.data[0], arguments.data[1],
+                                                              result, arguments.size(), function);
+      });
+}
+
+duckdb::date_t DaysPlusDate(int64_t days, duckdb::date_t date) { return AddDays(date, days); }
+duckdb::date_t DateMinusDays(duckdb::date_t date, int64_t days) {
+  return AddDays(date, -std::max(days, -INT64_MAX));
+}
+
 /// Division and narrowing fail for some rows: the engine must not evaluate them on rows that a
 /// filter removes.
 duckdb::ScalarFunction Throwing(duckdb::ScalarFunction function) {
@@ -218,6 +245,13 @@ void RegisterArithmetic(duckdb::ExtensionLoader& loader) {
       Throwing(duckdb::ScalarFunction("kalam_modulo", {any, any}, any, nullptr, BindModulo)));
   loader.RegisterFunction(
       Throwing(duckdb::ScalarFunction("kalam_bigint", {any}, any, nullptr, BindNarrow)));
+  const LogicalType date = LogicalType::DATE, days = LogicalType::BIGINT;
+  loader.AddFunctionOverload(
+      Throwing(DateFunction<duckdb::date_t, int64_t, AddDays>("+", date, days)));
+  loader.AddFunctionOverload(
+      Throwing(DateFunction<int64_t, duckdb::date_t, DaysPlusDate>("+", days, date)));
+  loader.AddFunctionOverload(
+      Throwing(DateFunction<duckdb::date_t, int64_t, DateMinusDays>("-", date, days)));
 }
 
 }  // namespace kalam::analytics

@@ -49,7 +49,8 @@ std::string CleanText(std::string_view text) {
     if (text.find(part) != std::string_view::npos) return std::string(words);
   }
   // Positions point into a text that the user has not written; traces are for the log.
-  for (const std::string_view tail : {"\n\nLINE ", "\nLINE ", "\n\nStack Trace", "\nStack Trace"}) {
+  for (const std::string_view tail :
+       {"\n\nLINE ", "\nLINE ", "\n\nStack Trace", "\nStack Trace", "\n\tCandidate functions"}) {
     text = text.substr(0, text.find(tail));
   }
   std::string clean(text);

@@ -34,7 +34,7 @@ constexpr std::array<std::string_view, 4> kTableFunctions = {kScanFunctionName, 
                                                              "generate_series", "unnest"};
 
 // Tell of the server, keep state, run text, wait, or allocate without bound.
-constexpr std::array<std::string_view, 40> kRefusedFunctions = {
+constexpr std::array<std::string_view, 39> kRefusedFunctions = {
     "getenv",
     "current_setting",
     "getvariable",
@@ -71,7 +71,6 @@ constexpr std::array<std::string_view, 40> kRefusedFunctions = {
     "add_parquet_key",
     "checkpoint",
     "force_checkpoint",
-    "error",
     "sleep",
     "sleep_ms",
     "printf",

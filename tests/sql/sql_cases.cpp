@@ -91,7 +91,7 @@ int Main(const std::vector<std::string>& arguments) {
   }
   if (files.empty()) {
     std::fprintf(stderr,
-                 "usage: sql_test [--engine native|engine] [--plugins DIRECTORY] FILE...\n");
+                 "usage: sql_cases [--engine native|engine] [--plugins DIRECTORY] FILE...\n");
     return 2;
   }
   std::string directory = std::filesystem::temp_directory_path() / "kalam_sql_XXXXXX";
