@@ -3,6 +3,7 @@
 
 #include <jwt.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
@@ -19,6 +20,11 @@ using JwtPtr = std::unique_ptr<jwt_t, JwtFree>;
 std::string TextGrant(jwt_t* jwt, const char* name) {
   const char* text = jwt_get_grant(jwt, name);
   return text == nullptr ? std::string() : std::string(text);
+}
+
+// libjwt tells a missing number as -1, which no time of ours is.
+int64_t NumberGrant(jwt_t* raw, const char* name) {
+  return std::max<int64_t>(jwt_get_grant_int(raw, name), 0);
 }
 
 const unsigned char* Bytes(const std::string& text) {
@@ -71,10 +77,10 @@ Result<TokenClaims> ReadToken(std::string_view secret, std::string_view token) {
   claims.token_type = TextGrant(raw, "token_type");
   claims.session_id = TextGrant(raw, "sid");
   claims.token_id = TextGrant(raw, "jti");
-  claims.issued_at_s = jwt_get_grant_int(raw, "iat");
-  claims.issued_at_us = jwt_get_grant_int(raw, "iat_us");
-  claims.not_before_s = jwt_get_grant_int(raw, "nbf");
-  claims.expires_at_s = jwt_get_grant_int(raw, "exp");
+  claims.issued_at_s = NumberGrant(raw, "iat");
+  claims.issued_at_us = NumberGrant(raw, "iat_us");
+  claims.not_before_s = NumberGrant(raw, "nbf");
+  claims.expires_at_s = NumberGrant(raw, "exp");
   return claims;
 }
 

@@ -252,7 +252,8 @@ void HttpSession::OnDeadline() {
 }
 
 void HttpSession::OnShutdown() {
-  if (!in_flight_) connection_.CloseGracefully(server().options.disconnect_s);
+  // Nothing has been asked, so nothing is lost by not lingering.
+  if (!in_flight_) connection_.Close();
 }
 
 void HttpSession::OnClosed() {

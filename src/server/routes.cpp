@@ -91,7 +91,7 @@ constexpr Route kRoutes[] = {
 bool PathMatches(std::string_view pattern, std::string_view path) {
   if (!pattern.ends_with('*')) return pattern == path;
   pattern.remove_suffix(1);
-  return path.size() > pattern.size() && path.starts_with(pattern);
+  return path.starts_with(pattern);
 }
 
 }  // namespace

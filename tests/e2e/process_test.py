@@ -1,0 +1,91 @@
+"""The process from outside: configuration errors, exit codes, a taken port or directory, TLS, a lost root password."""
+import os
+import socket
+import ssl
+import subprocess
+
+from server_process import BINARIES, FAST, ROOT_PASSWORD, ServerProcess, run_tests
+
+SERVER = os.path.join(BINARIES, "kalamdb-server")
+
+
+def run(*arguments, environment=None, given=None):
+    done = subprocess.run([SERVER, *arguments], capture_output=True, text=True, timeout=20, input=given,
+                          env=dict(os.environ, **(environment or {})))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_configuration_errors(tmp="/tmp"):
+    path = os.path.join(tmp, f"kalam-e2e-{os.getpid()}.toml")
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("[server]\nprot = 1\n")
+        code, _, text = run("--check-config", path)
+        assert code == 2 and "line 2: unknown key server.prot; the nearest known one is server.port" in text, text
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("[datafusion]\nbatch_size = 1\n[server]\nport = 1234\n")
+        code, out, text = run("--check-config", "--config", path, environment={"KALAMDB_SERVER_HOST": "::1"})
+        assert code == 0 and "server.port = 1234" in out and "server.host = ::1" in out and "datafusion" in text
+        code, _, text = run("--check-config", path, environment={"KALAMDB_SERVER_HOST": "0.0.0.0"})
+        assert code == 2 and "allowed_origins" in text
+    finally:
+        os.unlink(path)
+    assert run("--config", "/does/not/exist")[0] == 2
+    assert run("--nonsense")[0] == 2
+    assert run("--version")[1].startswith("kalamdb-server ")
+
+
+def test_a_taken_port_and_a_taken_directory():
+    with ServerProcess(FAST) as server:
+        code, _, text = run("--port", str(server.port), "--data-dir", server.directory + "2")
+        assert code == 4 and "already in use" in text and not os.path.exists(server.directory + "2/rocksdb"), text
+        code, _, text = run("--port", "0", "--data-dir", server.directory)
+        assert code == 3 and "in use by another process" in text, (code, text)
+        assert server.request("GET", "/health")[0] == 200
+    code, _, text = run("--port", "0", "--data-dir", "/proc/nothing")
+    assert code == 3 and "/proc/nothing" in text
+
+
+def test_a_lost_root_password():
+    with ServerProcess(FAST) as server:
+        token = server.login()
+        assert server.stop()[0] == 0
+        assert oct(os.stat(os.path.join(server.directory, "jwt_secret")).st_mode & 0o777) == "0o600"
+        code, _, text = run("reset-root-password", "--data-dir", server.directory, given="short\n")
+        assert code != 0, text
+        code, out, text = run("reset-root-password", "--data-dir", server.directory, given="another-password-2\n")
+        assert code == 0, text
+        server.start()
+        status, _, _ = server.request("POST", "/v1/api/auth/login", {"user": "root", "password": ROOT_PASSWORD})
+        assert status == 401
+        assert server.login("root", "another-password-2")
+        status, _, _ = server.request("GET", "/v1/api/auth/me", headers={"Authorization": "Bearer " + token})
+        assert status == 401  # the old tokens are void
+
+
+def test_tls():
+    with ServerProcess(FAST) as holder:
+        folder = holder.temporary.name
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{folder}/key.pem", "-out",
+                        f"{folder}/cert.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        config = FAST + f'[server.tls]\ncert = "{folder}/cert.pem"\nkey = "{folder}/key.pem"\n'
+        with ServerProcess(config) as server:
+            context = ssl.create_default_context(cafile=f"{folder}/cert.pem")
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+                with context.wrap_socket(plain, server_hostname="localhost") as secure:
+                    for _ in range(3):
+                        secure.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                        assert secure.recv(4096).startswith(b"HTTP/1.1 200 OK")
+            # Plain HTTP on this port is not understood, and harms nobody.
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+                plain.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+                assert b"200 OK" not in plain.recv(4096)
+            assert server.stop()[0] == 0
+        broken = FAST + f'[server.tls]\ncert = "{folder}/key.pem"\nkey = "{folder}/key.pem"\n'
+        with ServerProcess(broken, wait=False) as server:
+            assert server.process.wait(10) == 2
+
+
+if __name__ == "__main__":
+    run_tests(globals())
