@@ -70,6 +70,7 @@ function(kalam_layer name)
     if(name IN_LIST KALAM_CONCURRENT_LAYERS)
       list(APPEND labels concurrent)
     endif()
-    set_tests_properties(unit_${name} PROPERTIES LABELS "${labels}" TIMEOUT 600)
+    set_tests_properties(unit_${name} PROPERTIES LABELS "${labels}" TIMEOUT 600
+      ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan_suppressions.txt")
   endif()
 endfunction()
