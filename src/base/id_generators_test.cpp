@@ -78,6 +78,8 @@ TEST(UlidTest, IsCrockfordBase32AndIncreases) {
   std::string previous = NewUlid(clock);
   ASSERT_EQ(previous.size(), 26u);
   EXPECT_EQ(previous.find_first_not_of("0123456789ABCDEFGHJKMNPQRSTVWXYZ"), std::string::npos);
+  // The example of the specification.
+  EXPECT_EQ(previous.substr(0, 10), "01ARYZ6S41");
   for (int i = 0; i < 5'000; ++i) {
     std::string next = NewUlid(clock);
     ASSERT_LT(previous, next);
