@@ -1,5 +1,6 @@
 // The process: command line, signals, exit codes.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -93,6 +94,10 @@ int Serve(const LoadedSettings& loaded) {
 }
 
 int Main(const std::vector<std::string>& arguments) {
+  // One heap for the loops and one for the rest: glibc's default of eight per core keeps what each
+  // thread once used. Measured against jemalloc with two arenas and background decay: 0.7 MB less
+  // while idle, and no further threads.
+  mallopt(M_ARENA_MAX, 2);
   auto line = ParseCommandLine(arguments);
   if (!line.ok()) return Fail(ExitCode::kConfiguration, line.status().message());
   switch (line->action) {

@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -67,8 +68,8 @@ void RaiseDescriptorLimit() {
 // Has due background work done, a second after the last round ended or later.
 class Ticker : public Deadline {
  public:
-  Ticker(EventLoop& loop, WorkerPool& workers, Database& database)
-      : loop_(loop), workers_(workers), database_(database) {}
+  Ticker(EventLoop& loop, WorkerPool& workers, Database& database, const Counter& requests)
+      : loop_(loop), workers_(workers), database_(database), requests_(requests) {}
   /// On the loop.
   void Start() { loop_.Arm(*this, 1); }
   void Stop() { loop_.Disarm(*this); }
@@ -79,15 +80,32 @@ class Ticker : public Deadline {
     if (running_.exchange(true)) return;
     const bool submitted = workers_.Submit([this] {
       database_.Tick();
+      GiveBackMemory();
       running_.store(false);
     });
     if (!submitted) running_.store(false);
   }
 
+  // The heap keeps what a burst has used; once requests have paused for some rounds it goes back to
+  // the system.
+  void GiveBackMemory() {
+    const int64_t requests = requests_.value();
+    if (std::exchange(last_requests_, requests) != requests) {
+      quiet_rounds_ = 0;
+    } else if (++quiet_rounds_ == kQuietRoundsBeforeTrim) {
+      malloc_trim(0);
+    }
+  }
+
+  static constexpr int kQuietRoundsBeforeTrim = 3;
   EventLoop& loop_;
   WorkerPool& workers_;
   Database& database_;
+  const Counter& requests_;
   std::atomic<bool> running_{false};
+  // Of the round under way.
+  int64_t last_requests_ = 0;
+  int quiet_rounds_ = 0;
 };
 
 ExitCode ExitCodeOf(const Status& status) {
@@ -211,7 +229,7 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   if (!database.ok()) return fail(ExitCodeOf(database.status()), database.status().message());
   database_ = std::move(*database);
   for (const std::string& warning : warnings) Log(LogLevel::kWarn, "server.config", warning);
-  ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_);
+  ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_, context_->requests);
   ticker_->Start();
   const Status listening = listener_->Listen(
       static_cast<int>(settings.number("performance.backlog")),
