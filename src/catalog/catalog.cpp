@@ -246,6 +246,15 @@ Result<std::vector<TablePtr>> Catalog::ListTables(std::string_view ns) const {
   return tables;
 }
 
+std::vector<TableId> Catalog::ListStreamTables() const {
+  std::shared_lock lock(rep_->mutex);
+  std::vector<TableId> ids;
+  for (const auto& [id, head] : rep_->heads) {
+    if (head.type == TableType::kStream) ids.push_back(id);
+  }
+  return ids;
+}
+
 Result<std::vector<TablePtr>> Catalog::ListVersions(TableId id) const {
   uint32_t newest = CurrentSchemaVersion(id);
   std::vector<TablePtr> versions;

@@ -1,4 +1,5 @@
-// The catalog: namespaces, tables with all their versions, views, users and storages, over the kCatalog family.
+// The catalog: namespaces, tables with all their versions, views, users and storages, over the
+// kCatalog family.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,8 @@
 
 namespace kalam::catalog {
 
-/// One write of a catalog or system record; part of a Command, so that it is ordered and durable like any row.
+/// One write of a catalog or system record; part of a Command, so that it is ordered and durable
+/// like any row.
 struct RecordWrite {
   storage::Family family = storage::Family::kCatalog;
   std::string key;
@@ -40,24 +42,29 @@ struct RegistryStats {
   int64_t misses = 0;
 };
 
-/// Reads are served from memory (names) and a bounded, deduplicated LRU of definitions; writes are prepared here as
-/// RecordWrites, proposed by the caller, and take effect when the committer calls `OnCommitted`.
-/// Thread-safety: all methods may be called from any thread.
+/// Reads are served from memory (names) and a bounded, deduplicated LRU of definitions; writes are
+/// prepared here as RecordWrites, proposed by the caller, and take effect when the committer calls
+/// `OnCommitted`. Thread-safety: all methods may be called from any thread.
 class Catalog {
  public:
   /// Loads names from `store`. `definitions_max` bounds the LRU of definitions.
-  static Result<std::unique_ptr<Catalog>> Open(storage::Store& store, MemoryAccount& account, size_t definitions_max);
+  static Result<std::unique_ptr<Catalog>> Open(storage::Store& store, MemoryAccount& account,
+                                               size_t definitions_max);
   ~Catalog();
 
-  // Reads. Names must be folded. Definitions of the system tables are registered at start (RegisterSystemTable).
+  // Reads. Names must be folded. Definitions of the system tables are registered at start
+  // (RegisterSystemTable).
   bool NamespaceExists(std::string_view ns) const;
   Result<std::optional<NamespaceDefinition>> FindNamespace(std::string_view ns) const;
   std::vector<NamespaceDefinition> ListNamespaces() const;
   /// nullptr when there is no such table. Errors: Corruption (that table only).
   Result<TablePtr> FindTable(std::string_view ns, std::string_view name) const;
   Result<TablePtr> FindTable(TableId id) const;
-  /// All tables of `ns` (all namespaces when empty), without the system tables; by (namespace, name).
+  /// All tables of `ns` (all namespaces when empty), without the system tables; by (namespace,
+  /// name).
   Result<std::vector<TablePtr>> ListTables(std::string_view ns) const;
+  /// Ids of all STREAM tables, from memory alone.
+  std::vector<TableId> ListStreamTables() const;
   /// Every version, oldest first.
   Result<std::vector<TablePtr>> ListVersions(TableId id) const;
   Result<std::optional<ViewDefinition>> FindView(std::string_view ns, std::string_view name) const;
@@ -70,11 +77,13 @@ class Catalog {
   size_t namespace_count() const;
   /// Grows by one with every committed change of names, tables or views; plan caches compare it.
   uint64_t version() const;
-  /// The current schema version of a live table, 0 when it is dropped. Never does I/O (append checks it, R14).
+  /// The current schema version of a live table, 0 when it is dropped. Never does I/O (append
+  /// checks it, R14).
   uint32_t CurrentSchemaVersion(TableId id) const;
   RegistryStats registry_stats() const;
 
-  // Preparing writes. They check nothing but their own shape: the caller holds the DDL lock and has checked existence.
+  // Preparing writes. They check nothing but their own shape: the caller holds the DDL lock and has
+  // checked existence.
   TableId AllocateTableId();
   RecordWrites PutNamespace(const NamespaceDefinition& definition) const;
   RecordWrites DropNamespace(std::string_view ns) const;
@@ -84,15 +93,18 @@ class Catalog {
   RecordWrites PutView(const ViewDefinition& definition) const;
   RecordWrites DropView(std::string_view ns, std::string_view name) const;
   RecordWrites PutUser(const UserRecord& user) const;
-  /// Forgets a user for good (after the grace period of DROP USER, which itself only sets `deleted_at_us`).
+  /// Forgets a user for good (after the grace period of DROP USER, which itself only sets
+  /// `deleted_at_us`).
   RecordWrites DropUser(std::string_view user_id) const;
   RecordWrites PutStorage(const StorageRecord& storage) const;
   RecordWrites DropStorage(std::string_view storage_id) const;
 
-  /// Called by the committer after the batch is durable and before anybody is told; never fails, never blocks on I/O.
+  /// Called by the committer after the batch is durable and before anybody is told; never fails,
+  /// never blocks on I/O.
   void OnCommitted(const RecordWrites& writes);
 
-  /// Makes a system table or view known: type kSystem, ids from kFirstSystemTableId on, not persisted.
+  /// Makes a system table or view known: type kSystem, ids from kFirstSystemTableId on, not
+  /// persisted.
   void RegisterSystemTable(TablePtr definition);
 
  private:

@@ -13,7 +13,8 @@ enum class Role : uint8_t { kAnonymous = 0, kUser = 1, kService = 2, kDba = 3, k
 
 /// "anonymous", "user", "service", "dba", "system".
 std::string_view RoleName(Role role);
-/// The lower-case role names and the aliases of CREATE USER (admin, developer, analyst, viewer, readonly), any case.
+/// The lower-case role names and the aliases of CREATE USER (admin, developer, analyst, viewer,
+/// readonly), any case.
 std::optional<Role> ParseRole(std::string_view text);
 inline bool IsAdmin(Role role) { return role >= Role::kDba; }
 
@@ -23,7 +24,8 @@ enum class AccessLevel : uint8_t { kPublic = 0, kPrivate = 1, kRestricted = 2, k
 std::string_view AccessLevelName(AccessLevel level);
 std::string_view AccessLevelLowerName(AccessLevel level);
 
-/// Who runs a statement: the id that names the scope and the role that grants. Under EXECUTE AS the role is kUser.
+/// Who runs a statement: the id that names the scope and the role that grants. Under EXECUTE AS the
+/// role is kUser.
 struct Caller {
   std::string user_id;
   Role role = Role::kAnonymous;

@@ -59,8 +59,8 @@ struct TableOptions {
   bool operator==(const TableOptions&) const = default;
 };
 
-/// One version of one table. Published as shared_ptr<const TableDefinition>; identical shapes of different tables share the
-/// column vectors (schema registry).
+/// One version of one table. Published as shared_ptr<const TableDefinition>; identical shapes of
+/// different tables share the column vectors (schema registry).
 struct TableDefinition {
   TableId id;
   std::string namespace_id;
@@ -70,7 +70,8 @@ struct TableDefinition {
   uint32_t next_column_id = 1;
   /// In ordinal order, `_seq` and `_deleted` among them (columns added later stand behind these).
   std::shared_ptr<const std::vector<ColumnDefinition>> columns;
-  /// Layout of the stored cells of every schema version, index = version - 1. System columns are not stored in the row.
+  /// Layout of the stored cells of every schema version, index = version - 1. System columns are
+  /// not stored in the row.
   std::shared_ptr<const std::vector<RowLayout>> layouts;
   TableOptions options;
   std::string comment;
@@ -108,7 +109,8 @@ struct NamespaceDefinition {
   int64_t created_at_us = 0;
 };
 
-/// Checks of sql.md 2.1; errors are InvalidOperation with the spec's texts. `name` as written; callers store it folded.
+/// Checks of sql.md 2.1; errors are InvalidOperation with the spec's texts. `name` as written;
+/// callers store it folded.
 Status ValidateNamespaceName(std::string_view name);
 Status ValidateTableName(std::string_view name);
 Status ValidateColumnName(std::string_view name);

@@ -29,11 +29,13 @@ struct UserRecord {
   int64_t updated_at_us = 0;
   std::optional<int64_t> last_seen_us;
   std::optional<int64_t> deleted_at_us;
-  /// Tokens issued before this instant are refused (password or role change, drop; docs/protocol.md, "Tokens").
+  /// Tokens issued before this instant are refused (password or role change, drop;
+  /// docs/protocol.md, "Tokens").
   int64_t tokens_valid_from_us = 0;
 };
 
-/// Empty if `id` may be a user id (no "..", '/', '\\', NUL, not empty, not reserved unless `allow_reserved`), else the reason.
+/// Empty if `id` may be a user id (no "..", '/', '\\', NUL, not empty, not reserved unless
+/// `allow_reserved`), else the reason.
 std::string UserIdProblem(std::string_view id, bool allow_reserved);
 
 }  // namespace kalam::catalog

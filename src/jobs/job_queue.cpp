@@ -34,6 +34,10 @@ bool MayPass(ErrorKind kind) {
   }
 }
 
+bool FinishedBefore(const JobRecord& job, int64_t before_us) {
+  return !IsActive(job.status) && job.finished_at_us.value_or(job.updated_at_us) < before_us;
+}
+
 }  // namespace
 
 struct JobQueue::Rep {
@@ -290,7 +294,7 @@ Result<int64_t> JobQueue::RemoveFinished(int64_t before_us) {
   catalog::RecordWrites writes;
   int64_t failed = 0;
   KALAM_RETURN_IF_ERROR(rep_->ForEach([&](const JobRecord& job) {
-    if (IsActive(job.status) || job.finished_at_us.value_or(job.updated_at_us) >= before_us) return;
+    if (!FinishedBefore(job, before_us)) return;
     if (job.status == JobStatus::kFailed) ++failed;
     writes.push_back({storage::Family::kSystem, JobKey(job.job_id), std::nullopt});
   }));
@@ -301,6 +305,17 @@ Result<int64_t> JobQueue::RemoveFinished(int64_t before_us) {
   rep_->finished.total -= removed;
   rep_->finished.failed -= failed;
   return removed;
+}
+
+Result<bool> JobQueue::HasFinishedBefore(int64_t before_us) const {
+  {
+    std::lock_guard lock(rep_->mutex);
+    if (rep_->finished.total == 0) return false;
+  }
+  bool found = false;
+  KALAM_RETURN_IF_ERROR(rep_->ForEach(
+      [&](const JobRecord& job) { found = found || FinishedBefore(job, before_us); }));
+  return found;
 }
 
 void JobQueue::Close() {

@@ -77,6 +77,9 @@ class JobQueue {
   /// Removes finished jobs that ended before `before_us`; returns how many.
   Result<int64_t> RemoveFinished(int64_t before_us);
 
+  /// Whether RemoveFinished would find something.
+  Result<bool> HasFinishedBefore(int64_t before_us) const;
+
   /// Refuses new work, asks a running job to stop and waits for it. Idempotent.
   void Close();
 

@@ -99,6 +99,7 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
       static_cast<size_t>(settings.number("max_transaction_buffer_bytes"));
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
   limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
+  limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
   return limits;
 }
 
@@ -292,7 +293,8 @@ Status OpenDatabase::OpenStatements() {
           },
       .data_directory = settings_.text("storage.data_path"),
       .log_directory = LogDirectory(settings_),
-      .node_api_address = server_.api_address};
+      .node_api_address = server_.api_address,
+      .change_retention = &retention_};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.

@@ -6,7 +6,7 @@
 #include <utility>
 #include <variant>
 
-#include "base/log.h"
+#include "jobs/maintenance.h"
 #include "statements/bootstrap.h"
 #include "statements/families.h"
 #include "statements/stats_sampler.h"
@@ -21,6 +21,12 @@ concept HasFamily = requires(AdminContext& context, StatementRun& run, const T& 
   { Execute(context, run, body) } -> std::same_as<Result<StatementResult>>;
 };
 
+jobs::MaintenanceOptions MaintenanceOptionsFrom(const StatementLimits& limits) {
+  jobs::MaintenanceOptions options;
+  options.change_retention_seconds = limits.change_retention_seconds;
+  return options;
+}
+
 class AdminStatementsImpl : public AdminStatements {
  public:
   AdminStatementsImpl(const StatementServices& services, const StatementLimits& limits,
@@ -32,6 +38,9 @@ class AdminStatementsImpl : public AdminStatements {
         system_(
             {services_, transactions, *jobs_, std::move(definitions), services_.clock.SteadyUs()}),
         sampler_(system_.sources()),
+        maintenance_({services_.store, services_.catalog, services_.group, services_.query.reader(),
+                      services_.clock, *jobs_, services_.change_retention},
+                     MaintenanceOptionsFrom(limits_)),
         context_{services_, limits_, transactions, *jobs_, system_, ddl_mutex_} {
     services_.query.SetSystemTables(&system_);
   }
@@ -77,6 +86,7 @@ class AdminStatementsImpl : public AdminStatements {
     std::unique_lock lock(tick_mutex_, std::try_to_lock);
     if (!lock.owns_lock() || closed_) return;
     sampler_.Tick();
+    maintenance_.Tick();
     jobs_->Tick();
   }
 
@@ -92,8 +102,9 @@ class AdminStatementsImpl : public AdminStatements {
   const std::unique_ptr<jobs::JobQueue> jobs_;
   std::mutex ddl_mutex_;
   SystemTableRows system_;
-  std::mutex tick_mutex_;  // guards sampler_ and closed_
+  std::mutex tick_mutex_;  // guards sampler_, maintenance_ and closed_
   StatsSampler sampler_;
+  jobs::Maintenance maintenance_;
   bool closed_ = false;
   AdminContext context_;
 };

@@ -18,6 +18,10 @@
 #include "replication/group.h"
 #include "types/row_stream.h"
 
+namespace kalam::tables {
+class ChangeRetention;
+}
+
 namespace kalam::statements {
 
 struct RequestInput {
@@ -86,6 +90,8 @@ struct StatementServices {
   std::string data_directory;
   std::string log_directory;
   std::string node_api_address;
+  tables::ChangeRetention* change_retention =
+      nullptr;  // what the store asks at compaction; may be null
 };
 
 struct StatementLimits {
@@ -95,6 +101,8 @@ struct StatementLimits {
   int64_t slow_query_ms = 1200;
   int64_t statement_memory_bytes = 64 << 20;
   size_t batch_result_bytes_max = 64u << 20;
+  int64_t change_retention_seconds =
+      7 * 86'400;  // how long a client may be away and still resume from the log
 };
 
 /// The statement processor, one for the server. Thread-safety: Start may be called from any thread.

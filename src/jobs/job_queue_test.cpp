@@ -1,0 +1,215 @@
+// The job queue over a real store and group: life of a job, retries, kills, restarts.
+#include "jobs/job_queue.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace kalam::jobs {
+namespace {
+
+constexpr int64_t kStartUs = 1'760'000'000'000'000;
+
+class JobQueueTest : public ::testing::Test {
+ protected:
+  JobQueueTest() : account_("test", nullptr), clock_(kStartUs) {
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("job_queue_test_" + std::to_string(getpid()) + "_" +
+                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+    Open();
+  }
+  ~JobQueueTest() override {
+    Close();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void Open() {
+    storage::StoreOptions options;
+    options.path = directory_;
+    store_ = storage::Store::Open(options).value();
+    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
+    replication::StandaloneOptions group_options;
+    group_options.durability = storage::Durability::kOs;
+    group_options.clock = &clock_;
+    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
+    queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_retries = 2, .retry_backoff_ms = 1000})
+                 .value();
+  }
+  void Close() {
+    queue_.reset();
+    if (group_) group_->Close();
+    group_.reset();
+    catalog_.reset();
+    store_.reset();
+  }
+
+  JobRecord Find(const std::string& job_id) {
+    const auto jobs = queue_->List().value();
+    for (const JobRecord& job : jobs) {
+      if (job.job_id == job_id) return job;
+    }
+    ADD_FAILURE() << "no job " << job_id;
+    return {};
+  }
+
+  std::filesystem::path directory_;
+  MemoryAccount account_;
+  ManualClock clock_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<replication::ReplicationGroup> group_;
+  std::unique_ptr<JobQueue> queue_;
+};
+
+JobOutcome Done(std::string message) { return {false, std::move(message)}; }
+
+TEST_F(JobQueueTest, RunsAJobOnTickAndRemembersItsMessage) {
+  queue_->SetExecutor(JobType::kCleanup,
+                      [](const JobRecord& job, const JobCancelled&) -> Result<JobOutcome> {
+                        return Done("cleaned " + job.parameters_json);
+                      });
+  const JobRecord job = queue_->Submit(JobType::kCleanup, "{\"a\":1}", "drop-x").value();
+  EXPECT_EQ(job.job_id.size(), 15u);
+  EXPECT_TRUE(job.job_id.starts_with("CL-"));
+  EXPECT_EQ(Find(job.job_id).status, JobStatus::kQueued);
+  EXPECT_EQ(queue_->counts().queued, 1);
+  clock_.AdvanceUs(5);
+  queue_->Tick();
+  const JobRecord done = Find(job.job_id);
+  EXPECT_EQ(done.status, JobStatus::kCompleted);
+  EXPECT_EQ(done.message, "cleaned {\"a\":1}");
+  EXPECT_EQ(done.started_at_us, kStartUs + 5);
+  EXPECT_EQ(done.finished_at_us, kStartUs + 5);
+  EXPECT_EQ(queue_->counts().total, 1);
+  EXPECT_EQ(queue_->counts().queued, 0);
+}
+
+TEST_F(JobQueueTest, OneActiveJobHasAKey) {
+  queue_->SetExecutor(
+      JobType::kCleanup,
+      [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> { return Done(""); });
+  ASSERT_TRUE(queue_->Submit(JobType::kCleanup, "{}", "k").ok());
+  const auto second = queue_->Submit(JobType::kCleanup, "{}", "k");
+  EXPECT_TRUE(second.status().Is(ErrorKind::IdempotentConflict));
+  EXPECT_EQ(second.status().ToString(),
+            "Idempotent conflict: Job with idempotency key 'k' is already running or queued");
+  queue_->Tick();
+  EXPECT_TRUE(queue_->Submit(JobType::kCleanup, "{}", "k").ok()) << "the first one is finished";
+}
+
+TEST_F(JobQueueTest, RetriesWhatMayPassWithGrowingPausesAndThenFails) {
+  int runs = 0;
+  queue_->SetExecutor(JobType::kRetention,
+                      [&](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
+                        ++runs;
+                        return Status(ErrorKind::Busy, "later");
+                      });
+  const std::string id = queue_->Submit(JobType::kRetention, "{}", "").value().job_id;
+  queue_->Tick();
+  EXPECT_EQ(Find(id).status, JobStatus::kRetrying);
+  EXPECT_EQ(Find(id).exception_trace, "later");
+  queue_->Tick();
+  EXPECT_EQ(runs, 1) << "the pause is not over";
+  clock_.AdvanceUs(1'000'000);
+  queue_->Tick();
+  EXPECT_EQ(runs, 2);
+  clock_.AdvanceUs(1'999'999);
+  queue_->Tick();
+  EXPECT_EQ(runs, 2) << "the second pause is two seconds";
+  clock_.AdvanceUs(1);
+  queue_->Tick();
+  EXPECT_EQ(Find(id).status, JobStatus::kFailed);
+  EXPECT_EQ(Find(id).message, "Max retries exceeded");
+  EXPECT_EQ(Find(id).retry_count, 2);
+  EXPECT_EQ(queue_->counts().failed, 1);
+}
+
+TEST_F(JobQueueTest, AnErrorThatStaysFailsAtOnce) {
+  queue_->SetExecutor(JobType::kRetention,
+                      [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
+                        return Status(ErrorKind::InvalidOperation, "never");
+                      });
+  const std::string id = queue_->Submit(JobType::kRetention, "{}", "").value().job_id;
+  const std::string unknown = queue_->Submit(JobType::kBackup, "{}", "").value().job_id;
+  queue_->Tick();
+  EXPECT_EQ(Find(id).status, JobStatus::kFailed);
+  EXPECT_EQ(Find(id).message, "Invalid operation: never");
+  EXPECT_EQ(Find(unknown).status, JobStatus::kFailed) << "nothing can run it";
+}
+
+TEST_F(JobQueueTest, AKilledJobNeverRunsAndARunningOneIsTold) {
+  bool told = false;
+  queue_->SetExecutor(
+      JobType::kCleanup,
+      [&](const JobRecord& job, const JobCancelled& cancelled) -> Result<JobOutcome> {
+        EXPECT_FALSE(cancelled());
+        EXPECT_TRUE(queue_->Kill(job.job_id).ok());
+        told = cancelled();
+        return Done("finished all the same");
+      });
+  const std::string waiting = queue_->Submit(JobType::kRetention, "{}", "").value().job_id;
+  ASSERT_TRUE(queue_->Kill(waiting).ok());
+  const std::string running = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  queue_->Tick();
+  EXPECT_TRUE(told);
+  for (const std::string& id : {waiting, running}) {
+    EXPECT_EQ(Find(id).status, JobStatus::kCancelled);
+    EXPECT_EQ(Find(id).message, "cancelled");
+    EXPECT_TRUE(queue_->Kill(id).Is(ErrorKind::InvalidOperation));
+  }
+  EXPECT_TRUE(queue_->Kill("CL-000000000000").Is(ErrorKind::NotFound));
+}
+
+TEST_F(JobQueueTest, AJobCutOffByACrashRunsAgainAfterTheRestart) {
+  // The record of a running job, as a process that died in the middle leaves it.
+  JobRecord job = queue_->Prepare(JobType::kCleanup, "{}", "k").value();
+  job.status = JobStatus::kRunning;
+  auto command = std::make_shared<replication::Command>();
+  command->records = {JobQueue::Write(job)};
+  ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
+  Close();
+  Open();
+  EXPECT_EQ(Find(job.job_id).status, JobStatus::kQueued);
+  EXPECT_EQ(Find(job.job_id).message, "Node restarted");
+  EXPECT_TRUE(queue_->HasActive("k"));
+  queue_->SetExecutor(
+      JobType::kCleanup,
+      [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> { return Done("at last"); });
+  queue_->Tick();
+  EXPECT_EQ(Find(job.job_id).status, JobStatus::kCompleted);
+}
+
+TEST_F(JobQueueTest, OldFinishedJobsAreRemovedAndActiveOnesStay) {
+  queue_->SetExecutor(
+      JobType::kCleanup,
+      [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> { return Done(""); });
+  ASSERT_TRUE(queue_->Submit(JobType::kCleanup, "{}", "").ok());
+  queue_->Tick();
+  const std::string active = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  EXPECT_FALSE(*queue_->HasFinishedBefore(kStartUs));
+  EXPECT_TRUE(*queue_->HasFinishedBefore(kStartUs + 1));
+  EXPECT_EQ(*queue_->RemoveFinished(kStartUs), 0);
+  EXPECT_EQ(*queue_->RemoveFinished(kStartUs + 1), 1);
+  ASSERT_EQ(queue_->List()->size(), 1u);
+  EXPECT_EQ(queue_->List()->front().job_id, active);
+  EXPECT_EQ(queue_->counts().total, 1);
+}
+
+TEST_F(JobQueueTest, RecordsSurviveTheCodecAndDamageIsAnError) {
+  JobRecord job = queue_->Prepare(JobType::kUserCleanup, "{}", "k").value();
+  job.exception_trace = "t";
+  job.finished_at_us = 3;
+  const std::string bytes = EncodeJob(job);
+  const JobRecord back = DecodeJob(bytes).value();
+  EXPECT_EQ(back.job_id, job.job_id);
+  EXPECT_EQ(back.finished_at_us, 3);
+  EXPECT_EQ(back.started_at_us, std::nullopt);
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(DecodeJob(bytes.substr(0, length)).ok()) << length;
+  }
+}
+
+}  // namespace
+}  // namespace kalam::jobs

@@ -1,0 +1,130 @@
+// When maintenance jobs are due.
+#include "jobs/maintenance.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "replication/records.h"
+#include "storage/key_layout.h"
+#include "types/key_codec.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr std::string_view kTarget = "jobs";
+constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kHourUs = 3600 * kSecondUs;
+
+void Warn(std::string_view what, const Status& status) {
+  if (status.ok() || status.Is(ErrorKind::IdempotentConflict) || status.Is(ErrorKind::ShuttingDown))
+    return;
+  Log(LogLevel::kWarn, kTarget, what, {{"error", status.ToString()}});
+}
+
+std::string TypeTitle(catalog::TableType type) {
+  std::string title(catalog::TableTypeName(type));
+  title.front() = static_cast<char>(title.front() - 'a' + 'A');
+  return title;
+}
+
+/// True when some scope of the table begins with an expired record: the oldest of a scope expires
+/// first.
+Result<bool> HasExpiredRows(storage::Store& store, TableId table, int64_t now_us) {
+  const std::string prefix = storage::TablePrefix(table);
+  auto iterator = store.NewIterator(storage::Family::kChanges, {prefix, PrefixEnd(prefix)});
+  iterator->Seek(prefix);
+  while (iterator->Valid()) {
+    KALAM_ASSIGN_OR_RETURN(const auto change, replication::DecodeChangeRecord(iterator->value()));
+    if (change.expire_at_us <= now_us) return true;
+    storage::ParsedKey key;
+    if (!storage::ParseKey(iterator->key(), &key)) {
+      return Status(ErrorKind::Corruption, "a key of the change log cannot be read");
+    }
+    const std::string scope(iterator->key().substr(0, iterator->key().size() - key.rest.size()));
+    iterator->Seek(PrefixEnd(scope));
+  }
+  KALAM_RETURN_IF_ERROR(iterator->status());
+  return false;
+}
+
+}  // namespace
+
+void Maintenance::Tick() {
+  const int64_t steady_us = dependencies_.clock.SteadyUs();
+  const int64_t now_us = dependencies_.clock.NowUs();
+  if (steady_us >= next_stamp_steady_us_) {
+    next_stamp_steady_us_ = steady_us + 60 * kSecondUs;
+    StampSeq(now_us);
+  }
+  if (steady_us >= next_eviction_steady_us_) {
+    next_eviction_steady_us_ = steady_us + options_.stream_eviction_interval_seconds * kSecondUs;
+    QueueStreamEvictions(now_us);
+  }
+  if (steady_us >= next_sweep_steady_us_) {
+    next_sweep_steady_us_ = steady_us + options_.sweep_interval_seconds * kSecondUs;
+    Sweep(now_us);
+  }
+}
+
+void Maintenance::StampSeq(int64_t now_us) {
+  const Seq published = dependencies_.group.published_seq();
+  if (published == stamped_) return;
+  const Status status = CommitRecords(tables::StampSeq(now_us, published));
+  if (status.ok()) stamped_ = published;
+  Warn("the time of the newest change was not noted", status);
+}
+
+void Maintenance::QueueStreamEvictions(int64_t now_us) {
+  const auto listed = dependencies_.catalog.ListStreamTables();
+  for (const TableId id : listed) {
+    const Result<bool> expired = HasExpiredRows(dependencies_.store, id, now_us);
+    if (!expired.ok()) Warn("a stream table could not be looked at", expired.status());
+    if (!expired.ok() || !*expired) continue;
+    const auto table = dependencies_.catalog.FindTable(id);
+    if (!table.ok() || !*table) continue;
+    const std::string name = (*table)->QualifiedName();
+    const nlohmann::json parameters = {{"table_id", name},
+                                       {"table_type", TypeTitle((*table)->type)},
+                                       {"ttl_seconds", (*table)->options.ttl_seconds},
+                                       {"internal_id", id.value}};
+    Warn("a stream eviction was not queued",
+         dependencies_.queue
+             .Submit(JobType::kStreamEviction, parameters.dump(),
+                     "SE:" + name + ":" + std::to_string(now_us / kHourUs))
+             .status());
+  }
+}
+
+void Maintenance::Sweep(int64_t now_us) {
+  const std::string hour = std::to_string(now_us / kHourUs);
+  const Result<Seq> floor = tables::SeqAtTime(
+      dependencies_.store, now_us - options_.change_retention_seconds * kSecondUs);
+  if (floor.ok() && floor->value > 0) {
+    const nlohmann::json parameters = {
+        {"retention_hours", options_.change_retention_seconds / 3600}};
+    Warn("retention was not queued",
+         dependencies_.queue.Submit(JobType::kRetention, parameters.dump(), "RT:" + hour).status());
+  }
+  if (const auto users = dependencies_.catalog.ListUsers(); users.ok()) {
+    const int64_t before_us = now_us - options_.user_grace_seconds * kSecondUs;
+    for (const catalog::UserRecord& user : *users) {
+      if (!user.deleted_at_us || *user.deleted_at_us >= before_us) continue;
+      const nlohmann::json parameters = {
+          {"user_id", user.user_id}, {"username", user.user_id}, {"cascade", true}};
+      const std::string text =
+          parameters.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      Warn("the cleanup of a user was not queued",
+           dependencies_.queue.Submit(JobType::kUserCleanup, text, "UC:" + user.user_id).status());
+    }
+  }
+  if (const Result<bool> old = dependencies_.queue.HasFinishedBefore(
+          now_us - options_.job_retention_seconds * kSecondUs);
+      old.ok() && *old) {
+    const nlohmann::json parameters = {{"retention_days", options_.job_retention_seconds / 86'400}};
+    Warn(
+        "the cleanup of jobs was not queued",
+        dependencies_.queue.Submit(JobType::kJobCleanup, parameters.dump(), "JC:" + hour).status());
+  }
+}
+
+}  // namespace kalam::jobs

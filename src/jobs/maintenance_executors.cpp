@@ -1,0 +1,219 @@
+// What maintenance jobs do. Each may run twice, after a crash or a retry, and then finds less to
+// do.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "jobs/maintenance.h"
+#include "storage/key_layout.h"
+#include "tables/table_writer.h"
+#include "types/key_codec.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr int64_t kSecondUs = 1'000'000;
+// Rows or tombstones of one command.
+constexpr size_t kBatchRows = 1000;
+// How often a command is prepared again because rows were written meanwhile, before the job is
+// retried later.
+constexpr int kConflictRoundsMax = 16;
+
+Status Stopped() { return Status(ErrorKind::Cancelled, "the job was stopped"); }
+
+nlohmann::json ParametersOf(const JobRecord& job) {
+  auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
+  return parameters.is_object() ? parameters : nlohmann::json::object();
+}
+
+/// `ns:t`, as messages of jobs write it.
+std::string MessageName(const nlohmann::json& parameters) {
+  std::string name = parameters.value("table_id", std::string("?"));
+  if (const size_t dot = name.find('.'); dot != name.npos) name[dot] = ':';
+  return name;
+}
+
+}  // namespace
+
+Maintenance::Maintenance(Dependencies dependencies, const MaintenanceOptions& options)
+    : dependencies_(dependencies),
+      options_(options),
+      next_eviction_steady_us_(dependencies.clock.SteadyUs() +
+                               options.stream_eviction_interval_seconds * kSecondUs),
+      next_sweep_steady_us_(dependencies.clock.SteadyUs() + 60 * kSecondUs),
+      stamped_(dependencies.group.published_seq()) {
+  using Method = Result<JobOutcome> (Maintenance::*)(const JobRecord&, const JobCancelled&);
+  const auto bind = [this](JobType type, Method method) {
+    dependencies_.queue.SetExecutor(
+        type, [this, method](const JobRecord& job, const JobCancelled& cancelled) {
+          return (this->*method)(job, cancelled);
+        });
+  };
+  bind(JobType::kCleanup, &Maintenance::Cleanup);
+  bind(JobType::kStreamEviction, &Maintenance::EvictStream);
+  bind(JobType::kRetention, &Maintenance::Retain);
+  bind(JobType::kUserCleanup, &Maintenance::CleanUpUser);
+  bind(JobType::kJobCleanup, &Maintenance::CleanUpJobs);
+}
+
+Status Maintenance::Propose(std::shared_ptr<const replication::Command> command) {
+  return replication::ProposeAndWait(dependencies_.group, std::move(command)).status;
+}
+
+Status Maintenance::CommitRecords(catalog::RecordWrites records) {
+  if (records.empty()) return Status::Ok();
+  auto command = std::make_shared<replication::Command>();
+  command->records = std::move(records);
+  return Propose(std::move(command));
+}
+
+/// The rows went with the DROP itself, as one range deletion a family: what is left is to give the
+/// space back.
+Result<JobOutcome> Maintenance::Cleanup(const JobRecord& job, const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  const TableId id{parameters.value("internal_id", 0u)};
+  if (id.value == 0) return Status(ErrorKind::InvalidOperation, "the job names no table");
+  if (dependencies_.catalog.CurrentSchemaVersion(id) != 0) {
+    return Status(ErrorKind::InvalidOperation, "the table was not dropped");
+  }
+  if (dependencies_.change_retention) dependencies_.change_retention->Forget(id);
+  const std::string prefix = storage::TablePrefix(id);
+  for (const storage::Family family :
+       {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
+    if (cancelled()) return Stopped();
+    KALAM_RETURN_IF_ERROR(dependencies_.store.CompactRange(family, {prefix, PrefixEnd(prefix)}));
+  }
+  return JobOutcome{
+      false, "Cleaned up table " + MessageName(parameters) + " successfully - space given back"};
+}
+
+Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCancelled&) {
+  const nlohmann::json parameters = ParametersOf(job);
+  const std::string name = MessageName(parameters);
+  KALAM_ASSIGN_OR_RETURN(
+      const catalog::TablePtr table,
+      dependencies_.catalog.FindTable(TableId{parameters.value("internal_id", 0u)}));
+  if (!table) return JobOutcome{true, "Table " + name + " not found (table may have been dropped)"};
+  KALAM_ASSIGN_OR_RETURN(
+      const int64_t evicted,
+      tables::EvictExpiredStreamRows(dependencies_.store, *table, dependencies_.clock.NowUs()));
+  if (evicted == 0) return JobOutcome{false, "No expired rows found in " + name};
+  return JobOutcome{false, "Evicted " + std::to_string(evicted) + " expired rows from " + name +
+                               " (ttl: " + std::to_string(table->options.ttl_seconds) + "s)"};
+}
+
+Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& cancelled) {
+  const int64_t now_us = dependencies_.clock.NowUs();
+  const int64_t keep_from_us = now_us - options_.change_retention_seconds * kSecondUs;
+  KALAM_ASSIGN_OR_RETURN(const Seq floor, tables::SeqAtTime(dependencies_.store, keep_from_us));
+  KALAM_ASSIGN_OR_RETURN(const auto tables, dependencies_.catalog.ListTables(""));
+  int64_t tombstones = 0;
+  int64_t scopes = 0;
+  int64_t oldest_needed_us = keep_from_us;
+  for (const catalog::TablePtr& table : tables) {
+    if (cancelled()) return Stopped();
+    if (table->type == catalog::TableType::kStream) continue;
+    KALAM_ASSIGN_OR_RETURN(const Seq current, tables::ReadFloor(dependencies_.store, table->id));
+    if (floor > current) {
+      KALAM_RETURN_IF_ERROR(CommitRecords(tables::RaiseFloor(table->id, floor)));
+      if (dependencies_.change_retention) dependencies_.change_retention->Raise(table->id, floor);
+      KALAM_ASSIGN_OR_RETURN(const int64_t purged,
+                             tables::PurgeChanges(dependencies_.store, table->id));
+      scopes += purged;
+    }
+    KALAM_ASSIGN_OR_RETURN(const int64_t forgotten, PurgeTombstones(*table, now_us, cancelled));
+    tombstones += forgotten;
+    oldest_needed_us =
+        std::min(oldest_needed_us,
+                 now_us - int64_t{table->options.deleted_retention_hours} * 3600 * kSecondUs);
+  }
+  KALAM_ASSIGN_OR_RETURN(catalog::RecordWrites stamps,
+                         tables::DropStampsBefore(dependencies_.store, oldest_needed_us));
+  KALAM_RETURN_IF_ERROR(CommitRecords(std::move(stamps)));
+  return JobOutcome{false, "Retention completed: changes of " + std::to_string(scopes) +
+                               " scope(s) and " + std::to_string(tombstones) +
+                               " tombstone(s) removed"};
+}
+
+Result<int64_t> Maintenance::PurgeTombstones(const catalog::TableDefinition& table, int64_t now_us,
+                                             const JobCancelled& cancelled) {
+  const int64_t before_us =
+      now_us - int64_t{table.options.deleted_retention_hours} * 3600 * kSecondUs;
+  KALAM_ASSIGN_OR_RETURN(const Seq up_to, tables::SeqAtTime(dependencies_.store, before_us));
+  if (up_to.value == 0) return int64_t{0};
+  int64_t removed = 0;
+  std::string resume_after;
+  int conflicts = 0;
+  for (;;) {
+    if (cancelled()) return Stopped();
+    KALAM_ASSIGN_OR_RETURN(
+        tables::TombstonePurge purge,
+        tables::PrepareTombstonePurge(dependencies_.store, dependencies_.group.TakeView(), table,
+                                      up_to, kBatchRows, resume_after));
+    if (purge.command) {
+      Status status = Propose(purge.command);
+      if (status.Is(ErrorKind::Conflict) && ++conflicts < kConflictRoundsMax) continue;
+      KALAM_RETURN_IF_ERROR(status);
+      removed += purge.tombstone_count;
+    }
+    resume_after = std::move(purge.resume_after);
+    if (resume_after.empty()) return removed;
+  }
+}
+
+Result<int64_t> Maintenance::DeleteRowsOf(const catalog::TablePtr& table,
+                                          const std::string& user_id,
+                                          const JobCancelled& cancelled) {
+  int64_t deleted = 0;
+  int conflicts = 0;
+  for (;;) {
+    if (cancelled()) return Stopped();
+    tables::ReadScope scope{table, tables::ScopeFor(*table, user_id),
+                            dependencies_.group.TakeView(), nullptr};
+    tables::TableWriter writer(dependencies_.reader);
+    size_t count = 0;
+    {
+      KALAM_ASSIGN_OR_RETURN(auto scan, dependencies_.reader.OpenScan(scope, {}));
+      while (count < kBatchRows) {
+        KALAM_ASSIGN_OR_RETURN(const bool found, scan->Next());
+        if (!found) break;
+        const tables::StoredRow row{std::string(scan->encoded_pk()), scan->seq(), false,
+                                    scan->schema_version(), std::string(scan->row())};
+        KALAM_RETURN_IF_ERROR(writer.Delete(scope, row));
+        ++count;
+      }
+    }
+    if (count == 0) return deleted;
+    Status status = Propose(writer.Finish(scope.view.seq));
+    if (status.Is(ErrorKind::Conflict) && ++conflicts < kConflictRoundsMax) continue;
+    KALAM_RETURN_IF_ERROR(status);
+    deleted += static_cast<int64_t>(count);
+  }
+}
+
+/// Deletes the rows of a dropped user in every USER table, then the record; rows of STREAM tables
+/// expire by themselves.
+Result<JobOutcome> Maintenance::CleanUpUser(const JobRecord& job, const JobCancelled& cancelled) {
+  const std::string user_id = ParametersOf(job).value("user_id", std::string());
+  KALAM_ASSIGN_OR_RETURN(const auto user, dependencies_.catalog.FindUser(user_id));
+  if (!user || !user->deleted_at_us)
+    return JobOutcome{true, "User '" + user_id + "' is not dropped"};
+  KALAM_ASSIGN_OR_RETURN(const auto tables, dependencies_.catalog.ListTables(""));
+  int64_t deleted = 0;
+  for (const catalog::TablePtr& table : tables) {
+    if (table->type != catalog::TableType::kUser) continue;
+    KALAM_ASSIGN_OR_RETURN(const int64_t count, DeleteRowsOf(table, user_id, cancelled));
+    deleted += count;
+  }
+  KALAM_RETURN_IF_ERROR(CommitRecords(dependencies_.catalog.DropUser(user_id)));
+  return JobOutcome{
+      false, "Cleaned up user '" + user_id + "': " + std::to_string(deleted) + " row(s) deleted"};
+}
+
+Result<JobOutcome> Maintenance::CleanUpJobs(const JobRecord&, const JobCancelled&) {
+  const int64_t before_us =
+      dependencies_.clock.NowUs() - options_.job_retention_seconds * kSecondUs;
+  KALAM_ASSIGN_OR_RETURN(const int64_t removed, dependencies_.queue.RemoveFinished(before_us));
+  return JobOutcome{false, "Removed " + std::to_string(removed) + " finished job(s)"};
+}
+
+}  // namespace kalam::jobs

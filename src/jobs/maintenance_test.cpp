@@ -1,0 +1,266 @@
+// What maintenance jobs do to rows, over a real store, group and tables.
+#include "jobs/maintenance.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "tables/table_writer.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr int64_t kStartUs = 1'760'000'000'000'000;
+constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kDayUs = 86'400 * kSecondUs;
+
+class MaintenanceTest : public ::testing::Test {
+ protected:
+  MaintenanceTest() : account_("test", nullptr), clock_(kStartUs), retention_(clock_) {
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("maintenance_test_" + std::to_string(getpid()) + "_" +
+                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+    storage::StoreOptions options;
+    options.path = directory_;
+    store_ = storage::Store::Open(options).value();
+    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
+    replication::StandaloneOptions group_options;
+    group_options.durability = storage::Durability::kOs;
+    group_options.clock = &clock_;
+    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
+    reader_ = std::make_unique<tables::TableReader>(*store_, clock_);
+    queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
+    maintenance_ = std::make_unique<Maintenance>(
+        Maintenance::Dependencies{*store_, *catalog_, *group_, *reader_, clock_, *queue_,
+                                  &retention_},
+        MaintenanceOptions{});
+  }
+  ~MaintenanceTest() override {
+    queue_->Close();
+    group_->Close();
+    maintenance_.reset();
+    queue_.reset();
+    reader_.reset();
+    group_.reset();
+    catalog_.reset();
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void Commit(catalog::RecordWrites records, std::vector<TableId> dropped = {}) {
+    auto command = std::make_shared<replication::Command>();
+    command->records = std::move(records);
+    command->dropped_tables = std::move(dropped);
+    ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
+  }
+
+  catalog::TablePtr MakeTable(const std::string& name, catalog::TableType type) {
+    std::vector<catalog::ColumnDefinition> columns(3);
+    columns[0] = {.column_id = 1, .name = "id", .type = DataType::Of(TypeKind::kBigInt)};
+    columns[0].nullable = false;
+    columns[0].primary_key = true;
+    columns[1] = {.column_id = 2, .name = "_seq", .type = DataType::Of(TypeKind::kBigInt)};
+    columns[2] = {.column_id = 3, .name = "_deleted", .type = DataType::Of(TypeKind::kBoolean)};
+    catalog::TableDefinition table;
+    table.id = catalog_->AllocateTableId();
+    table.namespace_id = "chat";
+    table.name = name;
+    table.type = type;
+    table.next_column_id = 4;
+    table.layouts =
+        std::make_shared<const std::vector<RowLayout>>(std::vector{catalog::LayoutOf(columns)});
+    table.columns = std::make_shared<const std::vector<catalog::ColumnDefinition>>(columns);
+    table.options.ttl_seconds = 10;
+    Commit(catalog_->PutTable(table));
+    return catalog_->FindTable("chat", name).value();
+  }
+
+  tables::ReadScope ScopeOf(const catalog::TablePtr& table, const std::string& user) {
+    return {table, tables::ScopeFor(*table, user), group_->TakeView(), nullptr};
+  }
+
+  void Insert(const catalog::TablePtr& table, const std::string& user, int64_t id) {
+    const tables::ReadScope scope = ScopeOf(table, user);
+    tables::TableWriter writer(*reader_);
+    const std::vector<Datum> cells = {Datum::BigInt(id), Datum(), Datum()};
+    ASSERT_TRUE(writer.Insert(scope, cells).ok());
+    ASSERT_TRUE(replication::ProposeAndWait(*group_, writer.Finish(scope.view.seq)).status.ok());
+  }
+
+  void DeleteFirst(const catalog::TablePtr& table, const std::string& user) {
+    const tables::ReadScope scope = ScopeOf(table, user);
+    tables::TableWriter writer(*reader_);
+    {
+      auto scan = reader_->OpenScan(scope, {}).value();
+      ASSERT_TRUE(*scan->Next());
+      const tables::StoredRow row{std::string(scan->encoded_pk()), scan->seq(), false,
+                                  scan->schema_version(), std::string(scan->row())};
+      ASSERT_TRUE(writer.Delete(scope, row).ok());
+    }
+    ASSERT_TRUE(replication::ProposeAndWait(*group_, writer.Finish(scope.view.seq)).status.ok());
+  }
+
+  /// Rows of the scope, tombstones among them if asked for.
+  int CountRows(const catalog::TablePtr& table, const std::string& user,
+                bool include_deleted = false) {
+    tables::ScanOptions options;
+    options.include_deleted = include_deleted;
+    auto scan = reader_->OpenScan(ScopeOf(table, user), options).value();
+    int count = 0;
+    while (*scan->Next()) ++count;
+    return count;
+  }
+
+  int CountKeys(storage::Family family) {
+    auto iterator = store_->NewIterator(family, {});
+    int count = 0;
+    for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) ++count;
+    return count;
+  }
+
+  /// Lets time pass with the server running.
+  void Pass(int64_t us) {
+    clock_.AdvanceUs(us);
+    maintenance_->Tick();
+    queue_->Tick();
+  }
+
+  std::vector<JobRecord> JobsOf(JobType type) {
+    std::vector<JobRecord> jobs = queue_->List().value();
+    std::erase_if(jobs, [&](const JobRecord& job) { return job.type != type; });
+    return jobs;
+  }
+
+  std::filesystem::path directory_;
+  MemoryAccount account_;
+  ManualClock clock_;
+  tables::ChangeRetention retention_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<replication::ReplicationGroup> group_;
+  std::unique_ptr<tables::TableReader> reader_;
+  std::unique_ptr<JobQueue> queue_;
+  std::unique_ptr<Maintenance> maintenance_;
+};
+
+TEST_F(MaintenanceTest, AnIdleServerQueuesNothing) {
+  MakeTable("messages", catalog::TableType::kUser);
+  MakeTable("typing", catalog::TableType::kStream);
+  for (int i = 0; i < 100; ++i) Pass(3600 * kSecondUs);
+  EXPECT_TRUE(queue_->List()->empty());
+}
+
+TEST_F(MaintenanceTest, ExpiredStreamRowsAreEvictedByAJobWithinAMinute) {
+  const auto typing = MakeTable("typing", catalog::TableType::kStream);
+  Insert(typing, "ann", 1);
+  Insert(typing, "bob", 2);
+  Pass(61 * kSecondUs);
+  const auto jobs = JobsOf(JobType::kStreamEviction);
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].status, JobStatus::kCompleted);
+  EXPECT_EQ(jobs[0].message, "Evicted 2 expired rows from chat:typing (ttl: 10s)");
+  EXPECT_EQ(CountKeys(storage::Family::kChanges), 0);
+  Pass(61 * kSecondUs);
+  EXPECT_EQ(JobsOf(JobType::kStreamEviction).size(), 1u) << "nothing is left to evict";
+}
+
+TEST_F(MaintenanceTest, AYoungStreamRowStays) {
+  const auto typing = MakeTable("typing", catalog::TableType::kStream);
+  Pass(55 * kSecondUs);
+  Insert(typing, "ann", 1);
+  Pass(6 * kSecondUs);
+  EXPECT_TRUE(JobsOf(JobType::kStreamEviction).empty());
+  EXPECT_EQ(CountRows(typing, "ann"), 1);
+}
+
+TEST_F(MaintenanceTest, ADroppedUsersRowsGoAfterTheGracePeriodAndOnlyTheirs) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  for (int i = 0; i < 2500; ++i) Insert(messages, "ann", i);
+  Insert(messages, "bob", 1);
+  catalog::UserRecord ann;
+  ann.user_id = "ann";
+  ann.deleted_at_us = clock_.NowUs();
+  Commit(catalog_->PutUser(ann));
+  catalog::UserRecord bob;
+  bob.user_id = "bob";
+  Commit(catalog_->PutUser(bob));
+  Pass(29 * kDayUs);
+  EXPECT_TRUE(JobsOf(JobType::kUserCleanup).empty());
+  EXPECT_EQ(CountRows(messages, "ann"), 2500);
+  Pass(kDayUs + 3600 * kSecondUs);
+  const auto jobs = JobsOf(JobType::kUserCleanup);
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].message, "Cleaned up user 'ann': 2500 row(s) deleted");
+  EXPECT_EQ(CountRows(messages, "ann"), 0);
+  EXPECT_EQ(CountRows(messages, "bob"), 1);
+  EXPECT_FALSE(catalog_->FindUser("ann")->has_value());
+  EXPECT_TRUE(catalog_->FindUser("bob")->has_value());
+}
+
+TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  Insert(messages, "ann", 1);
+  Insert(messages, "ann", 2);
+  DeleteFirst(messages, "ann");
+  Pass(61 * kSecondUs);  // notes the time
+  Pass(6 * kDayUs);
+  EXPECT_EQ(CountKeys(storage::Family::kChanges), 3) << "a client may still come back";
+  Insert(messages, "ann", 3);
+  Pass(2 * kDayUs);
+  ASSERT_FALSE(JobsOf(JobType::kRetention).empty());
+  EXPECT_EQ(JobsOf(JobType::kRetention)[0].status, JobStatus::kCompleted)
+      << JobsOf(JobType::kRetention)[0].message;
+  EXPECT_EQ(CountKeys(storage::Family::kChanges), 1) << "the third insert is two days old";
+  EXPECT_EQ(CountRows(messages, "ann"), 2);
+  EXPECT_EQ(CountRows(messages, "ann", true), 2) << "the tombstone is eight days old";
+  EXPECT_GT(tables::ReadFloor(*store_, messages->id)->value, 0);
+}
+
+TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  for (int i = 0; i < 10; ++i) Insert(messages, "ann", i);
+  const auto job = queue_->Prepare(
+      JobType::kCleanup,
+      "{\"table_id\":\"chat.messages\",\"internal_id\":" + std::to_string(messages->id.value) + "}",
+      "drop-chat-messages");
+  catalog::RecordWrites records = catalog_->DropTable(*messages);
+  records.push_back(JobQueue::Write(*job));
+  Commit(records, {messages->id});
+  queue_->Activate(*job);
+  queue_->Tick();
+  const auto jobs = JobsOf(JobType::kCleanup);
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].status, JobStatus::kCompleted);
+  EXPECT_TRUE(jobs[0].message.starts_with("Cleaned up table chat:messages successfully"))
+      << jobs[0].message;
+  for (const auto family :
+       {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
+    EXPECT_EQ(CountKeys(family), 0);
+  }
+}
+
+TEST_F(MaintenanceTest, CleanupRefusesATableThatLives) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  ASSERT_TRUE(queue_
+                  ->Submit(JobType::kCleanup,
+                           "{\"internal_id\":" + std::to_string(messages->id.value) + "}", "")
+                  .ok());
+  queue_->Tick();
+  EXPECT_EQ(JobsOf(JobType::kCleanup)[0].status, JobStatus::kFailed);
+}
+
+TEST_F(MaintenanceTest, FinishedJobsGoAfterAWeek) {
+  const auto typing = MakeTable("typing", catalog::TableType::kStream);
+  Insert(typing, "ann", 1);
+  Pass(61 * kSecondUs);
+  ASSERT_EQ(JobsOf(JobType::kStreamEviction).size(), 1u);
+  Pass(8 * kDayUs);
+  EXPECT_TRUE(JobsOf(JobType::kStreamEviction).empty());
+  ASSERT_EQ(JobsOf(JobType::kJobCleanup).size(), 1u);
+  EXPECT_EQ(JobsOf(JobType::kJobCleanup)[0].message, "Removed 1 finished job(s)");
+}
+
+}  // namespace
+}  // namespace kalam::jobs
