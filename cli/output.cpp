@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <climits>
 #include <nlohmann/json.hpp>
 
 namespace kalam::cli {
@@ -43,6 +44,8 @@ bool PrintError(const Answer& answer, const OutputStyle& style) {
 }  // namespace
 
 int TerminalWidth() {
+  // A file or a pipe has no width, and nothing of a value may be lost on its way there.
+  if (!isatty(STDOUT_FILENO)) return INT_MAX;
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }

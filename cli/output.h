@@ -23,7 +23,7 @@ std::string Paint(const OutputStyle& style, Color color, std::string_view text);
 /// error.
 bool PrintAnswer(const Answer& answer, const OutputStyle& style);
 
-/// Columns of the terminal; 80 when unknown.
+/// Columns of the terminal; 80 when unknown, unlimited when the output is not a terminal.
 int TerminalWidth();
 
 }  // namespace kalam::cli

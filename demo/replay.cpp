@@ -83,7 +83,9 @@ class Replayer {
       if (ready == 0) return Silence();
       for (int e = 0; e < ready; ++e)
         KALAM_RETURN_IF_ERROR(OnEvent(events[static_cast<size_t>(e)].data.u64));
-      if (load::SteadyNs() - last_progress_ns > 200'000'000) {
+      // A log gets a line every few seconds, a terminal a bar that moves.
+      if (load::SteadyNs() - last_progress_ns >
+          (isatty(STDOUT_FILENO) ? 200'000'000 : 5'000'000'000)) {
         last_progress_ns = load::SteadyNs();
         Progress(begin_ns);
       }

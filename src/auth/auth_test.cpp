@@ -80,6 +80,20 @@ TEST(Token, CarriesItsClaimsAndNeedsItsSecret) {
   EXPECT_FALSE(ReadToken("another secret of 32 characters!!", token).ok());
 }
 
+TEST(Token, MintedByAToolHasNoStampOfOurs) {
+  const std::string secret = "0123456789abcdef0123456789abcdef";
+  const Result<TokenClaims> read =
+      ReadToken(secret, MintToken(secret, "ann", "user", 1'000, 2'000));
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->issued_at_s, 1'000);
+  EXPECT_EQ(read->expires_at_s, 2'000);
+  EXPECT_EQ(read->token_type, "access");
+  EXPECT_EQ(read->issuer, kIssuer);
+  EXPECT_EQ(read->issued_at_us, 0);
+  EXPECT_EQ(read->not_before_s, 0);
+  EXPECT_EQ(read->session_id, "");
+}
+
 TEST(Token, RefusesWhatIsNotHs256) {
   // {"alg":"none","typ":"JWT"}.{"sub":"root","role":"system"}.
   const std::string unsigned_token =
