@@ -1,5 +1,6 @@
 // Replays for readers that fell behind: from the change log, or from the current state when the log
 // no longer reaches back.
+#include <algorithm>
 #include <utility>
 
 #include "tables/retention.h"
@@ -49,6 +50,7 @@ Result<std::vector<StoredChange>> ChangeReader::Read(const catalog::TableDefinit
                                                      const storage::Scope& scope, Seq after,
                                                      Seq up_to, const ChangeLimit& limit) {
   std::vector<StoredChange> changes;
+  after = std::max(after, Seq{0});  // cursors come from clients
   if (after >= up_to) return changes;
   bool stream = table.type == catalog::TableType::kStream;
   int64_t now_us = stream ? clock_.NowUs() : 0;
@@ -85,6 +87,7 @@ Result<std::vector<StoredChange>> ChangeReader::Read(const catalog::TableDefinit
 Result<std::vector<StoredChange>> ChangeReader::ReadState(const ReadScope& scope, Seq after,
                                                           Seq up_to, const ChangeLimit& limit) {
   std::vector<StoredChange> changes;
+  after = std::max(after, Seq{0});
   if (after >= up_to) return changes;
   TableReader reader(store_, clock_);
   ScanOptions options;

@@ -50,6 +50,8 @@ TEST_F(ChangeReaderTest, TheLogHasEveryStepOfOneScope) {
   EXPECT_THAT(ReadLog(updated), ElementsAre("delete 1:b:1"));
   EXPECT_THAT(ReadLog({0}, updated), ElementsAre("insert 1:a:1", "update 1:b:1"));
   EXPECT_TRUE(ReadLog(updated, updated).empty());
+  EXPECT_EQ(ReadLog({INT64_MIN}).size(), 3u);
+  EXPECT_TRUE(ReadLog({INT64_MAX}).empty());
 }
 
 TEST_F(ChangeReaderTest, ChunksAreBounded) {

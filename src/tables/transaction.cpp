@@ -52,6 +52,8 @@ const replication::View& Transaction::view() const { return rep_->view; }
 TableWriter& Transaction::writer() { return rep_->writer; }
 
 Status Transaction::Touch(const catalog::TableDefinition& table, const storage::Scope& scope) {
+  // System tables belong to every group: reading them binds nothing.
+  if (table.type == catalog::TableType::kSystem) return Status::Ok();
   std::string group = GroupOf(scope);
   if (rep_->group.empty()) rep_->group = group;
   if (rep_->group == group) return Status::Ok();
