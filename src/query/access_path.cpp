@@ -209,6 +209,7 @@ AccessPath ChoosePath(const catalog::TableDefinition& table, const Node* filter)
   }
   if (!by_key.keys.empty()) {
     by_key.kind = PathKind::kKeys;
+    by_key.covers_filter = conjuncts.size() == 1;
     return by_key;
   }
   if (by_key.lower != nullptr || by_key.upper != nullptr) {
@@ -232,6 +233,7 @@ Result<BoundPath> BindPath(const AccessPath& path, const catalog::TableDefinitio
     bool usable = true;
     KALAM_RETURN_IF_ERROR(
         BindKeys(path, (*table.columns)[*primary_key].type, context, &bound, &usable));
+    bound.covers_filter = path.covers_filter;
     if (usable) return bound;
     return BoundPath{};
   }

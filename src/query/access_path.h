@@ -25,6 +25,8 @@ struct AccessPath {
   std::vector<const Node*> keys;                  // kKeys
   const Node *lower = nullptr, *upper = nullptr;  // kKeyRange, kSeqRange
   bool lower_inside = false, upper_inside = false;
+  /// The filter says nothing but which keys: rows found by key need not be tested again.
+  bool covers_filter = false;
 };
 
 /// Reads the best path off a compiled filter (null: none).
@@ -34,6 +36,7 @@ AccessPath ChoosePath(const catalog::TableDefinition& table, const Node* filter)
 struct BoundPath {
   bool is_empty = false;  // nothing can match
   bool is_keys = false;
+  bool covers_filter = false;
   std::vector<std::string> keys;  // encoded, ascending, without repetition
   tables::ScanOptions scan;
 };

@@ -112,6 +112,15 @@ StatementWriter::StatementWriter(tables::TableReader& reader, tables::Transactio
   }
 }
 
+Status StatementWriter::CheckSize(const RunLimits& limits) const {
+  if (transaction_ != nullptr || limits.memory_max_bytes <= 0) return {};
+  if (static_cast<int64_t>(writer_->byte_size()) <= limits.memory_max_bytes) return {};
+  return Status(ErrorKind::MemoryExceeded,
+                fmt::format("the rows that the statement writes need more than its {} bytes of "
+                            "memory; write fewer at once",
+                            limits.memory_max_bytes));
+}
+
 Result<std::shared_ptr<replication::Command>> StatementWriter::Finish(Seq view_seq,
                                                                       int64_t now_us) {
   if (transaction_ == nullptr) return writer_->Finish(view_seq);

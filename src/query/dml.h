@@ -53,6 +53,8 @@ class StatementWriter {
   StatementWriter(tables::TableReader& reader, tables::Transaction* transaction);
   tables::TableWriter& operator*() { return *writer_; }
   tables::TableWriter* operator->() { return writer_; }
+  /// Errors: MemoryExceeded when the writes of a statement on its own have outgrown its memory.
+  Status CheckSize(const RunLimits& limits) const;
   /// The statement's command; null inside a transaction, which is checked against its limits
   /// instead.
   Result<std::shared_ptr<replication::Command>> Finish(Seq view_seq, int64_t now_us);

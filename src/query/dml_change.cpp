@@ -44,9 +44,12 @@ class ChangeRun {
   Status ChangeMatching() {
     EvalContext statement = evaluation_.ForStatement();
     KALAM_ASSIGN_OR_RETURN(BoundPath path, BindPath(plan_.path, *plan_.table, statement));
+    // A scan decodes what the filter reads; only rows that pass are decoded as a whole.
+    const bool decode_twice = !path.is_keys;
+    const Node* filter = path.covers_filter ? nullptr : plan_.filter.get();
     FilteredRows rows(MakeTableRows(run_.services.reader, run_.scope, std::move(path), false,
-                                    AllColumns(*plan_.table)),
-                      plan_.filter.get(), evaluation_, limits_);
+                                    decode_twice ? plan_.filter_columns : AllColumns(*plan_.table)),
+                      filter, evaluation_, limits_);
     // A transaction's own writes show up in its scans: what to change is settled before anything is
     // written.
     const bool collect_first = run_.scope.transaction != nullptr;
@@ -56,22 +59,28 @@ class ChangeRun {
       if (!found) break;
       tables::StoredRow stored;
       rows.source().CopyStored(&stored);
-      if (!collect_first) {
+      if (collect_first) {
+        KALAM_RETURN_IF_ERROR(memory_.Reserve(static_cast<int64_t>(
+            stored.row.size() + stored.encoded_pk.size() + sizeof(tables::StoredRow))));
+        matches.push_back(std::move(stored));
+      } else if (decode_twice) {
+        KALAM_RETURN_IF_ERROR(ChangeStored(stored));
+      } else {
         KALAM_RETURN_IF_ERROR(ChangeRow(stored, rows.context()));
-        continue;
       }
-      KALAM_RETURN_IF_ERROR(memory_.Reserve(static_cast<int64_t>(
-          stored.row.size() + stored.encoded_pk.size() + sizeof(tables::StoredRow))));
-      matches.push_back(std::move(stored));
     }
-    if (matches.empty()) return {};
-    tables::RowDecoder decoder(plan_.table);
-    for (const tables::StoredRow& stored : matches) {
-      KALAM_RETURN_IF_ERROR(
-          decoder.Decode(stored.schema_version, stored.row, stored.seq, stored.deleted));
-      KALAM_RETURN_IF_ERROR(ChangeRow(stored, evaluation_.ForRow(decoder.cells())));
-    }
+    for (const tables::StoredRow& stored : matches) KALAM_RETURN_IF_ERROR(ChangeStored(stored));
     return {};
+  }
+
+  Status ChangeStored(const tables::StoredRow& stored) {
+    if (++rows_seen_ % kRowsBetweenChecks == 0) KALAM_RETURN_IF_ERROR(writer_.CheckSize(limits_));
+    if (!is_update_ && !plan_.returning.has_value())
+      return DeleteRow(stored, evaluation_.ForRow({}));
+    if (!decoder_.has_value()) decoder_.emplace(plan_.table);
+    KALAM_RETURN_IF_ERROR(
+        decoder_->Decode(stored.schema_version, stored.row, stored.seq, stored.deleted));
+    return ChangeRow(stored, evaluation_.ForRow(decoder_->cells()));
   }
 
   /// `context` holds the row's present cells.

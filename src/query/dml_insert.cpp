@@ -65,7 +65,10 @@ class InsertRun {
 
   /// Fills in what the statement does not name and writes the row.
   Status FinishRow(EvalContext& context) {
-    if (++rows_seen_ % kRowsBetweenChecks == 0) KALAM_RETURN_IF_ERROR(limits_.Check());
+    if (++rows_seen_ % kRowsBetweenChecks == 0) {
+      KALAM_RETURN_IF_ERROR(limits_.Check());
+      KALAM_RETURN_IF_ERROR(writer_.CheckSize(limits_));
+    }
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (given_[i]) continue;
       if (columns_[i].name.starts_with('_')) {

@@ -358,6 +358,7 @@ class ChangePlanner {
     CompileState state = StateFor(input_, &plan_.constants, &scope);
     KALAM_ASSIGN_OR_RETURN(plan_.filter,
                            CompileOrEngine(*statement_.where, true, &state, engine_reason));
+    plan_.filter_columns = state.columns_used;
     for (size_t i = 0; i < plan_.assignments.size(); ++i) {
       const Expr& value = *(*assignments)[i].value;
       if (value.kind == ExprKind::kDefault) continue;

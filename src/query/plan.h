@@ -107,6 +107,7 @@ struct ChangePlan {
   ConstantPool constants;
   NodePtr filter;
   AccessPath path;
+  tables::ColumnSet filter_columns;
   std::vector<ColumnAssignment> assignments;  // UPDATE
   std::optional<ReturningPlan> returning;
   /// UPDATE ... FROM and the like: a SELECT that gives the key and then the new values.

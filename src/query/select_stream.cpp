@@ -52,6 +52,7 @@ class SelectStream final : public RowStream {
  private:
   Status OpenRows() {
     std::unique_ptr<RowSource> source;
+    const Node* filter = plan_.filter.get();
     if (plan_.table == nullptr) {
       source = MakeSingleRow();
     } else if (buffer_ != nullptr) {
@@ -59,13 +60,13 @@ class SelectStream final : public RowStream {
     } else {
       EvalContext context = evaluation_.ForStatement();
       KALAM_ASSIGN_OR_RETURN(BoundPath path, BindPath(plan_.path, *plan_.table, context));
+      if (path.covers_filter) filter = nullptr;
       path.scan.descending = plan_.scan_descending;
       if (gave_up_default_order_) path.scan.order = tables::ScanOrder::kByKey;
       source = MakeTableRows(services_.reader, scope_, std::move(path), plan_.include_deleted,
                              plan_.wanted);
     }
-    rows_ =
-        std::make_unique<FilteredRows>(std::move(source), plan_.filter.get(), evaluation_, limits_);
+    rows_ = std::make_unique<FilteredRows>(std::move(source), filter, evaluation_, limits_);
     return {};
   }
 
