@@ -115,6 +115,17 @@ TEST(Statements, EndWhereTheServerEndsThem) {
   EXPECT_TRUE(IsComplete("\\dt"));
 }
 
+TEST(Statements, ATransactionIsOneRequest) {
+  EXPECT_TRUE(HasOpenTransaction("BEGIN; INSERT INTO a.b VALUES (1);"));
+  EXPECT_FALSE(HasOpenTransaction("BEGIN; INSERT INTO a.b VALUES (1); COMMIT;"));
+  EXPECT_FALSE(HasOpenTransaction("SELECT 'BEGIN;';"));
+  const Result<std::vector<std::string>> requests =
+      SplitRequests("SELECT ';'; -- one; two\nBEGIN; DELETE FROM a.b; ROLLBACK; SELECT 2");
+  ASSERT_TRUE(requests.ok());
+  EXPECT_EQ(*requests, (std::vector<std::string>{"SELECT ';'", "BEGIN;\nDELETE FROM a.b;\nROLLBACK",
+                                                 "SELECT 2"}));
+}
+
 TEST(Subscriptions, OptionsAreSplitOff) {
   const Result<SubscriptionRequest> plain =
       ParseSubscription("SELECT * FROM a.b WHERE x = 'OPTIONS';");

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -28,6 +30,13 @@ std::string Trim(const std::string& text) {
 bool IsSubscribe(std::string_view text) {
   return sql::ClassifyStatement(text) == sql::StatementKind::kSubscribe;
 }
+
+bool IsTransaction(std::string_view text) {
+  return sql::ClassifyStatement(text) == sql::StatementKind::kTransaction;
+}
+
+// Of the transaction statements BEGIN and START open one; COMMIT, END and ROLLBACK close it.
+bool Opens(std::string_view text) { return std::strchr("bBsS", text[0]) != nullptr; }
 
 // Turns on the terminal's last line while a statement takes long.
 class Spinner {
@@ -81,6 +90,31 @@ bool IsComplete(const std::string& text) {
   // A comment that swallows the `;` leaves the last piece without an end.
   const Result<std::vector<sql::StatementText>> longer = sql::SplitStatements(trimmed + "\nx");
   return longer.ok() && longer->size() > pieces->size();
+}
+
+bool HasOpenTransaction(const std::string& text) {
+  const Result<std::vector<sql::StatementText>> pieces = sql::SplitStatements(text);
+  if (!pieces.ok()) return false;
+  bool open = false;
+  for (const sql::StatementText& piece : *pieces) {
+    if (IsTransaction(piece.text)) open = Opens(piece.text);
+  }
+  return open;
+}
+
+Result<std::vector<std::string>> SplitRequests(const std::string& text) {
+  KALAM_ASSIGN_OR_RETURN(const auto pieces, sql::SplitStatements(text));
+  std::vector<std::string> requests;
+  bool open = false;
+  for (const sql::StatementText& piece : pieces) {
+    if (open) {
+      requests.back() += ";\n" + std::string(piece.text);
+    } else {
+      requests.emplace_back(piece.text);
+    }
+    if (IsTransaction(piece.text)) open = Opens(piece.text);
+  }
+  return requests;
 }
 
 Shell::Shell(const Options& options, const Configuration& configuration, Session& session,
@@ -148,29 +182,39 @@ int Shell::RunText(const std::string& text) {
   return 0;
 }
 
+bool Shell::RunRequests(const std::string& text) {
+  const Result<std::vector<std::string>> requests = SplitRequests(text);
+  if (!requests.ok()) {
+    if (requests.status().Is(ErrorKind::EmptySql)) return true;
+    fmt::print(stderr, "Error: {}\n", requests.status().message());
+    return false;
+  }
+  return std::all_of(requests->begin(), requests->end(),
+                     [this](const std::string& request) { return Execute(request); });
+}
+
 int Shell::RunStream(std::istream& input) {
-  std::stringstream stream;
-  stream << input.rdbuf();
-  const std::string text = stream.str();
-  // Lines with meta-commands stand between statements; everything else is SQL.
+  // Statements run as they end, so that a file may be larger than a request; meta-commands stand on
+  // lines of their own between them.
   std::string sql;
-  std::istringstream lines(text);
   std::string line;
-  while (std::getline(lines, line)) {
+  while (std::getline(input, line)) {
     const std::string trimmed = Trim(line);
-    if (trimmed.empty() || trimmed[0] != '\\' || !Trim(sql).empty()) {
-      sql += line + "\n";
-      if (!trimmed.empty() && trimmed.back() == ';' && IsComplete(sql) && lines.peek() == '\\') {
-        if (const int code = RunText(sql); code != 0) return code;
-        sql.clear();
-      }
+    if (sql.empty() && trimmed.empty()) continue;
+    if (sql.empty() && trimmed[0] == '\\') {
+      Next next = Next::kContinue;
+      if (!ExecuteMeta(trimmed, &next)) return 1;
+      if (next == Next::kQuit) return 0;
       continue;
     }
-    Next next = Next::kContinue;
-    if (!ExecuteMeta(trimmed, &next)) return 1;
-    if (next == Next::kQuit) return 0;
+    sql += line + "\n";
+    if (trimmed.empty() || trimmed.back() != ';' || !IsComplete(sql) || HasOpenTransaction(sql)) {
+      continue;
+    }
+    if (!RunRequests(sql)) return 1;
+    sql.clear();
   }
-  return Trim(sql).empty() ? 0 : RunText(sql);
+  return RunRequests(sql) ? 0 : 1;
 }
 
 int Shell::RunSubscribe(const std::string& sql) {
@@ -222,7 +266,7 @@ int Shell::RunInteractive() {
       continue;
     }
     // An empty line sends what stands there, with or without `;`.
-    if (!Trim(line).empty() && !IsComplete(statement)) continue;
+    if (!Trim(line).empty() && (!IsComplete(statement) || HasOpenTransaction(statement))) continue;
     const std::string whole = Trim(statement);
     statement.clear();
     editor.AddHistory(whole);

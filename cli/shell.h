@@ -4,6 +4,7 @@
 
 #include <istream>
 #include <string>
+#include <vector>
 
 #include "completion.h"
 #include "output.h"
@@ -30,6 +31,7 @@ class Shell {
   bool Execute(const std::string& statement);
   bool ExecuteMeta(const std::string& line, Next* next);
   bool Query(const std::string& sql);
+  bool RunRequests(const std::string& text);
   void Help() const;
   void Info();
   bool Health();
@@ -51,5 +53,13 @@ class Shell {
 /// True when `text` ends a statement: its last token is `;`, or it is a meta-command, or a line was
 /// left empty.
 bool IsComplete(const std::string& text);
+
+/// True when `text` begins a transaction and does not end it: it must go on, because a transaction
+/// lives within one request.
+bool HasOpenTransaction(const std::string& text);
+
+/// The statements of `text`, each by itself but a transaction, which stays whole. Errors: as of
+/// SplitStatements.
+Result<std::vector<std::string>> SplitRequests(const std::string& text);
 
 }  // namespace kalam::cli

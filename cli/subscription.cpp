@@ -105,13 +105,19 @@ class SubscriptionView {
                request_.sql, id_);
     const KeyWatch keys;
     KALAM_RETURN_IF_ERROR(Connect());
-    const int64_t begin_us = SystemClock().SteadyUs();
+    int64_t begin_us = SystemClock().SteadyUs();
+    bool counting = false;  // the time counts from the end of the initial rows
     while (!keys.StopAsked()) {
       const int64_t now_us = SystemClock().SteadyUs();
       if (!ready_ && now_us - begin_us > int64_t{request_.initial_data_timeout_s} * 1'000'000) {
         return Status(ErrorKind::Timeout, "No initial data in time");
       }
-      if (request_.timeout_s > 0 && now_us - begin_us > int64_t{request_.timeout_s} * 1'000'000) {
+      if (ready_ && !counting) {
+        counting = true;
+        begin_us = now_us;
+      }
+      if (counting && request_.timeout_s > 0 &&
+          now_us - begin_us > int64_t{request_.timeout_s} * 1'000'000) {
         fmt::print(stderr, "⏱ Subscription timeout reached\n");
         return {};
       }
@@ -138,6 +144,8 @@ class SubscriptionView {
     KALAM_ASSIGN_OR_RETURN(
         live_, client::LiveConnection::Open(session_.endpoint(), session_.token(), 10'000));
     last_ping_us_ = SystemClock().SteadyUs();
+    // A snapshot that was cut off begins again: what it had not shown yet is older than its cursor.
+    if (!ready_) last_seq_.reset();
     const std::string options =
         last_seq_ ? "{\"from\":\"" + *last_seq_ + "\"}" : request_.options_json;
     return live_->Subscribe(id_, request_.sql, options);
@@ -166,9 +174,12 @@ class SubscriptionView {
     for (const Json& row : rows) {
       const auto seq = row.find("_seq");
       if (seq == row.end()) continue;
-      const std::string text = TextOf(*seq);
-      if (!last_seq_ || LessSeq(*last_seq_, text)) last_seq_ = text;
+      RememberSeq(TextOf(*seq));
     }
+  }
+
+  void RememberSeq(const std::string& seq) {
+    if (!last_seq_ || LessSeq(*last_seq_, seq)) last_seq_ = seq;
   }
 
   void Line(Color color, const std::string& text) {
@@ -212,6 +223,10 @@ class SubscriptionView {
     const Json rows = message.value("rows", Json::array());
     Remember(rows);
     const bool more = control.value("has_more", false);
+    // The last batch says from where a resume is complete, also when nothing matched for long.
+    if (const Json last = control.value("last_seq_id", Json()); !more && last.is_number_integer()) {
+      RememberSeq(TextOf(last));
+    }
     if (style_.format != OutputFormat::kJson && (!rows.empty() || !ready_)) {
       Line(Color::kBlue, fmt::format("BATCH {} [{}] {} rows ({})", control.value("batch_num", 0),
                                      id_, rows.size(), more ? "more pending" : "complete"));

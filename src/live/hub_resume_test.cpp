@@ -74,6 +74,30 @@ TEST_F(HubStateReplayTest, RowsAndTombstonesComeAsChangesBySeq) {
   EXPECT_EQ(socket_.Take()["change_type"], "delete");
 }
 
+TEST_F(HubStateReplayTest, APurgedTombstoneEndsWhatTheStateCanTell) {
+  const auto purge =
+      tables::PrepareTombstonePurge(world_.store(), world_.group().TakeView(), *table_,
+                                    world_.group().published_seq(), 100, "");
+  ASSERT_TRUE(purge.ok());
+  ASSERT_EQ(purge->tombstone_count, 1);
+  ASSERT_TRUE(replication::ProposeAndWait(world_.group(), purge->command).status.ok());
+  world_.Settle();
+  SubscribeOptions options = Options(seen_.value);
+  options.reports_cursor_too_old = true;
+  Subscribe("SELECT * FROM app.items WHERE room = 7", options);
+  world_.RunTasks();
+  EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
+  EXPECT_TRUE(socket_.messages.empty());
+  // A client that does not know the code gets the rows as if it were new.
+  Subscribe("SELECT id FROM app.items WHERE room = 7", Options(seen_.value), "s2");
+  world_.RunTasks();
+  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
+  const json batch = socket_.Take();
+  EXPECT_EQ(batch["rows"].size(), 2u);
+  EXPECT_EQ(batch["batch_control"]["status"], "ready");
+  EXPECT_TRUE(socket_.messages.empty());
+}
+
 TEST_F(HubTest, ResumeFromTheFutureIsASnapshotOrAnErrorForThoseWhoAsk) {
   world_.Insert(table_, 1, 7, "a");
   world_.Settle();
