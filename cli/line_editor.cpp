@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdio>
+#include <cwchar>
 #include <fstream>
 #include <sstream>
 
@@ -167,6 +169,26 @@ struct LineEditor::Rep {
   }
 };
 
+namespace {
+
+// Reads one character of the terminal's encoding. Unlike libedit's own it ends when Ctrl+C comes,
+// so that the line is given up at once.
+int ReadCharacter(EditLine*, wchar_t* out) {
+  std::mbstate_t state{};
+  while (true) {
+    char byte = 0;
+    const ssize_t count = read(STDIN_FILENO, &byte, 1);
+    if (count < 0 && errno == EINTR && !line_interrupted) continue;
+    if (count <= 0) return static_cast<int>(count);
+    const size_t size = std::mbrtowc(out, &byte, 1, &state);
+    if (size == static_cast<size_t>(-2)) continue;  // the character has more bytes
+    if (size == static_cast<size_t>(-1)) *out = L'?';
+    return 1;
+  }
+}
+
+}  // namespace
+
 LineEditor::LineEditor(std::string history_path, int history_size, Completer completer)
     : rep_(std::make_unique<Rep>()) {
   rep_->history_path = std::move(history_path);
@@ -185,6 +207,7 @@ LineEditor::LineEditor(std::string history_path, int history_size, Completer com
   el_set(editor, EL_ADDFN, "kalam-complete", "Complete the word", &Rep::Complete);
   el_set(editor, EL_BIND, "^I", "kalam-complete", nullptr);
   el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  el_set(editor, EL_GETCFN, &ReadCharacter);
   // Ctrl+C must come to us: it clears the statement instead of ending the shell.
   el_set(editor, EL_SIGNAL, 0);
   el_source(editor, nullptr);

@@ -48,7 +48,8 @@ class ServerProcess:
         self.temporary.cleanup()
 
     def start(self):
-        command = [os.path.join(BINARIES, "kalamdb-server"), "--config", self.config_path, "--port", "0",
+        # The first start takes a free port; later ones keep it, so that clients find the server again.
+        command = [os.path.join(BINARIES, "kalamdb-server"), "--config", self.config_path, "--port", str(self.port),
                    "--data-dir", self.directory] + self.arguments
         self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True,
                                         cwd=self.temporary.name)

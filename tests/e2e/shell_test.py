@@ -3,18 +3,20 @@
     shell_test.py <folder of the binaries>
 """
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
-import sys
 import tempfile
+import termios
 import time
 
-from server_process import ROOT_PASSWORD, Server, run
+from server_process import BINARIES, FAST, ROOT_PASSWORD, ServerProcess, run_tests
 
 SETUP = """CREATE NAMESPACE app;
 CREATE TABLE app.items (id BIGINT PRIMARY KEY, name TEXT, at TIMESTAMP) WITH (TYPE = 'SHARED', ACCESS_LEVEL = 'public')"""
@@ -25,17 +27,18 @@ class Shell:
 
     def __init__(self, server):
         self.server = server
+        self.url = f"http://127.0.0.1:{server.port}"
         self.home = tempfile.TemporaryDirectory(prefix="kalam_home_")
-        self.binary = f"{server.binaries}/kalam"
+        self.binary = f"{BINARIES}/kalam"
         self.environment = dict(os.environ, HOME=self.home.name, TERM="xterm", LC_ALL="C.UTF-8", COLUMNS="100")
 
     def run(self, *arguments, input="", login=True):
-        flags = ["-u", self.server.url, *(["--user", "root", f"--password={ROOT_PASSWORD}"] if login else [])]
+        flags = ["-u", self.url, *(["--user", "root", f"--password={ROOT_PASSWORD}"] if login else [])]
         return subprocess.run([self.binary, *flags, *arguments], input=input, env=self.environment, text=True,
                               capture_output=True, timeout=60)
 
     def interactive(self, *arguments):
-        return Terminal([self.binary, "-u", self.server.url, *arguments], self.environment)
+        return Terminal([self.binary, "-u", self.url, *arguments], self.environment)
 
 
 class Terminal:
@@ -45,6 +48,7 @@ class Terminal:
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             os.execvpe(command[0], command, environment)
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
         self.text = ""
         self.read_up_to = 0
 
@@ -86,16 +90,15 @@ class Terminal:
 
 
 def with_server(test):
-    def start(binaries):
-        with Server(binaries) as server:
+    def start():
+        with ServerProcess(FAST) as server:
             server.sql(server.login(), SETUP)
             test(Shell(server))
-    start.__name__ = test.__name__
     return start
 
 
 @with_server
-def commands_formats_and_exit_codes(shell):
+def test_commands_formats_and_exit_codes(shell):
     made = shell.run("-c", "INSERT INTO app.items (id, name) VALUES (1, '你好'), (2, 'a;b'), (3, NULL)")
     assert made.returncode == 0 and "Query OK, 3 rows affected" in made.stdout, made
     table = shell.run("-c", "SELECT id, name FROM app.items ORDER BY id")
@@ -122,7 +125,7 @@ def commands_formats_and_exit_codes(shell):
 
 
 @with_server
-def files_and_pipes_run_statement_by_statement(shell):
+def test_files_and_pipes_run_statement_by_statement(shell):
     script = f"{shell.home.name}/script.sql"
     with open(script, "w") as file:
         file.write("-- a comment; with a semicolon\nINSERT INTO app.items (id, name) VALUES (1, 'a;b');\n"
@@ -142,7 +145,7 @@ def files_and_pipes_run_statement_by_statement(shell):
 
 
 @with_server
-def interactive_editing_completion_and_history(shell):
+def test_interactive_editing_completion_and_history(shell):
     terminal = shell.interactive("--user", "root", f"--password={ROOT_PASSWORD}")
     terminal.expect("root@")
     terminal.line("SELECT 1 AS one,")
@@ -150,14 +153,14 @@ def interactive_editing_completion_and_history(shell):
     terminal.line("'two;' AS two;")
     terminal.expect(r"two;.*\(1 row\)")
     terminal.type("SELECT name FROM app.it\t")
-    terminal.expect("app.items")
+    terminal.expect("ems ")  # the rest of app.items
     terminal.line("WHERE id = 1;")
     terminal.expect(r"\(0 rows\)")
     terminal.line("\\dt")
     terminal.expect("items")
     terminal.expect("Took")
     terminal.line("\\d app.items")
-    terminal.expect("column_name.*TIMESTAMP.*Took")
+    terminal.expect("column_name.*data_type.*_deleted.*Took")
     terminal.line("\\format csv")
     terminal.expect("Output format set to: csv")
     terminal.line("SELECT 5 AS five;")
@@ -167,7 +170,7 @@ def interactive_editing_completion_and_history(shell):
     terminal.type("\x1b[A")  # the arrow up brings the statement back
     terminal.expect("app.nothing")
     terminal.type("\x03")
-    terminal.expect("Use .quit or .q to exit|KalamDB")
+    terminal.expect("Use .quit or .q to exit.*❯ ")
     terminal.line("\\stats")
     terminal.expect("metric_name")
     terminal.type("\x04")
@@ -184,13 +187,14 @@ def interactive_editing_completion_and_history(shell):
 
 
 @with_server
-def live_changes_in_the_terminal(shell):
+def test_live_changes_in_the_terminal(shell):
     token = shell.server.login()
+    shell.server.sql(token, "INSERT INTO app.items (id, name) VALUES (0, 'was here before')")
     terminal = shell.interactive("--user", "root", f"--password={ROOT_PASSWORD}")
     terminal.expect("root@")
     terminal.line("\\subscribe SELECT * FROM app.items OPTIONS (last_rows=5)")
     terminal.expect("SUBSCRIBED")
-    terminal.expect("BATCH 0")
+    terminal.expect("BATCH 0.*1 rows .complete.*was here before")
     shell.server.sql(token, "INSERT INTO app.items (id, name) VALUES (1, 'hello')")
     terminal.expect("INSERT.*hello")
     shell.server.sql(token, "UPDATE app.items SET name = 'changed' WHERE id = 1")
@@ -215,8 +219,8 @@ def live_changes_in_the_terminal(shell):
     assert refused.returncode == 1 and "NOT_FOUND" in refused.stderr, refused
 
 
-def a_new_server_is_set_up_in_a_dialogue(binaries):
-    with Server(binaries, root_password="") as server:
+def test_a_new_server_is_set_up_in_a_dialogue():
+    with ServerProcess(FAST, environment={"KALAMDB_ROOT_PASSWORD": None}) as server:
         shell = Shell(server)
         unattended = shell.run("-c", "SELECT 1", login=False)
         assert unattended.returncode == 1 and "set up" in unattended.stderr, unattended
@@ -245,7 +249,4 @@ def a_new_server_is_set_up_in_a_dialogue(binaries):
 
 
 if __name__ == "__main__":
-    run([commands_formats_and_exit_codes, files_and_pipes_run_statement_by_statement,
-         interactive_editing_completion_and_history, live_changes_in_the_terminal,
-         a_new_server_is_set_up_in_a_dialogue],
-        sys.argv[1])
+    run_tests(globals())
