@@ -33,8 +33,7 @@ int Fail(const Status& status) {
 }
 
 Result<std::string> Ask(const std::string& question, bool secret) {
-  fmt::print("{}", question);
-  std::fflush(stdout);
+  // The echo is off before the question stands there: an answer may come at once.
   termios terminal{};
   const bool hide = secret && tcgetattr(STDIN_FILENO, &terminal) == 0;
   if (hide) {
@@ -42,6 +41,8 @@ Result<std::string> Ask(const std::string& question, bool secret) {
     hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
     tcsetattr(STDIN_FILENO, TCSANOW, &hidden);
   }
+  fmt::print("{}", question);
+  std::fflush(stdout);
   std::string answer;
   const bool read = static_cast<bool>(std::getline(std::cin, answer));
   if (hide) {

@@ -1,7 +1,9 @@
 // Logging in, keeping tokens, running SQL.
 #include "session.h"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/clock.h"
 #include "types/datetime.h"
@@ -10,6 +12,9 @@ namespace kalam::cli {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr int kRateLimitWaitMs = 250;
+constexpr int kRateLimitWaitsMax = 40;
 
 std::string MessageOf(const client::HttpReply& reply) {
   const Json body = Json::parse(reply.body, nullptr, false);
@@ -183,6 +188,12 @@ Result<Answer> Session::RunOnce(std::string_view sql) {
 
 Result<Answer> Session::Run(std::string_view sql) {
   KALAM_ASSIGN_OR_RETURN(Answer answer, RunOnce(sql));
+  // A refused statement was not looked at: a script that is too fast waits instead of failing.
+  for (int wait = 0; answer.error_code == "RATE_LIMIT_EXCEEDED" && wait < kRateLimitWaitsMax;
+       ++wait) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(kRateLimitWaitMs));
+    KALAM_ASSIGN_OR_RETURN(answer, RunOnce(sql));
+  }
   if (answer.error_code != "TOKEN_EXPIRED" || tokens_.refresh_token.empty()) return answer;
   KALAM_RETURN_IF_ERROR(Refresh());
   return RunOnce(sql);
