@@ -76,6 +76,9 @@ Result<JobOutcome> Maintenance::Cleanup(const JobRecord& job, const JobCancelled
     return Status(ErrorKind::InvalidOperation, "the table was not dropped");
   }
   if (dependencies_.change_retention) dependencies_.change_retention->Forget(id);
+  KALAM_ASSIGN_OR_RETURN(catalog::RecordWrites retention,
+                         tables::ForgetTable(dependencies_.store, id));
+  KALAM_RETURN_IF_ERROR(CommitRecords(std::move(retention)));
   const std::string prefix = storage::TablePrefix(id);
   for (const storage::Family family :
        {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {

@@ -221,6 +221,10 @@ TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
 TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
   const auto messages = MakeTable("messages", catalog::TableType::kUser);
   for (int i = 0; i < 10; ++i) Insert(messages, "ann", i);
+  DeleteFirst(messages, "ann");
+  Pass(61 * kSecondUs);
+  Pass(8 * kDayUs);  // retention leaves its records
+  ASSERT_GT(tables::ReadFloor(*store_, messages->id)->value, 0);
   const auto job = queue_->Prepare(
       JobType::kCleanup,
       "{\"table_id\":\"chat.messages\",\"internal_id\":" + std::to_string(messages->id.value) + "}",
@@ -239,6 +243,9 @@ TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
        {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
     EXPECT_EQ(CountKeys(family), 0);
   }
+  EXPECT_EQ(tables::ReadFloor(*store_, messages->id)->value, 0);
+  const storage::Scope ann = tables::ScopeFor(*messages, "ann");
+  EXPECT_EQ(tables::ReadPurgedTombstone(*store_, messages->id, ann)->value, 0);
 }
 
 TEST_F(MaintenanceTest, CleanupRefusesATableThatLives) {

@@ -235,7 +235,8 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
     return retention_.ShouldDrop(key, value);
   };
   KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
-  KALAM_ASSIGN_OR_RETURN(catalog_, catalog::Catalog::Open(*store_, memory_, kDefinitionsMax));
+  KALAM_ASSIGN_OR_RETURN(
+      catalog_, catalog::Catalog::Open(*store_, memory_.Child("catalog"), kDefinitionsMax));
   KALAM_RETURN_IF_ERROR(retention_.Load(*store_));
   replication::StandaloneOptions group_options;
   group_options.durability = DurabilityOf(settings_);

@@ -138,6 +138,18 @@ Result<Seq> SeqAtTime(storage::Store& store, int64_t time_us) {
   return DecodeSeq(iterator->value());
 }
 
+Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table) {
+  catalog::RecordWrites writes;
+  writes.push_back({Family::kSystem, FloorKey(table), std::nullopt});
+  const std::string purged = std::string(kPurgedPrefix) + storage::TablePrefix(table);
+  auto iterator = store.NewIterator(Family::kSystem, RangeOf(purged));
+  for (iterator->Seek(purged); iterator->Valid(); iterator->Next()) {
+    writes.push_back({Family::kSystem, std::string(iterator->key()), std::nullopt});
+  }
+  KALAM_RETURN_IF_ERROR(iterator->status());
+  return writes;
+}
+
 Result<catalog::RecordWrites> DropStampsBefore(storage::Store& store, int64_t time_us) {
   constexpr size_t kStampsMax = 10'000;
   catalog::RecordWrites writes;

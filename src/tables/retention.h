@@ -31,6 +31,9 @@ catalog::RecordWrites RaiseFloor(TableId table, Seq floor);
 Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const storage::Scope& scope,
                                 const storage::SnapshotPtr& snapshot = nullptr);
 
+/// Forgets the floor and the purged tombstones of a dropped table, whose id is never used again.
+Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table);
+
 /// Notes that `published` was the newest `_seq` at `now_us`. A job proposes it once a minute: retention goes by these stamps,
 /// never by the clock bits of a `_seq`.
 catalog::RecordWrites StampSeq(int64_t now_us, Seq published);
