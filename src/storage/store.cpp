@@ -23,6 +23,9 @@ namespace {
 
 /// The free space is looked at after so many bytes.
 constexpr int64_t kSpaceCheckBytes = 1 << 20;
+/// Reads fill the block cache without telling anybody; the accounts are brought up to date every so
+/// many.
+constexpr uint32_t kReadsPerRefresh = 256;
 
 rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -102,6 +105,7 @@ struct Store::Rep {
   std::atomic<int64_t> unchecked_bytes{
       kSpaceCheckBytes};  // written since the free space was looked at
 
+  std::atomic<uint32_t> reads{0};
   std::mutex accounts_mutex;
   std::unique_ptr<MemoryCharge> cache_charge;     // guarded by accounts_mutex
   std::unique_ptr<MemoryCharge> memtable_charge;  // guarded by accounts_mutex
@@ -121,6 +125,11 @@ struct Store::Rep {
   /// Sees to it that a memtable holds something: only then does RocksDB start a new log when it
   /// recovers from a full disk, and the log that could not be written stays unusable.
   Status KeepMemtableInUse();
+  int64_t BlockCacheBytes() const;
+  void RefreshAccounts();
+  void CountRead() {
+    if (reads.fetch_add(1, std::memory_order_relaxed) % kReadsPerRefresh == 0) RefreshAccounts();
+  }
   int64_t Property(const std::string& name) const;
 };
 
@@ -266,6 +275,20 @@ int64_t Store::Rep::Property(const std::string& name) const {
   return sum;
 }
 
+int64_t Store::Rep::BlockCacheBytes() const {
+  auto used = static_cast<int64_t>(tuning.cache->GetUsage());
+  auto memtables = static_cast<int64_t>(tuning.write_buffers->dummy_entries_in_cache_usage());
+  return std::max<int64_t>(used - memtables, 0);
+}
+
+void Store::Rep::RefreshAccounts() {
+  std::lock_guard lock(accounts_mutex);
+  if (cache_charge) cache_charge->Resize(BlockCacheBytes());
+  if (memtable_charge) {
+    memtable_charge->Resize(static_cast<int64_t>(tuning.write_buffers->memory_usage()));
+  }
+}
+
 Store::Store(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 Store::~Store() = default;
 
@@ -291,6 +314,7 @@ Result<std::optional<std::string>> Store::Get(Family family, std::string_view ke
 
 Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot,
                             std::string* value) {
+  rep_->CountRead();
   rocksdb::Status status =
       rep_->database->Get(ReadOptionsFor(snapshot), rep_->Handle(family), ToSlice(key), value);
   if (status.ok()) return true;
@@ -300,6 +324,7 @@ Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotP
 
 std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
+  rep_->CountRead();
   return std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family), std::move(range),
                                            snapshot);
 }
@@ -315,13 +340,7 @@ Status Store::Write(WriteBatch&& batch, Durability durability) {
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kFsync;
   Status status = ToStatus(rep_->database->Write(options, &raw), "cannot write");
-  {
-    std::lock_guard lock(rep_->accounts_mutex);
-    if (rep_->memtable_charge) {
-      rep_->memtable_charge->Resize(
-          static_cast<int64_t>(rep_->tuning.write_buffers->memory_usage()));
-    }
-  }
+  rep_->RefreshAccounts();
   return status;
 }
 
@@ -349,19 +368,9 @@ StoreProperties Store::properties() const {
   return properties;
 }
 
-int64_t Store::block_cache_bytes() const {
-  auto used = static_cast<int64_t>(rep_->tuning.cache->GetUsage());
-  auto memtables = static_cast<int64_t>(rep_->tuning.write_buffers->dummy_entries_in_cache_usage());
-  return std::max<int64_t>(used - memtables, 0);
-}
+int64_t Store::block_cache_bytes() const { return rep_->BlockCacheBytes(); }
 
-void Store::RefreshAccounts() {
-  std::lock_guard lock(rep_->accounts_mutex);
-  if (rep_->cache_charge) rep_->cache_charge->Resize(block_cache_bytes());
-  if (rep_->memtable_charge) {
-    rep_->memtable_charge->Resize(static_cast<int64_t>(rep_->tuning.write_buffers->memory_usage()));
-  }
-}
+void Store::RefreshAccounts() { rep_->RefreshAccounts(); }
 
 Status Store::FlushMemtables() {
   rocksdb::FlushOptions options;

@@ -152,8 +152,7 @@ class Store {
   StoreProperties properties() const;
   /// Bytes of blocks, indexes and filters in the block cache.
   int64_t block_cache_bytes() const;
-  /// Brings the accounts up to date: writes keep "memtables" current, but reads fill the cache
-  /// without telling anybody.
+  /// Brings the accounts up to date at once; writes do so, and every few hundred reads.
   void RefreshAccounts();
   /// Writes memtables of all families out, so that old log files can go.
   Status FlushMemtables();
