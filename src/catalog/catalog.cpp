@@ -181,7 +181,7 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(storage::Store& store, MemoryAcco
                                                size_t definitions_max) {
   auto rep = std::make_unique<Rep>(store, account, definitions_max);
   KALAM_RETURN_IF_ERROR(rep->Load());
-  return std::unique_ptr<Catalog>(new Catalog(std::move(rep)));
+  return std::make_unique<Catalog>(std::move(rep));
 }
 
 bool Catalog::NamespaceExists(std::string_view ns) const {

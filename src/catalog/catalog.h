@@ -46,7 +46,11 @@ struct RegistryStats {
 /// prepared here as RecordWrites, proposed by the caller, and take effect when the committer calls
 /// `OnCommitted`. Thread-safety: all methods may be called from any thread.
 class Catalog {
+  struct Rep;
+
  public:
+  /// For Open alone: nobody else can make a Rep.
+  explicit Catalog(std::unique_ptr<Rep> rep);
   /// Loads names from `store`. `definitions_max` bounds the LRU of definitions.
   static Result<std::unique_ptr<Catalog>> Open(storage::Store& store, MemoryAccount& account,
                                                size_t definitions_max);
@@ -108,8 +112,6 @@ class Catalog {
   void RegisterSystemTable(TablePtr definition);
 
  private:
-  struct Rep;
-  explicit Catalog(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };
 

@@ -186,7 +186,7 @@ Result<std::unique_ptr<JobQueue>> JobQueue::Open(storage::Store& store,
                                                  const Clock& clock, const Options& options) {
   auto rep = std::make_unique<Rep>(store, group, clock, options);
   KALAM_RETURN_IF_ERROR(rep->Load());
-  return std::unique_ptr<JobQueue>(new JobQueue(std::move(rep)));
+  return std::make_unique<JobQueue>(std::move(rep));
 }
 
 void JobQueue::SetExecutor(JobType type, JobExecutor executor) {

@@ -37,7 +37,11 @@ struct JobCounts {
 /// Thread-safety: all methods may be called from any thread; those that commit block and want a
 /// worker.
 class JobQueue {
+  struct Rep;
+
  public:
+  /// For Open alone: nobody else can make a Rep.
+  explicit JobQueue(std::unique_ptr<Rep> rep);
   struct Options {
     int max_retries = 3;
     int64_t retry_backoff_ms = 1000;  // doubled with every retry
@@ -84,8 +88,6 @@ class JobQueue {
   void Close();
 
  private:
-  struct Rep;
-  explicit JobQueue(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };
 
