@@ -1,12 +1,13 @@
 // The host side of the analytical engine: loads the plugin, opens and closes the instance, bounds
 // and counts its statements.
-#include "analytics/engine.h"
-
 #include <algorithm>
+#include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 
+#include "analytics/engine.h"
 #include "analytics/plugin_library.h"
 #include "analytics/statement_slots.h"
 #include "base/clock.h"
@@ -55,6 +56,18 @@ void Count(Metrics* metrics, std::string_view name) {
   if (metrics != nullptr) metrics->counter(name).Add();
 }
 
+/// The engine makes its folder for spilled rows, but not the folders above.
+Status MakeSpillDirectory(const std::string& path) {
+  if (path.empty()) return Status::Ok();
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return Status::Ok();
+  return Status(
+      ErrorKind::StorageIo,
+      "the folder " + path +
+          " for the analytical engine's temporary files cannot be made: " + error.message());
+}
+
 Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   const std::lock_guard lock(mutex);
   last_used_us = SystemClock().SteadyUs();
@@ -63,6 +76,7 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   if (!library) {
     KALAM_ASSIGN_OR_RETURN(library, PluginLibrary::Load(options.plugin_directory));
   }
+  KALAM_RETURN_IF_ERROR(MakeSpillDirectory(options.temp_directory));
   const int64_t begin_us = SystemClock().SteadyUs();
   InstanceOptions instance_options;
   instance_options.memory_limit_bytes = options.memory_limit_bytes;

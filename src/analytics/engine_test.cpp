@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -370,6 +371,21 @@ TEST_F(EngineTest, SurvivesTheMemoryLimit) {
   EXPECT_THAT(Run("SELECT count(DISTINCT n) FROM kalam_scan(0) AS t"),
               HasSubstr("error: Memory limit exceeded: "));
   EXPECT_EQ(Run("SELECT count(*) FROM kalam_scan(0) AS t"), "2000000\n");
+}
+
+TEST_F(EngineTest, SpillsIntoAFolderThatItMakes) {
+  EngineOptions options = Options();
+  options.memory_limit_bytes = 24 << 20;
+  options.threads = 1;
+  options.temp_directory = testing::TempDir() + "/kalam_spill_test/nested/folder";
+  std::filesystem::remove_all(testing::TempDir() + "/kalam_spill_test");
+  Open(options);
+  sources_ = {Numbers(600'000)};
+  EXPECT_EQ(Run("SELECT count(*) FROM (SELECT row_number() OVER (ORDER BY name || n) AS r "
+                "FROM kalam_scan(0) AS t) AS u WHERE r > 5"),
+            "599995\n");
+  engine_.reset();
+  std::filesystem::remove_all(testing::TempDir() + "/kalam_spill_test");
 }
 
 TEST_F(EngineTest, GivesTheFailureOfASourceWithItsKind) {
