@@ -107,7 +107,7 @@ void AppendEscape(std::string_view body, size_t* at, std::string* out) {
       if (ReadDigits(body, at, 16, c == 'u' ? 4 : 8, &code) > 0) AppendUtf8(code, out);
       return;
     case 'x':
-      if (ReadDigits(body, at, 16, 2, &code) > 0) out->push_back(static_cast<char>(code));
+      out->push_back(ReadDigits(body, at, 16, 2, &code) > 0 ? static_cast<char>(code) : 'x');
       return;
     default:
       break;
@@ -367,11 +367,9 @@ bool ExpectsOperand(std::string_view word) {
     case 'r':
       return w == "returning";
     case 's':
-      return w == "select" || w == "set" || w == "some";
+      return w == "select" || w == "some";
     case 't':
       return w == "then" || w == "to";
-    case 'v':
-      return w == "values";
     case 'w':
       return w == "where" || w == "when";
     default:

@@ -1,6 +1,8 @@
 // LiftLiterals of parser.h: one pass over the tokens of every statement, so it allocates little and
 // looks nothing up.
+#include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "sql/lexer.h"
 #include "sql/parser.h"
@@ -151,7 +153,10 @@ class Lifter {
     std::string_view text = lexer_.TextOf(token);
     if (IsString(token.kind) && may_lift()) return Lift(StringValue(lexer_, token));
     if (IsNumber(token.kind) && may_lift()) return Lift(NumberValue(text, false));
-    if (token.kind == TokenKind::kOperator && text == "-" && may_lift() && LiftNegative()) return;
+    // `between` may also be a column: `between - 5`.
+    const bool after_between = std::exchange(after_between_, false);
+    const bool is_sign = token.kind == TokenKind::kOperator && text == "-" && !after_between;
+    if (is_sign && may_lift() && LiftNegative()) return;
     if (token.kind == TokenKind::kQuestion && tracker_.expected()) {
       EmitPlaceholder(++question_count_);
       tracker_.NoteOperand();
@@ -221,6 +226,7 @@ class Lifter {
     switch (word[0]) {
       case 'b':
         after_fixed_word_ = word == "by";
+        after_between_ = word == "between";
         break;
       case 'e':
         after_fixed_word_ = word == "escape";
@@ -443,7 +449,8 @@ class Lifter {
   TypeState type_state_ = TypeState::kNone;
   bool after_path_operator_ = false;
   bool after_fixed_word_ = false;  // BY, ESCAPE, FIRST, NEXT: the literal behind stays
-  bool after_distinct_ = false;    // IS DISTINCT FROM does not end a select list
+  bool after_between_ = false;
+  bool after_distinct_ = false;  // IS DISTINCT FROM does not end a select list
   bool after_dot_ = false;
   bool after_keeping_function_ = false;
   bool frozen_ = false;  // behind the rows of a values insert

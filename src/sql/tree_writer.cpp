@@ -58,6 +58,8 @@ int PrecedenceOf(const Expr& expr) {
   }
 }
 
+bool IsNumber(TypeKind kind) { return DataType::Of(kind).is_numeric(); }
+
 std::string Upper(std::string_view text) {
   std::string upper(text);
   for (char& c : upper) {
@@ -273,8 +275,15 @@ Status TreeWriter::WriteUnary(const Expr& expr) {
   WriteText(expr.op);
   const Expr& operand = *expr.args[0];
   // `--` would begin a comment.
-  const bool touches = operand.kind == ExprKind::kUnary || operand.kind == ExprKind::kLiteral;
-  return WriteExpr(operand, touches && operand.kind == ExprKind::kUnary ? kPrimary : kSign);
+  const bool is_number = operand.kind == ExprKind::kLiteral && !operand.value.is_null() &&
+                         IsNumber(operand.value.kind());
+  const bool is_negative = is_number && kalam::ToText(operand.value.datum()).front() == '-';
+  const bool may_touch = operand.kind == ExprKind::kUnary || is_negative;
+  if (!may_touch) return WriteExpr(operand, kSign);
+  out_.push_back('(');
+  KALAM_RETURN_IF_ERROR(WriteExpr(operand));
+  out_.push_back(')');
+  return {};
 }
 
 Status TreeWriter::WriteBinary(const Expr& expr) {
