@@ -63,6 +63,8 @@ class Connection : public EventLoop::Watcher,
   void Send(std::string_view bytes) { Send({bytes}); }
   /// False while the unsent bytes are above the high-water mark; OnWritable follows.
   bool writable() const { return unsent_bytes() < high_water_; }
+  /// OnWritable will come once what is unsent now has drained.
+  void NotifyWhenDrained() { was_full_ = true; }
   size_t unsent_bytes() const { return unsent_.size() - unsent_begin_; }
 
   /// Stops and resumes giving bytes to the protocol.

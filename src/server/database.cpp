@@ -433,7 +433,8 @@ Status ResetRootPassword(const Settings& settings, const std::string& password) 
   MemoryAccount memory("server", nullptr);
   RateLimiter rates({});
   WorkerPool workers(1, 1, metrics);
-  ServerContext server(SystemClock(), metrics, {}, CorsPolicy(settings), {}, rates, workers);
+  ServerContext server(SystemClock(), metrics, memory, {}, CorsPolicy(settings), {}, rates,
+                       workers);
   OpenDatabase database(settings, memory, server, {});
   std::vector<std::string> warnings;
   KALAM_RETURN_IF_ERROR(database.OpenData(&warnings));

@@ -71,6 +71,7 @@ size_t HttpSession::OnBytes(std::span<char> bytes) {
       if (used < bytes.size()) connection_.SetDeadline(server().options.request_s);
       break;
     case HttpRequestParser::State::kBody:
+      if (!ChargeBody()) return bytes.size();
       if (parser_.TakeExpectContinue()) connection_.Send("HTTP/1.1 100 Continue\r\n\r\n");
       connection_.SetDeadline(server().options.request_s);
       break;
@@ -89,6 +90,27 @@ size_t HttpSession::OnBytes(std::span<char> bytes) {
       return bytes.size();
   }
   return used;
+}
+
+// Bodies that are still arriving, of all connections together, have one bound: senders are not
+// known yet.
+bool HttpSession::ChargeBody() {
+  const auto held = static_cast<int64_t>(request().body().capacity());
+  if (held < kUncountedBodyBytes || held == body_charge_) return true;
+  if (server().request_bodies.TryCharge(held - body_charge_)) {
+    body_charge_ = held;
+    return true;
+  }
+  in_flight_ = true;
+  parser_.RefuseKeepAlive();
+  Respond({.status = 503,
+           .body = ErrorBody("SERVER_BUSY", "Too many large requests at once; try again"),
+           .headers = "Retry-After: 1\r\n"});
+  return false;
+}
+
+void HttpSession::ReleaseBody() {
+  if (body_charge_ > 0) server().request_bodies.Release(std::exchange(body_charge_, 0));
 }
 
 void HttpSession::RefuseRequest() {
@@ -211,6 +233,7 @@ void HttpSession::EndChunked() {
 void HttpSession::FinishAnswer() {
   in_flight_ = false;
   exchange_.reset();
+  ReleaseBody();
   const bool keep = request().keep_alive() && !server().stopping.load(std::memory_order_relaxed);
   parser_.Next();
   if (!keep) {
@@ -218,7 +241,14 @@ void HttpSession::FinishAnswer() {
     return;
   }
   connection_.SetDeadline(server().options.keep_alive_s);
-  connection_.ResumeReading();
+  if (connection_.unsent_bytes() == 0) {
+    connection_.ResumeReading();
+    return;
+  }
+  // A client that asks on without reading is heard again when it has taken its answer.
+  draining_ = true;
+  connection_.PauseReading();
+  connection_.NotifyWhenDrained();
 }
 
 Reply HttpSession::Later() {
@@ -230,6 +260,10 @@ Reply HttpSession::Later() {
 }
 
 void HttpSession::OnWritable() {
+  if (std::exchange(draining_, false)) {
+    connection_.ResumeReading();
+    return;
+  }
   if (const std::shared_ptr<Exchange> exchange = exchange_; exchange != nullptr)
     exchange->OnWritable();
 }
@@ -257,6 +291,7 @@ void HttpSession::OnShutdown() {
 }
 
 void HttpSession::OnClosed() {
+  ReleaseBody();
   if (const std::shared_ptr<Exchange> exchange = std::move(exchange_); exchange != nullptr) {
     exchange->OnAbandoned();
   }

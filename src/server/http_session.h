@@ -88,6 +88,8 @@ class HttpSession : public Protocol {
   friend class Reply;
   void Dispatch();
   bool CheckLimits();
+  bool ChargeBody();
+  void ReleaseBody();
   void RefuseRequest();
   void FinishAnswer();
   std::string Head(int status, std::string_view content_type, std::string_view more);
@@ -100,6 +102,8 @@ class HttpSession : public Protocol {
   bool client_exempt_ = false;
   bool in_flight_ = false;
   bool chunked_ = false;
+  bool draining_ = false;
+  int64_t body_charge_ = 0;
   uint64_t exchange_number_ = 0;
   std::shared_ptr<Exchange> exchange_;
 };

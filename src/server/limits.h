@@ -34,9 +34,13 @@ inline constexpr size_t kHeaderLinesMax = 100;
 inline constexpr size_t kTargetBytesMax = 8 << 10;
 /// Longest line of a chunk's size with its extensions.
 inline constexpr size_t kChunkLineBytesMax = 256;
-/// Body of the endpoints that parse JSON, when request_body_limit_bytes is larger: a SQL text has
-/// at most 1 MiB, parameters the rest.
-inline constexpr size_t kJsonBodyBytesMax = 64 << 20;
+/// Bodies that are still arriving may hold this much together; a further large one is refused with
+/// 503.
+inline constexpr int64_t kArrivingBodiesBytesMax = 256 << 20;
+/// Smaller bodies are not counted.
+inline constexpr int64_t kUncountedBodyBytes = 16 << 10;
+/// Longest WebSocket message before sign-in: a token has at most 8 KiB.
+inline constexpr size_t kUnauthenticatedMessageBytesMax = 16 << 10;
 /// Longest SQL text.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
 

@@ -205,9 +205,10 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   workers_ = std::make_unique<WorkerPool>(
       static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
       kWorkerQueueMax, metrics_);
-  context_ = std::make_unique<ServerContext>(SystemClock(), metrics_, SessionOptionsFrom(settings),
-                                             CorsPolicy(settings), std::move(*trusted), *rates_,
-                                             *workers_);
+  context_ = std::make_unique<ServerContext>(SystemClock(), metrics_, *memory_,
+                                             SessionOptionsFrom(settings), CorsPolicy(settings),
+                                             std::move(*trusted), *rates_, *workers_);
+  context_->request_bodies.set_limit_bytes(kArrivingBodiesBytesMax);
   context_->api_address = fmt::format("{}:{}", settings.text("server.host"), port());
   if (!settings.text("server.tls.cert").empty()) {
     auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));

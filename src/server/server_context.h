@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/memory_account.h"
 #include "base/metrics.h"
 #include "catalog/catalog.h"
 #include "server/address.h"
@@ -50,8 +51,9 @@ struct SessionOptions {
 
 /// Shared by all cores; everything in it is thread-safe or constant while the server runs.
 struct ServerContext {
-  ServerContext(const Clock& system_clock, Metrics& server_metrics, SessionOptions session_options,
-                CorsPolicy cors_policy, IpRanges trusted, RateLimiter& limiter, WorkerPool& pool)
+  ServerContext(const Clock& system_clock, Metrics& server_metrics, MemoryAccount& memory,
+                SessionOptions session_options, CorsPolicy cors_policy, IpRanges trusted,
+                RateLimiter& limiter, WorkerPool& pool)
       : clock(system_clock),
         metrics(server_metrics),
         options(std::move(session_options)),
@@ -60,6 +62,7 @@ struct ServerContext {
         rates(limiter),
         workers(pool),
         started_steady_us(system_clock.SteadyUs()),
+        request_bodies(memory.Child("request_bodies")),
         requests(server_metrics.counter("http_requests")),
         connections(server_metrics.gauge("active_connections")),
         websockets(server_metrics.gauge("websocket_sessions")) {}
@@ -72,6 +75,7 @@ struct ServerContext {
   RateLimiter& rates;
   WorkerPool& workers;
   const int64_t started_steady_us;
+  MemoryAccount& request_bodies;
   Counter& requests;
   Gauge& connections;
   Gauge& websockets;

@@ -60,6 +60,8 @@ class FrameReader {
     kBroken,    // close_code() and payload() say why; the stream cannot go on
   };
   explicit FrameReader(size_t message_bytes_max) : message_bytes_max_(message_bytes_max) {}
+  /// Of messages that begin from now on.
+  void set_message_bytes_max(size_t bytes) { message_bytes_max_ = bytes; }
 
   /// Looks at the front of `bytes`; `*taken` is how many it used. payload() is valid until the next
   /// call and while `bytes` is.
@@ -86,7 +88,7 @@ class FrameReader {
   Event Continue(std::span<char> bytes, size_t* taken);
   Event FrameEnded();
 
-  const size_t message_bytes_max_;
+  size_t message_bytes_max_;
   bool text_ = false;
   CloseCode close_code_ = CloseCode::kNormal;
   std::string_view payload_;

@@ -90,7 +90,8 @@ WebSocketSession::WebSocketSession(Connection& connection, CoreContext& core,
                                    bool may_compress)
     : connection_(connection),
       core_(core),
-      frames_(core.server.options.websocket_message_bytes_max),
+      frames_(std::min(core.server.options.websocket_message_bytes_max,
+                       kUnauthenticatedMessageBytesMax)),
       format_(format),
       may_compress_(may_compress),
       client_exempt_(client.is_loopback() || core.server.trusted_proxies.Contains(client)),
@@ -144,7 +145,17 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
       CloseWith(frames_.close_code(), frames_.payload());
       return bytes.size();
   }
+  HoldBackIfFlooding();
   return taken;
+}
+
+// Who asks (pings, errors) without taking the answers is not read any further: at once before
+// sign-in, later when more lies here than live queries ever leave lying.
+void WebSocketSession::HoldBackIfFlooding() {
+  if (closing_ || connection_.unsent_bytes() <= (authenticated() ? kOutputBytesMax / 2 : 0)) return;
+  held_back_ = true;
+  connection_.PauseReading();
+  connection_.NotifyWhenDrained();
 }
 
 void WebSocketSession::OnMessage(std::string_view payload, bool text) {
@@ -237,6 +248,7 @@ void WebSocketSession::Authenticate(std::string_view token) {
   caller_ = std::move(outcome.principal.caller);
   session_id_ = std::move(outcome.principal.session_id);
   token_expires_s_ = outcome.principal.expires_at_s;
+  frames_.set_message_bytes_max(server.options.websocket_message_bytes_max);
   // Before the hub takes a subscription it must stand at the newest commit.
   if (core_.follower_count++ == 0) core_.set_following(true);
   connection_id_ = core_.hub->AddConnection(*this);
@@ -269,6 +281,7 @@ void WebSocketSession::CloseWith(CloseCode code, std::string_view reason) {
 }
 
 void WebSocketSession::OnWritable() {
+  if (std::exchange(held_back_, false)) connection_.ResumeReading();
   if (connection_id_ != 0) core_.hub->OnWritable(connection_id_);
 }
 

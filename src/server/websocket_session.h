@@ -50,6 +50,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   void SendError(std::string_view subscription_id, std::string_view code, std::string_view message);
   void CloseWith(CloseCode code, std::string_view reason);
   void ArmDeadline();
+  void HoldBackIfFlooding();
   bool authenticated() const { return connection_id_ != 0; }
 
   Connection& connection_;
@@ -59,6 +60,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   const bool may_compress_;
   bool ping_sent_ = false;
   bool closing_ = false;
+  bool held_back_ = false;
   const bool client_exempt_;
   const uint32_t opened_at_s_;
   uint32_t heard_at_s_;

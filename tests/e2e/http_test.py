@@ -242,6 +242,42 @@ def test_limits_per_user_and_address():
         assert statuses.count(429) >= 1, statuses
 
 
+def private_bytes(server):
+    with open(f"/proc/{server.process.pid}/smaps_rollup", encoding="ascii") as file:
+        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Private_Dirty"))
+
+
+def test_clients_that_never_read_cost_little():
+    with ServerProcess(FAST) as server:
+        server.request("GET", "/health")
+        before = private_bytes(server)
+        many = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n" * 5000
+        connections = []
+        for _ in range(20):
+            connection = socket.create_connection(("127.0.0.1", server.port))
+            connection.setblocking(False)
+            connections.append(connection)
+            try:
+                for _ in range(50):
+                    connection.send(many)
+            except BlockingIOError:
+                pass
+        status, _, _ = server.request("GET", "/health")
+        assert status == 200
+        grown = private_bytes(server) - before
+        assert grown < 8 << 20, grown
+        # Each gets all its answers once it reads.
+        connections[0].setblocking(True)
+        connections[0].settimeout(5)
+        answers = b""
+        while answers.count(b"200 OK") < 5000:
+            chunk = connections[0].recv(65536)
+            assert chunk, "closed early"
+            answers += chunk
+        for connection in connections:
+            connection.close()
+
+
 def test_stops_within_five_seconds_with_clients():
     with ServerProcess(FAST) as server:
         idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
