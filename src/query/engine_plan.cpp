@@ -22,7 +22,7 @@ using sql::FromKind;
 using sql::Query;
 
 /// Views in views, and queries in queries.
-constexpr int kNestingMax = 64;
+constexpr int kNestingMax = 512;
 
 class EngineBinder {
  public:

@@ -39,10 +39,12 @@ Status Planner::CheckParameters(std::span<const Value> parameters) const {
                               parameters.size(), limits.parameters_max));
   }
   for (size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].heap_bytes() <= limits.parameter_bytes_max) continue;
+    const Datum value = parameters[i].datum();
+    const size_t size = !value.is_null && DataType::Of(value.kind).is_bytes_like() ? value.size : 0;
+    if (size <= limits.parameter_bytes_max) continue;
     return Status(ErrorKind::ParameterBinding,
                   fmt::format("Parameter ${} size {} bytes exceeds the maximum of {} bytes", i + 1,
-                              parameters[i].heap_bytes() - 1, limits.parameter_bytes_max));
+                              size, limits.parameter_bytes_max));
   }
   return {};
 }
