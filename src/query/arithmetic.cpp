@@ -394,8 +394,6 @@ Result<NodePtr> MakeArithmetic(std::string_view op_text, NodePtr left, NodePtr r
     *movable = CastTo(std::move(*movable), target, state->constants);
     break;
   }
-  if (left->type().kind == TypeKind::kDecimal) MakeLiteralExact(&right, state->constants);
-  if (right->type().kind == TypeKind::kDecimal) MakeLiteralExact(&left, state->constants);
   const DataType a = left->type(), b = right->type();
   if (const DataType temporal = TemporalResult(op, a, b); temporal.kind != TypeKind::kNull) {
     return NodePtr(std::make_unique<TemporalNode>(op, std::move(left), std::move(right), temporal));

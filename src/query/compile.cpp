@@ -10,7 +10,6 @@
 #include "query/type_rules.h"
 #include "types/convert.h"
 #include "types/datetime.h"
-#include "types/decimal.h"
 
 namespace kalam::query {
 
@@ -86,15 +85,6 @@ Result<std::vector<NodePtr>> CompileAll(const std::vector<sql::ExprPtr>& exprs, 
     nodes.push_back(std::move(node));
   }
   return nodes;
-}
-
-/// Literals beside decimals are decimals, wherever in the list they stand.
-void MakeLiteralsExact(const std::vector<NodePtr*>& nodes, CompileState* state) {
-  const bool has_decimal = std::any_of(nodes.begin(), nodes.end(), [](const NodePtr* node) {
-    return (*node)->type().kind == TypeKind::kDecimal;
-  });
-  for (size_t i = 0; has_decimal && i < nodes.size(); ++i)
-    MakeLiteralExact(nodes[i], state->constants);
 }
 
 /// The type in which all of `nodes` can stand; quoted literals follow the others.
@@ -260,7 +250,6 @@ Result<NodePtr> CompileCase(const Expr& expr, CompileState* state) {
     values.push_back(&otherwise);
     castable.push_back(&otherwise);
   }
-  MakeLiteralsExact(castable, state);
   KALAM_ASSIGN_OR_RETURN(const DataType type, CommonTypeOf(values, "CASE", expr.position));
   CastConstantsTo(castable, type, state);
   return MakeCase(std::move(branches), std::move(otherwise), type);
@@ -284,7 +273,6 @@ Result<NodePtr> CompileConditionalFunction(const Expr& expr, CompileState* state
     values.push_back(&argument);
     castable.push_back(&argument);
   }
-  MakeLiteralsExact(castable, state);
   KALAM_ASSIGN_OR_RETURN(const DataType type,
                          CommonTypeOf(values, coalesce ? "COALESCE" : "GREATEST", expr.position));
   CastConstantsTo(castable, type, state);
@@ -433,18 +421,6 @@ Result<Datum> CastDatum(const Datum& value, const DataType& type, Arena* arena) 
     return Datum::OfInterval(interval.months, interval.days, interval.us);
   }
   return Cast(value, type, arena);
-}
-
-void MakeLiteralExact(NodePtr* node, ConstantPool* constants) {
-  const ConstantNode* constant = AsConstant(*node);
-  if (constant == nullptr || constant->type().kind != TypeKind::kDouble) return;
-  ConstantPool::Slot& slot = constants->slot(constant->slot());
-  if (slot.parameter_index != 0 || slot.target.kind != TypeKind::kNull || slot.literal.is_null())
-    return;
-  const Result<DecimalValue> exact = DecimalFromDouble(slot.literal.datum().d);
-  if (!exact.ok()) return;
-  slot.literal = Value(Datum::Decimal(exact->unscaled, exact->scale));
-  *node = std::make_unique<ConstantNode>(constant->slot(), TypeOfValue(slot.literal));
 }
 
 Status EvaluateAs(const Node& node, const DataType& type, EvalContext& context, Datum* out) {

@@ -50,10 +50,6 @@ inline const ColumnNode* AsColumn(const Node& node) {
   return dynamic_cast<const ColumnNode*>(&node);
 }
 
-/// Beside a decimal a literal like 0.25 is exact: turns a DOUBLE literal (not a parameter) into a
-/// decimal.
-void MakeLiteralExact(NodePtr* node, ConstantPool* constants);
-
 enum class CompareOp : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 
 /// A comparison whose operands are of comparable types. Public so that access paths can be read off
