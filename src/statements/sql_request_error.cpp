@@ -46,6 +46,9 @@ RequestError MakeRequestError(Status status, catalog::Role role, const ErrorPlac
     return error;
   }
   error.message = status.ToString();
+  if (status.position() >= 0) {
+    error.message += " (at character " + std::to_string(status.position() + 1) + ")";
+  }
   if (place.statement_number > 0) {
     error.message =
         "Statement " + std::to_string(place.statement_number) + " failed: " + error.message;
