@@ -28,6 +28,7 @@ echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests"
 build asan
 run asan -L 'unit|sql|fuzz'
 echo "== thread sanitizer: the concurrent parts"
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt"
 build tsan base_test auth_test replication_test live_test
 run tsan -L 'concurrent'
 echo "All tests passed."

@@ -124,6 +124,8 @@ FrameReader::Event FrameReader::Break(CloseCode code, std::string_view reason) {
 
 FrameReader::Event FrameReader::Read(std::span<char> bytes, size_t* taken) {
   *taken = 0;
+  // A view of the last message must not outlive it.
+  payload_ = {};
   finished_.reset();
   if (partial_ != nullptr && partial_->frame_remaining > 0) return Continue(bytes, taken);
   if (bytes.size() < 2) return Event::kNeedMore;

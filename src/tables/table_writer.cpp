@@ -340,6 +340,8 @@ Status TableWriter::Delete(const ReadScope& scope, const StoredRow& old_row) {
     KALAM_RETURN_IF_ERROR(rep.DecodeBase(shape, row));
     rep.staged.Add(staged_scope, old_row.encoded_pk, std::move(row), scope.view.seq);
     found = staged_scope.rows.find(old_row.encoded_pk);
+    // Cells point into the row's bytes, and a short string's bytes move with it.
+    KALAM_RETURN_IF_ERROR(rep.DecodeBase(shape, found->second));
   } else {
     if (found->second.current.deleted) return Status::Ok();
     if (found->second.op == ChangeOp::kInsert) {

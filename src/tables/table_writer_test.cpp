@@ -99,6 +99,17 @@ TEST_F(TableWriterTest, AnUpdateCarriesTheCellsThatChanged) {
   EXPECT_EQ(writer.Finish(scope.view.seq), nullptr);
 }
 
+// A row of 15 bytes lives inside its string object, and moves with it.
+TEST_F(TableWriterTest, ADeleteOfAShortRowCarriesAllItsCells) {
+  Insert(table_, 1, "", 7);
+  ReadScope scope = ScopeNow(table_);
+  TableWriter writer(*reader_);
+  const StoredRow old_row = *Get(scope, 1);
+  ASSERT_LE(old_row.row.size(), 15u);
+  ASSERT_TRUE(writer.Delete(scope, old_row).ok());
+  EXPECT_THAT(Show(writer.Finish(scope.view.seq)), ElementsAre("delete 1::7 0=1 1= 2=7"));
+}
+
 TEST_F(TableWriterTest, RowsKeepTheOrderOfTheirFirstTouch) {
   ReadScope scope = ScopeNow(table_);
   TableWriter writer(*reader_);
