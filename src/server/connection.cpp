@@ -199,7 +199,8 @@ void Connection::SendRaw(std::span<const std::string_view> pieces) {
     sent_bytes -= skipped;
     Keep(piece.substr(skipped));
   }
-  if (unsent_bytes() > high_water_) was_full_ = true;
+  // The same bound as writable(): at exactly the mark, nobody would ever be told to go on.
+  if (unsent_bytes() >= high_water_) was_full_ = true;
   if (unsent_bytes() > kOutputBytesMax) {
     loop_.Later([self = shared_from_this()] { self->Close(); });
   }
