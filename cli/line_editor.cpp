@@ -3,6 +3,7 @@
 
 #include <histedit.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +25,10 @@ volatile sig_atomic_t line_interrupted =
     0;  // set by the signal handler, which has no other way to speak
 
 void OnInterrupt(int) { line_interrupted = 1; }
+
+// The signals that are let in while a key is waited for, and at no other time: a Ctrl+C that came between two keys would
+// otherwise be noticed only with the next one.
+sigset_t waiting_mask;
 
 std::string Encode(const std::string& text) {
   std::string base64(4 * ((text.size() + 2) / 3) + 1, '\0');
@@ -177,8 +182,11 @@ int ReadCharacter(EditLine*, wchar_t* out) {
   std::mbstate_t state{};
   while (true) {
     char byte = 0;
+    pollfd key{STDIN_FILENO, POLLIN, 0};
+    const int ready = ppoll(&key, 1, nullptr, &waiting_mask);
+    if (line_interrupted) return -1;
+    if (ready <= 0) continue;
     const ssize_t count = read(STDIN_FILENO, &byte, 1);
-    if (count < 0 && errno == EINTR && !line_interrupted) continue;
     if (count <= 0) return static_cast<int>(count);
     const size_t size = std::mbrtowc(out, &byte, 1, &state);
     if (size == static_cast<size_t>(-2)) continue;  // the character has more bytes
@@ -222,8 +230,16 @@ LineEditor::Outcome LineEditor::ReadLine(const std::string& prompt, std::string*
   struct sigaction previous {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, &previous);
+  sigset_t interrupt;
+  sigset_t before;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  sigprocmask(SIG_BLOCK, &interrupt, &before);
+  waiting_mask = before;
+  sigdelset(&waiting_mask, SIGINT);
   int count = 0;
   const char* text = el_gets(rep_->editor.get(), &count);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
   sigaction(SIGINT, &previous, nullptr);
   if (line_interrupted) {
     el_reset(rep_->editor.get());
