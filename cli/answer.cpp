@@ -33,8 +33,9 @@ ResultEntry ToEntry(const Json& result, TimestampFormat timestamps, int64_t now_
   entry.row_count = result.value("row_count", int64_t{0});
   entry.message = result.value("message", std::string());
   entry.as_user = result.value("as_user", std::string());
-  entry.notice = result.value("notice", std::string());
   entry.has_rows = result.contains("rows");
+  // Rows come with a message only when a configured limit cut them.
+  if (entry.has_rows) entry.notice = entry.message;
   if (!entry.has_rows) return entry;
   std::vector<Json> types;
   if (result.contains("schema")) {

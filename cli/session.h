@@ -23,7 +23,7 @@ struct ResultEntry {
   int64_t row_count = 0;
   std::string message;
   std::string as_user;
-  std::string notice;
+  std::string notice;  // that a configured limit cut the rows
 };
 
 /// An answer to a SQL request.

@@ -65,7 +65,7 @@ void AddProcess(const SystemSources& sources, Samples* out) {
   out->Number("system_used_memory_mb", facts.machine_used_bytes / kMegabyte);
   out->Number("thread_count", facts.thread_count);
   out->Number("pid", facts.pid);
-  out->Text("allocator_name", "jemalloc");
+  out->Text("allocator_name", "glibc");
   out->Number("cpu_logical_cores", facts.logical_cores);
   out->Number("cpu_physical_cores", facts.logical_cores);
   const OpenFiles files = CountOpenFiles();
