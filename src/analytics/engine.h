@@ -52,6 +52,25 @@ struct EngineQuery {
   std::function<bool()> cancelled;  // polled; may be empty
 };
 
+/// A Parquet file to be written from a source, in the order in which its only part gives the rows.
+struct ParquetFile {
+  std::string local_path;  // is replaced if it exists; removed again on an error
+  /// One part; its columns become the columns of the file, by name.
+  std::shared_ptr<tables::ScanSource> source;
+  /// Parquet field ids, one a column.
+  std::vector<int32_t> field_ids;
+  int64_t row_group_rows =
+      16384;                  // a multiple of 2048; every group but the last has exactly so many
+  int compression_level = 1;  // of zstd
+  std::vector<std::pair<std::string, std::string>> metadata;  // of the file
+  int64_t deadline_steady_us = 0;                             // 0: none
+  std::function<bool()> cancelled;                            // polled; may be empty
+};
+struct ParquetFileSummary {
+  int64_t row_count = 0;
+  int64_t size_bytes = 0;
+};
+
 /// Thread-safety: all methods may be called from any worker thread; Execute, Explain and the
 /// stream's Next block. Memory: what the engine's buffers hold is charged to the account while the
 /// instance is open.

@@ -1,0 +1,89 @@
+// Rows that live in segments, as the readers of a table see them: the newest cold version of each
+// key.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "catalog/schema.h"
+#include "storage/key_layout.h"
+#include "storage/store.h"
+
+namespace kalam::segments {
+
+/// The newest cold version of a row, or its tombstone. Owns its bytes.
+struct ColdRow {
+  std::string encoded_pk;
+  Seq seq;
+  bool deleted = false;
+  uint32_t schema_version = 0;  // of `row`
+  std::string row;              // by EncodeRow
+};
+
+/// Walks cold rows. Holds decoded column chunks of at most one row group a segment. Not
+/// thread-safe.
+class ColdScan {
+ public:
+  virtual ~ColdScan() = default;
+  /// Moves to the next row; false at the end. Errors: Corruption and StorageIo, naming the segment.
+  virtual Result<bool> Next() = 0;
+  // The current row; views valid until Next.
+  virtual std::string_view encoded_pk() const = 0;
+  virtual Seq seq() const = 0;
+  virtual bool deleted() const = 0;
+  virtual uint32_t schema_version() const = 0;
+  virtual std::string_view row() const = 0;
+};
+
+/// Bounds of a scan by key: `lower` inside, `upper` not inside; empty means none. Encoded primary
+/// keys.
+struct ColdKeyRange {
+  std::string lower, upper;
+  bool descending = false;
+};
+/// after < `_seq` <= up_to; 0 is no bound.
+struct ColdSeqRange {
+  Seq after, up_to;
+  bool descending = false;
+};
+
+/// Which segments there are is read from the same snapshot as the hot rows, so that a row that
+/// moves from hot to cold is seen exactly once. Tombstones are given out like rows: they hide older
+/// versions and tell a resume of deletions. Thread-safety: all methods may be called from any
+/// thread. Errors: Corruption (a segment whose checksum does not match is fenced and named),
+/// StorageIo (its storage does not answer).
+class ColdRows {
+ public:
+  virtual ~ColdRows() = default;
+
+  /// False when the table never had a segment in this process's knowledge: then nothing else needs
+  /// asking. Costs a look into a set in memory; may be true for a table whose segments are all
+  /// gone.
+  virtual bool MayHaveSegments(TableId table) const = 0;
+  /// Grows with every change of the table's set of segments; 0 when there never was one. A writer
+  /// that found a key absent from the hot rows hands it on with its mutation, so that append can
+  /// tell that rows have moved since.
+  virtual Result<uint64_t> SegmentsVersion(TableId table, const storage::SnapshotPtr& snapshot) = 0;
+
+  /// The newest cold version of one row, tombstone included; nullopt when no segment has the key.
+  /// Asks only segments whose range and Bloom filter admit the key.
+  virtual Result<std::optional<ColdRow>> Get(const catalog::TablePtr& table,
+                                             const storage::Scope& scope,
+                                             std::string_view encoded_pk,
+                                             const storage::SnapshotPtr& snapshot) = 0;
+  virtual Result<std::unique_ptr<ColdScan>> OpenKeyScan(const catalog::TablePtr& table,
+                                                        const storage::Scope& scope,
+                                                        const ColdKeyRange& range,
+                                                        const storage::SnapshotPtr& snapshot) = 0;
+  virtual Result<std::unique_ptr<ColdScan>> OpenSeqScan(const catalog::TablePtr& table,
+                                                        const storage::Scope& scope,
+                                                        const ColdSeqRange& range,
+                                                        const storage::SnapshotPtr& snapshot) = 0;
+};
+
+}  // namespace kalam::segments
