@@ -78,7 +78,7 @@ void ApplyCommand(const Command& command, Seq base, int64_t commit_time_us,
   for (TableId table : command.dropped_tables) {
     std::string begin = storage::TablePrefix(table);
     std::string end = PrefixEnd(begin);
-    for (Family family : {Family::kRows, Family::kOrder, Family::kChanges}) {
+    for (Family family : {Family::kRows, Family::kOrder, Family::kChanges, Family::kSegments}) {
       batch->DeleteRange(family, begin, end);
     }
   }

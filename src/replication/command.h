@@ -42,7 +42,8 @@ struct Command {
   Seq view_seq;
   std::vector<RowMutation> rows;
   catalog::RecordWrites records;
-  /// Ranges to delete with it (DROP TABLE): all keys of these tables in every row family.
+  /// Ranges to delete with it (DROP TABLE): all keys of these tables in every row family and in the
+  /// index of segments.
   std::vector<TableId> dropped_tables;
   size_t byte_size() const;
 };

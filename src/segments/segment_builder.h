@@ -1,0 +1,91 @@
+// Makes the index records of new segments, and the one set of writes that changes a table's
+// segments.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catalog/schema.h"
+#include "segments/segment_record.h"
+
+namespace kalam::segments {
+
+/// A segment whose file is written, ready to be committed.
+struct BuiltSegment {
+  SegmentRecord record;
+  std::vector<RowGroup> row_groups;
+  std::vector<std::string> bloom_blocks;
+};
+
+struct SegmentBuilderOptions {
+  catalog::TablePtr table;
+  SegmentPlace place;
+  /// As given to the writer of the file.
+  int64_t row_group_rows = kRowGroupRows;
+};
+
+/// Is told of the rows while they go to the file, in the same order, and then reads the finished
+/// file once for its checksums. Holds 8 bytes a row. Not thread-safe.
+class SegmentBuilder {
+ public:
+  explicit SegmentBuilder(SegmentBuilderOptions options);
+  ~SegmentBuilder();
+  SegmentBuilder(SegmentBuilder&&) noexcept;
+  SegmentBuilder& operator=(SegmentBuilder&&) noexcept;
+
+  /// The next row of the file. Keys must grow strictly: InvalidOperation otherwise (also when the
+  /// scope is not that of the place).
+  Status Add(const storage::Scope& scope, std::string_view encoded_pk, Seq seq, bool deleted);
+  int64_t row_count() const;
+
+  /// Reads the file at `local_path` (before it is put into the storage) and checks that its row
+  /// groups are those that were added. Fills all of the record but segment_id, storage_id, path,
+  /// created_at_us and evicting: SegmentChange::Add does. Errors: StorageIo, Corruption (the file
+  /// is not what was asked for).
+  Result<BuiltSegment> Finish(const std::string& local_path);
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+/// One atomic change of a table's set of segments, to be proposed as Command::records. Reads the
+/// newest state at Begin: whoever changes segments of a table must do so one after another (one
+/// running flush or compaction a table). Not thread-safe.
+class SegmentChange {
+ public:
+  /// Errors: StorageIo, Corruption.
+  static Result<SegmentChange> Begin(storage::Store& store, TableId table);
+  ~SegmentChange();
+  SegmentChange(SegmentChange&&) noexcept;
+  SegmentChange& operator=(SegmentChange&&) noexcept;
+
+  /// Where the next file of a place goes: `{folder}/batch-{N}.parquet`. `folder` has no `/` at its
+  /// end; storage and folder of a place that has segments already must be the same as before
+  /// (InvalidOperation otherwise). A file that lies there already was never committed: replace it.
+  Result<std::string> NextPath(const SegmentPlace& place, const std::string& storage_id,
+                               const std::string& folder);
+  /// Adds a segment whose file was put at the last NextPath of its place. `evicting`: hot copies of
+  /// its rows are still to be removed.
+  void Add(BuiltSegment segment, bool evicting, int64_t now_us);
+  /// Removes a segment; its file becomes a retired one.
+  void Retire(const SegmentRecord& record, int64_t now_us);
+
+  bool empty() const;
+  /// Records as they will be once committed (ids and paths filled in).
+  const std::vector<SegmentRecord>& added() const;
+  /// The version that the commit gives the table.
+  uint64_t version() const;
+  /// The writes: records, row groups, Bloom blocks, folders, head. Nothing can be added any more.
+  catalog::RecordWrites Take();
+
+ private:
+  struct Rep;
+  explicit SegmentChange(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace kalam::segments
