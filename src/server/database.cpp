@@ -20,6 +20,7 @@
 #include "server/commit_mailbox.h"
 #include "server/limits.h"
 #include "server/server.h"
+#include "server/storages.h"
 #include "statements/sql_request.h"
 #include "storage/store.h"
 #include "tables/retention.h"
@@ -218,6 +219,7 @@ class OpenDatabase : public Database {
   // In the order in which they are opened; each uses only those above it.
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<objects::StorageSet> storages_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<analytics::Engine> engine_;
@@ -257,6 +259,7 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
 
 Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
   KALAM_RETURN_IF_ERROR(OpenData(warnings));
+  KALAM_ASSIGN_OR_RETURN(storages_, OpenStorages(settings_, *catalog_, server_.metrics));
   engine_ = analytics::MakeEngine(EngineOptionsFrom(settings_, ids_, &memory_, &server_.metrics));
   query_ = query::QueryEngine::Make({.store = *store_,
                                      .catalog = *catalog_,
@@ -295,7 +298,8 @@ Status OpenDatabase::OpenStatements() {
       .data_directory = settings_.text("storage.data_path"),
       .log_directory = LogDirectory(settings_),
       .node_api_address = server_.api_address,
-      .change_retention = &retention_};
+      .change_retention = &retention_,
+      .storages = storages_.get()};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.
@@ -406,6 +410,8 @@ void OpenDatabase::Tick() {
 
 void OpenDatabase::Close() {
   if (std::exchange(closed_, true)) return;
+  // Nobody waits any longer for a storage that does not answer.
+  if (storages_ != nullptr) storages_->Stop();
   if (statements_ != nullptr) statements_->Close();
   for (const std::unique_ptr<live::LiveHub>& hub : hubs_) hub->Close();
   if (authenticator_ != nullptr) authenticator_->Close();

@@ -22,6 +22,9 @@ namespace kalam::tables {
 class ChangeRetention;
 }
 
+namespace kalam::objects {
+class StorageSet;
+}
 namespace kalam::statements {
 
 struct RequestInput {
@@ -91,7 +94,8 @@ struct StatementServices {
   std::string log_directory;
   std::string node_api_address;
   tables::ChangeRetention* change_retention =
-      nullptr;  // what the store asks at compaction; may be null
+      nullptr;                              // what the store asks at compaction; may be null
+  objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
 };
 
 struct StatementLimits {

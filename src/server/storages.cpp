@@ -1,0 +1,35 @@
+// From storage records to open storages.
+#include "server/storages.h"
+
+#include <filesystem>
+
+namespace kalam::server {
+
+Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settings,
+                                                          const catalog::Catalog& catalog,
+                                                          Metrics& metrics) {
+  const std::string local_folder = settings.text("storage.data_path") + "/storage";
+  std::error_code error;
+  std::filesystem::create_directories(local_folder, error);
+  if (error) {
+    return Status(ErrorKind::StorageIo, "Cannot create " + local_folder + ": " + error.message());
+  }
+  objects::StorageEnvironment environment;
+  environment.metrics = &metrics;
+  return std::make_unique<objects::StorageSet>(
+      [&catalog, local_folder](
+          std::string_view storage_id) -> Result<std::optional<objects::StorageSettings>> {
+        KALAM_ASSIGN_OR_RETURN(const auto record, catalog.FindStorage(storage_id));
+        if (!record) return std::optional<objects::StorageSettings>();
+        // The data directory may have moved since the record was written.
+        return std::optional<objects::StorageSettings>(
+            {.storage_id = record->storage_id,
+             .type = record->storage_type,
+             .base_directory = storage_id == "local" ? local_folder : record->base_directory,
+             .config_json = record->config_json,
+             .credentials_json = record->credentials_json});
+      },
+      std::move(environment));
+}
+
+}  // namespace kalam::server
