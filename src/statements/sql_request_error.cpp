@@ -29,6 +29,7 @@ bool MustRedact(const Status& status) {
 
 std::string_view PublicSentence(std::string_view code) {
   if (code == "SQL_EXECUTION_ERROR") return "SQL statement failed";
+  if (code == "TABLE_NOT_FOUND") return "Requested table is not available";
   return "SQL request failed";
 }
 

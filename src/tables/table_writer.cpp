@@ -3,9 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
+#include "tables/file_records.h"
 #include "tables/staged_rows.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
@@ -39,15 +42,17 @@ struct TableShape {
       if (position) position_columns[*position] = i;
     }
     primary_key = table->PrimaryKey();
+    if (!IsStream(*table)) file_positions = FilePositions(*table);
   }
 
   TablePtr table;
   std::vector<uint32_t> position_columns;  // column index by position in the layout
   std::optional<size_t> primary_key;
-  std::optional<RowDecoder> old_rows;  // inserts never need it
-  std::vector<Datum> stored;           // cells in layout order
-  std::vector<uint32_t> positions;     // of changed cells
-  std::vector<Datum> changed_cells;    // old values at `positions`
+  std::vector<uint32_t> file_positions;  // of FILE cells in the layout
+  std::optional<RowDecoder> old_rows;    // inserts never need it
+  std::vector<Datum> stored;             // cells in layout order
+  std::vector<uint32_t> positions;       // of changed cells
+  std::vector<Datum> changed_cells;      // old values at `positions`
 
   RowDecoder& decoder() { return old_rows ? *old_rows : old_rows.emplace(table); }
 
@@ -99,6 +104,7 @@ struct TableWriter::Rep {
                 std::span<const Datum> cells);
   Status DecodeBase(TableShape& shape, const StagedRow& row);
   Status DeleteStream(const ReadScope& scope, const StoredRow& old_row);
+  void AddFileRecords(replication::Command* command) const;
 };
 
 TableShape& TableWriter::Rep::ShapeOf(const TablePtr& table) {
@@ -365,6 +371,25 @@ Status TableWriter::Delete(const ReadScope& scope, const StoredRow& old_row) {
   return Status::Ok();
 }
 
+/// Who refers to which file changes with the rows, in the same command.
+void TableWriter::Rep::AddFileRecords(replication::Command* command) const {
+  const bool any = std::any_of(shapes.begin(), shapes.end(),
+                               [](const auto& shape) { return !shape->file_positions.empty(); });
+  if (!any) return;
+  const int64_t now_us = reader.clock().NowUs();
+  for (const replication::RowMutation& mutation : command->rows) {
+    for (const std::unique_ptr<TableShape>& shape : shapes) {
+      if (shape->table->id != mutation.table ||
+          shape->table->schema_version != mutation.schema_version || shape->file_positions.empty())
+        continue;
+      const Status status = AppendFileRecords(*shape->table, shape->file_positions, mutation,
+                                              now_us, &command->records);
+      KALAM_CHECK(status.ok());  // it decodes what was encoded here
+      break;
+    }
+  }
+}
+
 size_t TableWriter::row_count() const { return rep_->staged.row_count(); }
 size_t TableWriter::byte_size() const { return rep_->staged.byte_size(); }
 const StagedRows& TableWriter::staged() const { return rep_->staged; }
@@ -374,6 +399,7 @@ std::shared_ptr<replication::Command> TableWriter::Finish(Seq view_seq) {
   auto command = std::make_shared<replication::Command>();
   command->view_seq = view_seq;
   command->rows = rep_->staged.TakeMutations();
+  rep_->AddFileRecords(command.get());
   rep_->shapes.clear();
   return command;
 }
