@@ -28,7 +28,7 @@ void PutChange(const RowMutation& row, std::string_view seq_key, int64_t commit_
   batch->Put(Family::kChanges, seq_key, *scratch);
 }
 
-void ForgetTombstone(const RowMutation& row, storage::WriteBatch* batch) {
+void ForgetVersion(const RowMutation& row, storage::WriteBatch* batch) {
   batch->Delete(Family::kRows, storage::RowKey(row.table, row.scope, row.encoded_pk));
   batch->SingleDelete(Family::kOrder, storage::SeqKey(row.table, row.scope, row.read_seq));
 }
@@ -39,7 +39,7 @@ void ApplyRow(const RowMutation& row, Seq seq, std::string_view seq_key, std::st
   scratch->clear();
   EncodeRowRecord({tombstone, seq, row.schema_version, row.row}, scratch);
   batch->Put(Family::kRows, storage::RowKey(row.table, row.scope, row.encoded_pk), *scratch);
-  if (row.read_seq.value != 0) {
+  if (row.read_seq.value != 0 && !row.read_was_cold) {
     batch->SingleDelete(Family::kOrder, storage::SeqKey(row.table, row.scope, row.read_seq));
   }
   scratch->clear();
@@ -54,8 +54,8 @@ void ApplyCommand(const Command& command, Seq base, int64_t commit_time_us,
   std::string scratch;
   Seq seq = base;
   for (const RowMutation& row : command.rows) {
-    if (row.forgets_tombstone) {
-      ForgetTombstone(row, batch);
+    if (row.forgets_version) {
+      ForgetVersion(row, batch);
       ++seq.value;
       continue;
     }

@@ -13,11 +13,12 @@ namespace kalam::replication {
 
 /// Appends the writes of `command`, whose rows take `base`, `base + 1`, ..., to `batch`:
 /// - a row puts its record and its order entry, and single-deletes the order entry of the version
-/// it replaces (known from
-///   `read_seq`, which append has checked); a delete leaves a tombstone in both;
+/// it replaces (known from `read_seq`, which append has checked; a version in a segment has none);
+/// a delete leaves a tombstone in both;
+/// - a version that is forgotten loses its record and its order entry, and that is all;
 /// - a row of a STREAM table writes a change record only; deleting one removes the record of
 /// `read_seq`;
-/// - every row appends a change record;
+/// - every other row appends a change record;
 /// - dropped tables lose all their keys; the records go where they say.
 void ApplyCommand(const Command& command, Seq base, int64_t commit_time_us,
                   storage::WriteBatch* batch);

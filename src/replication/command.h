@@ -26,15 +26,22 @@ struct RowMutation {
   /// The `_seq` that the row had in the view, also of a tombstone; 0 when there was no row at all.
   Seq read_seq;
   bool read_was_tombstone = false;
+  /// The version at `read_seq` lies in a segment: the store has neither a row nor an order entry of
+  /// it.
+  bool read_was_cold = false;
+  /// Of rows that the store did not have in the view (cold ones, and none at all): the version of
+  /// the table's set of segments in that view; 0 when it never had one.
+  uint64_t segments_version = 0;
   std::string
       row;  // by EncodeRow: the new image; for a delete the last values (kept in the tombstone)
   std::string old_cells;   // by EncodeSparseRow: the cells that changed; for a delete all of them;
                            // empty for an insert
   bool is_stream = false;  // only a change record is written
   int64_t expire_at_us = 0;  // STREAM: when it stops being visible
-  /// A purge instead of a change: the tombstone that was read at `read_seq` and its order entry go.
-  /// Checked against concurrent writes like any other; leaves no change record, and nobody is told.
-  bool forgets_tombstone = false;
+  /// No change: the store forgets the version that was read at `read_seq` and its order entry, a
+  /// tombstone that is purged or a row that a segment holds by now. Checked against concurrent
+  /// writes like any other; leaves no change record, and nobody is told.
+  bool forgets_version = false;
 };
 
 struct Command {

@@ -183,7 +183,7 @@ void StandaloneGroup::Observe(const std::vector<Proposal>& batch, bool catalog_c
     const size_t begin = committed->changes.size();
     Seq seq = proposal.base;
     for (const RowMutation& row : command.rows) {
-      if (!row.forgets_tombstone) committed->changes.push_back({&row, seq});
+      if (!row.forgets_version) committed->changes.push_back({&row, seq});
       ++seq.value;
     }
     if (committed->changes.size() == begin) continue;

@@ -101,6 +101,10 @@ struct StandaloneOptions {
   const Clock* clock = nullptr;          // SystemClock when null
   Metrics* metrics = nullptr;
   MemoryAccount* account = nullptr;  // child "commit_pending"
+  /// The version of a table's set of segments in the newest state, for rows that the store does not
+  /// have: what a view did not find there may have been written and moved to a segment since.
+  /// Called on any thread, outside of every lock; empty when no table has segments.
+  std::function<Result<uint64_t>(TableId)> segments_version;
   /// Called when a durable write failed; logs and exits with kExitStorageFailure when empty. If it
   /// returns, the group refuses everything from then on.
   std::function<void(const Status&)> on_storage_failure;

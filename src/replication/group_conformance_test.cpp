@@ -1,66 +1,17 @@
-// What every ReplicationGroup promises, whatever is behind it. A new implementation adds itself to
-// the list at the end.
+// What every ReplicationGroup promises, whatever is behind it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <functional>
 #include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "replication/group_test_bench.h"
+#include "replication/group_conformance_bench.h"
 
 namespace kalam::replication {
 namespace {
-
-struct Implementation {
-  std::string name;
-  std::function<Result<std::unique_ptr<ReplicationGroup>>(TestDatabase&, const StandaloneOptions&)>
-      open;
-};
-
-class GroupConformanceTest : public testing::TestWithParam<Implementation> {
- protected:
-  GroupConformanceTest() { OpenGroup(); }
-  ~GroupConformanceTest() override { group_.reset(); }
-
-  void OpenGroup() {
-    auto opened = GetParam().open(database_, options_);
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
-    group_ = std::move(opened).value();
-    ASSERT_TRUE(CreateTestTable(database_, *group_).ok());
-  }
-  void Restart() {
-    group_.reset();
-    database_.Close();
-    database_.Open();
-    OpenGroup();
-  }
-  CommitResult Write(RowMutation row) {
-    return ProposeAndWait(*group_, TestCommand(group_->published_seq(), std::move(row)));
-  }
-  /// Evaluates and proposes until it is committed or `evaluate` gives nothing; returns the rounds
-  /// it took.
-  int Retry(const std::function<std::shared_ptr<Command>(const View&)>& evaluate, Status* status) {
-    for (int round = 1;; ++round) {
-      std::unique_ptr<ReplicationGroup::Gate> gate;
-      if (round > 8) gate = group_->EnterGate();
-      std::shared_ptr<Command> command = evaluate(group_->TakeView());
-      if (command == nullptr) return round;
-      *status = ProposeAndWait(*group_, std::move(command)).status;
-      if (!status->Is(ErrorKind::Conflict)) return round;
-    }
-  }
-
-  // Outlives the group, whose committer reads it to the end.
-  ManualClock clock_{0};
-  TestDatabase database_;
-  StandaloneOptions options_;
-  std::unique_ptr<ReplicationGroup> group_;
-};
 
 TEST_P(GroupConformanceTest, RowsOfACommandTakeConsecutiveNumbersInCommitOrder) {
   auto command = std::make_shared<Command>();
@@ -428,14 +379,7 @@ TEST_P(GroupConformanceTest, AccountsReturnToZero) {
   EXPECT_GT(root.Child("commit_pending").peak_bytes(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Groups, GroupConformanceTest,
-                         testing::Values(Implementation{
-                             "Standalone",
-                             [](TestDatabase& database, const StandaloneOptions& options) {
-                               return OpenStandaloneGroup(*database.store, *database.catalog,
-                                                          options);
-                             }}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Groups, GroupConformanceTest, Implementations(), NameOfImplementation);
 
 }  // namespace
 }  // namespace kalam::replication

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "replication/records.h"
@@ -225,6 +226,7 @@ Result<bool> StandaloneGroup::SettleDoubts(const std::vector<size_t>& doubts, Se
     proposal->clear_up_to.assign(command.rows.size(), command.view_seq);
   }
   std::string value;
+  std::optional<std::pair<TableId, uint64_t>> segments;  // of the table that was asked for last
   for (size_t i : doubts) {
     const RowMutation& row = command.rows[i];
     KALAM_ASSIGN_OR_RETURN(
@@ -236,7 +238,15 @@ Result<bool> StandaloneGroup::SettleDoubts(const std::vector<size_t>& doubts, Se
       KALAM_ASSIGN_OR_RETURN(RowRecord record, DecodeRowRecord(value));
       current = record.seq;
     }
-    if (current != row.read_seq) return false;
+    if (current != (row.read_was_cold ? Seq{} : row.read_seq)) return false;
+    if (!found && options_.segments_version) {
+      // Written, moved to a segment and forgotten since the view, it would look the same.
+      if (!segments || segments->first != row.table) {
+        KALAM_ASSIGN_OR_RETURN(uint64_t version, options_.segments_version(row.table));
+        segments.emplace(row.table, version);
+      }
+      if (segments->second != row.segments_version) return false;
+    }
     proposal->clear_up_to[i] = published;
   }
   return true;

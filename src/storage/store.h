@@ -26,7 +26,7 @@ enum class Family : uint8_t {
   kOrder,     // [table][bucket][scope][_seq] -> the row of kRows that is current at that _seq
   kChanges,   // [table][bucket][scope][_seq] -> change record; the rows of STREAM tables
   kTopics,    // messages and cursors
-  kSegments,  // manifests of cold segments
+  kSegments,  // [table]... -> the index of its cold segments; see segments/segment_record.h
   kLog,       // the replication log of a cluster
 };
 inline constexpr int kFamilyCount = 8;

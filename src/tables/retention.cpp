@@ -234,7 +234,7 @@ Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replic
       row.schema_version = table.schema_version;
       row.read_seq = seq;
       row.read_was_tombstone = true;
-      row.forgets_tombstone = true;
+      row.forgets_version = true;
       scope_newest = seq;
     }
     iterator->Next();
