@@ -13,6 +13,10 @@
 
 namespace kalam::segments {
 
+/// How many rows a row group should have, for rows of about so many bytes: kRowGroupRows, fewer
+/// when they are wide (a multiple of 2048). A point read decodes a whole group.
+int64_t RowGroupRowsFor(int64_t row_bytes_average);
+
 /// A segment whose file is written, ready to be committed.
 struct BuiltSegment {
   SegmentRecord record;
@@ -72,7 +76,8 @@ class SegmentChange {
   /// its rows are still to be removed.
   void Add(BuiltSegment segment, bool evicting, int64_t now_us);
   /// Removes a segment; its file becomes a retired one.
-  void Retire(const SegmentRecord& record, int64_t now_us);
+  /// Errors: StorageIo, Corruption.
+  Status Retire(const SegmentRecord& record, int64_t now_us);
 
   bool empty() const;
   /// Records as they will be once committed (ids and paths filled in).

@@ -1,0 +1,308 @@
+// Bookkeeping while a segment is written, its checks when it is finished, and the writes of a
+// change.
+#include "segments/segment_builder.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "segments/bloom_filter.h"
+#include "segments/checksum.h"
+#include "segments/parquet_chunk.h"
+#include "segments/parquet_footer.h"
+#include "segments/segment_columns.h"
+
+namespace kalam::segments {
+namespace {
+
+using storage::Family;
+
+constexpr size_t kReadBytes = 1 << 20;
+constexpr uint64_t kDigestFactor = 0x9E3779B97F4A7C15u;
+
+/// Tells one order of `_seq`s from another.
+uint64_t AddToDigest(uint64_t digest, int64_t seq) {
+  return (digest + static_cast<uint64_t>(seq)) * kDigestFactor;
+}
+
+/// A finished file on the local disk.
+class LocalFile {
+ public:
+  explicit LocalFile(const std::string& path)
+      : path_(path), stream_(path, std::ios::binary | std::ios::ate) {
+    if (stream_) size_ = static_cast<int64_t>(stream_.tellg());
+  }
+  int64_t size() const { return size_; }
+
+  Result<std::string> Read(int64_t offset, int64_t size) {
+    std::string bytes(static_cast<size_t>(size), '\0');
+    stream_.seekg(offset);
+    stream_.read(bytes.data(), size);
+    if (!stream_) {
+      return Status(ErrorKind::StorageIo, "cannot read the file that was just written: " + path_);
+    }
+    return bytes;
+  }
+
+  Result<std::string> Checksum() {
+    FileChecksum checksum;
+    for (int64_t offset = 0; offset < size_; offset += static_cast<int64_t>(kReadBytes)) {
+      const int64_t size = std::min(static_cast<int64_t>(kReadBytes), size_ - offset);
+      KALAM_ASSIGN_OR_RETURN(std::string bytes, Read(offset, size));
+      checksum.Add(bytes);
+    }
+    return checksum.Finish();
+  }
+
+ private:
+  std::string path_;
+  std::ifstream stream_;
+  int64_t size_ = 0;
+};
+
+Status NotWhatWasAsked(std::string_view what) {
+  return Status(
+      ErrorKind::Corruption,
+      "the segment that was just written is not what was asked for: " + std::string(what));
+}
+
+}  // namespace
+
+int64_t RowGroupRowsFor(int64_t row_bytes_average) {
+  // A row group is decoded whole for one row.
+  constexpr int64_t kGroupBytes = 4 << 20;
+  constexpr int64_t kStep = 2048;
+  const int64_t rows = kGroupBytes / std::max<int64_t>(1, row_bytes_average) / kStep * kStep;
+  return std::clamp(rows, kStep, kRowGroupRows);
+}
+
+struct SegmentBuilder::Rep {
+  SegmentBuilderOptions options;
+  SegmentRecord record;
+  std::vector<RowGroup> groups;
+  std::vector<uint64_t> seq_digests;  // one a group
+  std::vector<uint64_t> hashes;
+
+  Status CheckGroup(LocalFile& file, const ParquetFooter& footer, const SegmentColumns& columns,
+                    size_t index);
+};
+
+SegmentBuilder::SegmentBuilder(SegmentBuilderOptions options) : rep_(std::make_unique<Rep>()) {
+  rep_->options = std::move(options);
+  rep_->record.table = rep_->options.table->id;
+  rep_->record.place = rep_->options.place;
+  rep_->record.schema_version = rep_->options.table->schema_version;
+}
+SegmentBuilder::~SegmentBuilder() = default;
+SegmentBuilder::SegmentBuilder(SegmentBuilder&&) noexcept = default;
+SegmentBuilder& SegmentBuilder::operator=(SegmentBuilder&&) noexcept = default;
+
+int64_t SegmentBuilder::row_count() const { return rep_->record.row_count; }
+
+Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded_pk, Seq seq,
+                           bool deleted) {
+  SegmentRecord& record = rep_->record;
+  if (!record.place.many && !(scope == record.place.scope)) {
+    return Status(ErrorKind::InvalidOperation, "a row of another scope in a segment of one scope");
+  }
+  std::string key = SegmentKey(scope, encoded_pk);
+  if (record.row_count > 0 && key <= record.max_key) {
+    return Status(ErrorKind::InvalidOperation, "rows of a segment are not in the order of keys");
+  }
+  if (record.row_count % rep_->options.row_group_rows == 0) {
+    rep_->groups.push_back({key, 0, seq, seq, {}});
+    rep_->seq_digests.push_back(0);
+  }
+  RowGroup& group = rep_->groups.back();
+  ++group.row_count;
+  group.min_seq = std::min(group.min_seq, seq);
+  group.max_seq = std::max(group.max_seq, seq);
+  rep_->seq_digests.back() = AddToDigest(rep_->seq_digests.back(), seq.value);
+  rep_->hashes.push_back(BloomHash(key));
+
+  const bool first = record.row_count == 0;
+  if (first) record.min_key = key;
+  if (first || encoded_pk < record.min_pk) record.min_pk = encoded_pk;
+  if (first || encoded_pk > record.max_pk) record.max_pk = encoded_pk;
+  record.min_seq = first ? seq : std::min(record.min_seq, seq);
+  record.max_seq = first ? seq : std::max(record.max_seq, seq);
+  record.max_key = std::move(key);
+  ++record.row_count;
+  record.tombstone_count += deleted ? 1 : 0;
+  return Status::Ok();
+}
+
+Status SegmentBuilder::Rep::CheckGroup(LocalFile& file, const ParquetFooter& footer,
+                                       const SegmentColumns& columns, size_t index) {
+  const ParquetRowGroup& written = footer.row_groups[index];
+  RowGroup& group = groups[index];
+  if (written.row_count != group.row_count) return NotWhatWasAsked("a row group has other rows");
+  group.chunk_checksums.clear();
+  for (size_t i = 0; i < written.chunks.size(); ++i) {
+    const ParquetChunk& chunk = written.chunks[i];
+    KALAM_ASSIGN_OR_RETURN(std::string bytes, file.Read(chunk.offset, chunk.size));
+    group.chunk_checksums.push_back(ChecksumOf(bytes));
+    if (i != columns.seq_column) continue;
+    // Hot rows are given up for this file, so it is looked at before.
+    KALAM_ASSIGN_OR_RETURN(auto seqs,
+                           DecodeChunk(footer.columns[i], chunk, bytes, written.row_count, 0));
+    uint64_t digest = 0;
+    for (size_t row = 0; row < seqs->row_count(); ++row) {
+      if (seqs->is_null(row)) return NotWhatWasAsked("a row has no _seq");
+      digest = AddToDigest(digest, seqs->number<int64_t>(row));
+    }
+    if (digest != seq_digests[index]) return NotWhatWasAsked("its rows are others");
+  }
+  return Status::Ok();
+}
+
+Result<BuiltSegment> SegmentBuilder::Finish(const std::string& local_path) {
+  Rep& rep = *rep_;
+  if (rep.groups.empty()) return Status(ErrorKind::InvalidOperation, "a segment without rows");
+  LocalFile file(local_path);
+  SegmentRecord& record = rep.record;
+  record.size_bytes = file.size();
+  if (file.size() <= kParquetTailBytes) {
+    return Status(ErrorKind::StorageIo,
+                  "cannot read the file that was just written: " + local_path);
+  }
+  KALAM_ASSIGN_OR_RETURN(std::string tail,
+                         file.Read(file.size() - kParquetTailBytes, kParquetTailBytes));
+  KALAM_ASSIGN_OR_RETURN(record.footer_bytes, ParquetFooterSize(tail, file.size()));
+  KALAM_ASSIGN_OR_RETURN(
+      std::string footer_bytes,
+      file.Read(file.size() - kParquetTailBytes - record.footer_bytes, record.footer_bytes));
+  record.footer_checksum = ChecksumOf(footer_bytes);
+  KALAM_ASSIGN_OR_RETURN(ParquetFooter footer, ParseParquetFooter(footer_bytes, file.size()));
+  if (footer.row_groups.size() != rep.groups.size()) {
+    return NotWhatWasAsked("it has another number of row groups");
+  }
+  KALAM_ASSIGN_OR_RETURN(
+      SegmentColumns columns,
+      MapColumns(*rep.options.table, record.schema_version, record.place.many, footer));
+  for (size_t i = 0; i < rep.groups.size(); ++i) {
+    KALAM_RETURN_IF_ERROR(rep.CheckGroup(file, footer, columns, i));
+  }
+  KALAM_ASSIGN_OR_RETURN(record.checksum, file.Checksum());
+  BuiltSegment built;
+  built.record = std::move(record);
+  built.row_groups = std::move(rep.groups);
+  built.bloom_blocks = BuildBloomBlocks(rep.hashes);
+  rep_ = nullptr;
+  return built;
+}
+
+struct SegmentChange::Rep {
+  storage::Store* store = nullptr;
+  TableId table;
+  TableSegmentsHead head;
+  std::map<std::string, FolderRecord> folders;  // by key; those that change
+  std::vector<SegmentRecord> added;
+  catalog::RecordWrites writes;
+  bool empty = true;
+
+  void Put(std::string key, std::string value) {
+    writes.push_back({Family::kSegments, std::move(key), std::move(value)});
+  }
+  void Erase(std::string key) {
+    writes.push_back({Family::kSegments, std::move(key), std::nullopt});
+  }
+  void TouchFolder(const SegmentPlace& place, int64_t now_us) {
+    const auto found = folders.find(FolderKey(table, place));
+    if (found == folders.end()) return;
+    if (found->second.created_at_us == 0) found->second.created_at_us = now_us;
+    found->second.updated_at_us = now_us;
+  }
+};
+
+SegmentChange::SegmentChange(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+SegmentChange::~SegmentChange() = default;
+SegmentChange::SegmentChange(SegmentChange&&) noexcept = default;
+SegmentChange& SegmentChange::operator=(SegmentChange&&) noexcept = default;
+
+Result<SegmentChange> SegmentChange::Begin(storage::Store& store, TableId table) {
+  auto rep = std::make_unique<Rep>();
+  rep->store = &store;
+  rep->table = table;
+  KALAM_ASSIGN_OR_RETURN(rep->head, ReadHead(store, table));
+  ++rep->head.version;
+  return SegmentChange(std::move(rep));
+}
+
+Result<std::string> SegmentChange::NextPath(const SegmentPlace& place,
+                                            const std::string& storage_id,
+                                            const std::string& folder) {
+  const std::string key = FolderKey(rep_->table, place);
+  auto found = rep_->folders.find(key);
+  if (found == rep_->folders.end()) {
+    KALAM_ASSIGN_OR_RETURN(auto known, ReadFolder(*rep_->store, rep_->table, place));
+    if (!known) known = FolderRecord{rep_->table, place, storage_id, folder, 0, 0, 0, 0};
+    ++known->manifest_version;
+    found = rep_->folders.emplace(key, std::move(*known)).first;
+  }
+  const FolderRecord& record = found->second;
+  if (record.storage_id != storage_id || record.folder != folder) {
+    return Status(ErrorKind::InvalidOperation,
+                  "segments of one scope lie in one folder: " + record.folder + " of storage " +
+                      record.storage_id);
+  }
+  return record.folder + "/batch-" + std::to_string(record.next_batch) + ".parquet";
+}
+
+void SegmentChange::Add(BuiltSegment segment, bool evicting, int64_t now_us) {
+  const auto folder = rep_->folders.find(FolderKey(rep_->table, segment.record.place));
+  KALAM_CHECK(folder != rep_->folders.end());  // NextPath comes first
+  SegmentRecord& record = segment.record;
+  record.segment_id = rep_->head.next_segment_id++;
+  record.storage_id = folder->second.storage_id;
+  record.path =
+      folder->second.folder + "/batch-" + std::to_string(folder->second.next_batch++) + ".parquet";
+  record.created_at_us = now_us;
+  record.evicting = evicting;
+  rep_->TouchFolder(record.place, now_us);
+  rep_->Put(RecordKey(record), EncodeRecord(record));
+  rep_->Put(RowGroupsKey(record.table, record.segment_id), EncodeRowGroups(segment.row_groups));
+  for (uint32_t block = 0; block < segment.bloom_blocks.size(); ++block) {
+    rep_->Put(BloomBlockKey(record.table, record.segment_id, block),
+              std::move(segment.bloom_blocks[block]));
+  }
+  rep_->added.push_back(std::move(record));
+  rep_->empty = false;
+}
+
+Status SegmentChange::Retire(const SegmentRecord& record, int64_t now_us) {
+  const std::string folder_key = FolderKey(rep_->table, record.place);
+  if (!rep_->folders.contains(folder_key)) {
+    KALAM_ASSIGN_OR_RETURN(auto known, ReadFolder(*rep_->store, rep_->table, record.place));
+    if (known) {
+      ++known->manifest_version;
+      rep_->folders.emplace(folder_key, std::move(*known));
+    }
+  }
+  rep_->TouchFolder(record.place, now_us);
+  rep_->Erase(RecordKey(record));
+  rep_->Erase(RowGroupsKey(record.table, record.segment_id));
+  const uint32_t blocks = BloomBlockCount(record.row_count);
+  for (uint32_t block = 0; block < blocks; ++block) {
+    rep_->Erase(BloomBlockKey(record.table, record.segment_id, block));
+  }
+  const RetiredFile file{now_us, record.table, record.segment_id, record.storage_id, record.path};
+  rep_->Put(RetiredKey(file), EncodeRetired(file));
+  rep_->empty = false;
+  return Status::Ok();
+}
+
+bool SegmentChange::empty() const { return rep_->empty; }
+const std::vector<SegmentRecord>& SegmentChange::added() const { return rep_->added; }
+uint64_t SegmentChange::version() const { return rep_->head.version; }
+
+catalog::RecordWrites SegmentChange::Take() {
+  for (const auto& [key, folder] : rep_->folders) rep_->Put(key, EncodeFolder(folder));
+  rep_->Put(HeadKey(rep_->table), EncodeHead(rep_->head));
+  return std::move(rep_->writes);
+}
+
+}  // namespace kalam::segments

@@ -1,0 +1,41 @@
+// Which columns of a file are which cells of a row, and how their bytes become values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/status.h"
+#include "catalog/schema.h"
+#include "segments/decoded_column.h"
+#include "segments/parquet_footer.h"
+#include "types/row_codec.h"
+
+namespace kalam::segments {
+
+/// The columns of one file over the layout of its schema version. Immutable.
+struct SegmentColumns {
+  struct Cell {
+    uint32_t column = 0;  // index into the footer's columns
+    DataType type;
+    ParquetType stored = ParquetType::kInt32;
+  };
+  std::vector<Cell> cells;  // as in the layout
+  size_t pk_cell = 0;       // index into cells
+  uint32_t seq_column = 0;
+  uint32_t deleted_column = 0;
+  std::optional<uint32_t> user_column;  // in files of many scopes
+
+  /// The elements of a list in `column`; 0 when it is no list.
+  uint32_t ListLength(uint32_t column) const;
+};
+
+/// Finds the columns by their field ids. Errors: Corruption (a column is missing or has a type that
+/// its SQL type is not written as).
+Result<SegmentColumns> MapColumns(const catalog::TableDefinition& table, uint32_t schema_version,
+                                  bool of_many_scopes, const ParquetFooter& footer);
+
+/// The value of a row; byte-like ones point into `column`.
+Datum CellValue(const SegmentColumns::Cell& cell, const DecodedColumn& column, size_t row);
+
+}  // namespace kalam::segments

@@ -1,0 +1,347 @@
+// Opening, checking, decoding and fencing of segments.
+#include "segments/segment_file.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/log.h"
+#include "segments/bloom_filter.h"
+#include "segments/checksum.h"
+#include "segments/parquet_chunk.h"
+#include "types/key_codec.h"
+
+namespace kalam::segments {
+namespace {
+
+using storage::Family;
+
+constexpr int64_t kVerifyBytes = 1 << 20;
+
+/// What all cache keys of one segment begin with.
+std::string CachePrefix(char tag, TableId table, uint64_t segment_id) {
+  std::string key(1, tag);
+  EncodeBigEndian32(table.value, &key);
+  EncodeBigEndian64(segment_id, &key);
+  return key;
+}
+
+std::string FileCacheKey(const SegmentRecord& record) {
+  return CachePrefix('f', record.table, record.segment_id);
+}
+
+std::string ColumnCacheKey(const SegmentRecord& record, size_t group, uint32_t column) {
+  std::string key = CachePrefix('c', record.table, record.segment_id);
+  EncodeBigEndian32(static_cast<uint32_t>(group), &key);
+  EncodeBigEndian32(column, &key);
+  return key;
+}
+
+std::vector<uint32_t> ChosenColumns(const SegmentFile& file, ColumnChoice choice) {
+  const SegmentColumns& columns = file.columns;
+  std::vector<uint32_t> chosen;
+  if (choice != ColumnChoice::kSeq) {
+    if (columns.user_column) chosen.push_back(*columns.user_column);
+    chosen.push_back(columns.cells[columns.pk_cell].column);
+  }
+  if (choice == ColumnChoice::kAll) {
+    chosen.clear();
+    for (const SegmentColumns::Cell& cell : columns.cells) chosen.push_back(cell.column);
+    if (columns.user_column) chosen.push_back(*columns.user_column);
+    chosen.push_back(columns.deleted_column);
+  }
+  if (choice != ColumnChoice::kKey) chosen.push_back(columns.seq_column);
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+/// Columns that every row must have a value in.
+bool MayBeNull(const SegmentFile& file, uint32_t column) {
+  const SegmentColumns& columns = file.columns;
+  return column != columns.seq_column && column != columns.deleted_column &&
+         column != columns.cells[columns.pk_cell].column &&
+         !(columns.user_column && column == *columns.user_column);
+}
+
+bool HasNull(const DecodedColumn& column) {
+  for (size_t row = 0; row < column.row_count(); ++row) {
+    if (column.is_null(row)) return true;
+  }
+  return false;
+}
+
+Status CheckGroups(const SegmentFile& file) {
+  if (file.groups.size() != file.footer.row_groups.size()) {
+    return Status(ErrorKind::Corruption, "its footer has other row groups than its record");
+  }
+  for (size_t i = 0; i < file.groups.size(); ++i) {
+    if (file.groups[i].row_count != file.footer.row_groups[i].row_count ||
+        file.groups[i].chunk_checksums.size() != file.footer.columns.size()) {
+      return Status(ErrorKind::Corruption, "its footer has other row groups than its record");
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+size_t SegmentFile::GroupOf(std::string_view key) const {
+  const auto after = std::upper_bound(
+      groups.begin(), groups.end(), key,
+      [](std::string_view wanted, const RowGroup& group) { return wanted < group.first_key; });
+  return after == groups.begin() ? 0 : static_cast<size_t>(after - groups.begin()) - 1;
+}
+
+size_t SegmentFile::memory_bytes() const {
+  size_t bytes = sizeof *this + footer.memory_bytes() + record.path.size() +
+                 2 * record.max_key.size() + columns.cells.size() * sizeof(SegmentColumns::Cell) +
+                 layout.cells.size() * sizeof(RowLayout::Cell);
+  for (const RowGroup& group : groups) {
+    bytes += sizeof group + group.first_key.capacity() +
+             group.chunk_checksums.capacity() * sizeof(uint64_t);
+  }
+  return bytes;
+}
+
+Seq GroupColumns::seq(size_t row) const {
+  return Seq{columns[file->columns.seq_column]->number<int64_t>(row)};
+}
+
+bool GroupColumns::deleted(size_t row) const {
+  return columns[file->columns.deleted_column]->number<uint8_t>(row) != 0;
+}
+
+void GroupColumns::Key(size_t row, std::string* key) const {
+  const SegmentColumns& shape = file->columns;
+  const SegmentColumns::Cell& pk = shape.cells[shape.pk_cell];
+  if (shape.user_column) {
+    *key = SegmentKeyPrefix(storage::Scope::OfUser(columns[*shape.user_column]->bytes(row)));
+  } else {
+    const storage::Scope& scope = file->record.place.scope;
+    key->clear();
+    key->push_back(static_cast<char>(scope.bucket()));
+    EncodeKeyText(scope.user_id(), key);
+  }
+  EncodeKey(CellValue(pk, *columns[pk.column], row), key);
+}
+
+size_t GroupColumns::LowerBound(std::string_view key) const {
+  size_t begin = 0, end = row_count();
+  std::string probe;
+  while (begin < end) {
+    const size_t middle = begin + (end - begin) / 2;
+    Key(middle, &probe);
+    if (probe < key) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
+}
+
+void GroupColumns::EncodeRowAt(size_t row, std::vector<Datum>* scratch, std::string* out) const {
+  scratch->clear();
+  for (const SegmentColumns::Cell& cell : file->columns.cells) {
+    scratch->push_back(CellValue(cell, *columns[cell.column], row));
+  }
+  EncodeRow(file->layout, *scratch, out);
+}
+
+size_t GroupColumns::memory_bytes() const {
+  size_t bytes = 0;
+  for (const auto& column : columns) bytes += column == nullptr ? 0 : column->memory_bytes();
+  return bytes;
+}
+
+SegmentReader::SegmentReader(storage::Store& store, StorageLookup storage_of,
+                             const SegmentStoreOptions& options)
+    : store_(store),
+      storage_of_(std::move(storage_of)),
+      cache_(options.cache_bytes,
+             options.account == nullptr ? nullptr : &options.account->Child("cache"),
+             options.metrics) {
+  if (options.account != nullptr) scan_account_ = &options.account->Child("scans");
+  if (options.metrics != nullptr) {
+    bytes_read_ = &options.metrics->counter("segment_bytes_read");
+    fenced_gauge_ = &options.metrics->gauge("segments_fenced");
+  }
+}
+
+Status SegmentReader::CheckFence(TableId table, uint64_t segment_id) const {
+  if (!any_fenced_.load(std::memory_order_acquire)) return Status::Ok();
+  std::lock_guard lock(fence_mutex_);
+  const auto found = fenced_.find({table.value, segment_id});
+  if (found == fenced_.end()) return Status::Ok();
+  return Status(ErrorKind::Corruption, found->second);
+}
+
+Status SegmentReader::Fence(const SegmentRecord& record, std::string_view table_name,
+                            const Status& cause) {
+  const std::string message = "segment " + record.path + " of table " + std::string(table_name) +
+                              " in storage " + record.storage_id + ": " + cause.message() +
+                              "; restore the file from a backup and restart";
+  std::lock_guard lock(fence_mutex_);
+  const bool is_new =
+      fenced_.emplace(SegmentName(record.table.value, record.segment_id), message).second;
+  any_fenced_.store(true, std::memory_order_release);
+  if (is_new) {
+    if (fenced_gauge_ != nullptr) fenced_gauge_->Set(static_cast<int64_t>(fenced_.size()));
+    Log(LogLevel::kError, "segments", "a segment is damaged; its rows cannot be read",
+        {{"table", table_name}, {"path", record.path}, {"cause", cause.message()}});
+  }
+  return Status(ErrorKind::Corruption, message);
+}
+
+Result<std::string> SegmentReader::ReadBytes(const SegmentRecord& record, int64_t offset,
+                                             int64_t size) {
+  auto storage = storage_of_(record.storage_id);
+  if (!storage.ok()) {
+    // The caller asked for rows: for it nothing was "not found".
+    return Status(ErrorKind::StorageIo,
+                  "segment " + record.path + " cannot be read: " + storage.status().message());
+  }
+  Result<std::string> bytes = (*storage)->Read(record.path, offset, size);
+  if (!bytes.ok() && bytes.status().Is(ErrorKind::NotFound)) {
+    return Status(ErrorKind::StorageIo,
+                  "segment " + record.path + " is missing from storage " + record.storage_id);
+  }
+  if (!bytes.ok()) return bytes;
+  if (bytes_read_ != nullptr) bytes_read_->Add(static_cast<int64_t>(bytes->size()));
+  if (static_cast<int64_t>(bytes->size()) != size) {
+    return Status(ErrorKind::Corruption, "the file is shorter than it was");
+  }
+  return bytes;
+}
+
+Result<SegmentFilePtr> SegmentReader::OpenFile(const catalog::TablePtr& table,
+                                               const SegmentRecord& record,
+                                               const storage::SnapshotPtr& snapshot) {
+  auto file = std::make_shared<SegmentFile>();
+  file->record = record;
+  file->table_name = table->QualifiedName();
+  KALAM_ASSIGN_OR_RETURN(file->groups, ReadRowGroups(store_, record, snapshot));
+  const auto read_footer = [&]() -> Status {
+    const int64_t offset = record.size_bytes - kParquetTailBytes - record.footer_bytes;
+    KALAM_ASSIGN_OR_RETURN(std::string bytes, ReadBytes(record, offset, record.footer_bytes));
+    if (ChecksumOf(bytes) != record.footer_checksum) {
+      return Status(ErrorKind::Corruption, "its footer does not match its checksum");
+    }
+    KALAM_ASSIGN_OR_RETURN(file->footer, ParseParquetFooter(bytes, record.size_bytes));
+    KALAM_ASSIGN_OR_RETURN(
+        file->columns, MapColumns(*table, record.schema_version, record.place.many, file->footer));
+    return CheckGroups(*file);
+  };
+  Status status = read_footer();
+  if (status.Is(ErrorKind::Corruption)) return Fence(record, file->table_name, status);
+  KALAM_RETURN_IF_ERROR(std::move(status));
+  file->layout = (*table->layouts)[record.schema_version - 1];
+  return SegmentFilePtr(std::move(file));
+}
+
+Result<SegmentFilePtr> SegmentReader::Open(const catalog::TablePtr& table,
+                                           const SegmentRecord& record,
+                                           const storage::SnapshotPtr& snapshot) {
+  KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
+  std::string key = FileCacheKey(record);
+  if (SegmentFilePtr cached = cache_.Find<SegmentFile>(key)) return cached;
+  KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, OpenFile(table, record, snapshot));
+  cache_.Put(std::move(key), file, file->memory_bytes());
+  return file;
+}
+
+Status SegmentReader::ReadMissing(const SegmentFile& file, size_t group,
+                                  std::span<const uint32_t> missing, bool keep, GroupColumns* out) {
+  const ParquetRowGroup& written = file.footer.row_groups[group];
+  // One request for all: the columns of a row group lie side by side.
+  int64_t begin = INT64_MAX, end = 0;
+  for (uint32_t column : missing) {
+    begin = std::min(begin, written.chunks[column].offset);
+    end = std::max(end, written.chunks[column].offset + written.chunks[column].size);
+  }
+  KALAM_ASSIGN_OR_RETURN(std::string bytes, ReadBytes(file.record, begin, end - begin));
+  for (uint32_t column : missing) {
+    const ParquetChunk& chunk = written.chunks[column];
+    const std::string_view chunk_bytes = std::string_view(bytes).substr(
+        static_cast<size_t>(chunk.offset - begin), static_cast<size_t>(chunk.size));
+    const std::string& name = file.footer.columns[column].name;
+    if (ChecksumOf(chunk_bytes) != file.groups[group].chunk_checksums[column]) {
+      return Status(ErrorKind::Corruption, "its column " + name + " does not match its checksum");
+    }
+    auto decoded = DecodeChunk(file.footer.columns[column], chunk, chunk_bytes, written.row_count,
+                               file.columns.ListLength(column));
+    if (!decoded.ok()) return std::move(decoded).status().WithContext("its column " + name);
+    if (!MayBeNull(file, column) && HasNull(**decoded)) {
+      return Status(ErrorKind::Corruption, "its column " + name + " has a NULL");
+    }
+    if (keep) {
+      cache_.Put(ColumnCacheKey(file.record, group, column), *decoded, (*decoded)->memory_bytes());
+    }
+    out->columns[column] = std::move(*decoded);
+  }
+  return Status::Ok();
+}
+
+Result<GroupColumns> SegmentReader::Read(const SegmentFilePtr& file, size_t group,
+                                         ColumnChoice choice, bool keep) {
+  KALAM_RETURN_IF_ERROR(CheckFence(file->record.table, file->record.segment_id));
+  GroupColumns columns{file, group, {}};
+  columns.columns.resize(file->footer.columns.size());
+  std::vector<uint32_t> missing;
+  for (uint32_t column : ChosenColumns(*file, choice)) {
+    columns.columns[column] =
+        cache_.Find<DecodedColumn>(ColumnCacheKey(file->record, group, column));
+    if (columns.columns[column] == nullptr) missing.push_back(column);
+  }
+  if (missing.empty()) return columns;
+  Status status = ReadMissing(*file, group, missing, keep, &columns);
+  if (status.Is(ErrorKind::Corruption)) return Fence(file->record, file->table_name, status);
+  KALAM_RETURN_IF_ERROR(std::move(status));
+  return columns;
+}
+
+Result<bool> SegmentReader::MayContain(const SegmentRecord& record, std::string_view segment_key,
+                                       const storage::SnapshotPtr& snapshot) {
+  const uint64_t hash = BloomHash(segment_key);
+  const uint32_t block = BloomBlockOf(hash, BloomBlockCount(record.row_count));
+  std::string bits;
+  KALAM_ASSIGN_OR_RETURN(
+      bool found,
+      store_.GetInto(Family::kSegments, BloomBlockKey(record.table, record.segment_id, block),
+                     snapshot, &bits));
+  return !found || BloomBlockMayContain(bits, hash);
+}
+
+Status SegmentReader::Verify(const SegmentRecord& record) {
+  FileChecksum checksum;
+  const auto read = [&]() -> Status {
+    for (int64_t offset = 0; offset < record.size_bytes; offset += kVerifyBytes) {
+      KALAM_ASSIGN_OR_RETURN(
+          std::string bytes,
+          ReadBytes(record, offset, std::min(kVerifyBytes, record.size_bytes - offset)));
+      checksum.Add(bytes);
+    }
+    if (checksum.Finish() == record.checksum) return Status::Ok();
+    return Status(ErrorKind::Corruption, "the file does not match its checksum");
+  };
+  Status status = read();
+  if (!status.Is(ErrorKind::Corruption)) return status;
+  return Fence(record, std::to_string(record.table.value), status);
+}
+
+std::shared_ptr<const void> SegmentReader::Pin(TableId table, uint64_t segment_id) {
+  const SegmentName name(table.value, segment_id);
+  std::lock_guard lock(pins_->mutex);
+  ++pins_->counts[name];
+  const auto release = [pins = pins_, name](const void*) {
+    std::lock_guard release_lock(pins->mutex);
+    if (--pins->counts[name] == 0) pins->counts.erase(name);
+  };
+  return std::shared_ptr<const void>(pins_.get(), release);
+}
+
+bool SegmentReader::IsPinned(TableId table, uint64_t segment_id) const {
+  std::lock_guard lock(pins_->mutex);
+  return pins_->counts.contains({table.value, segment_id});
+}
+
+}  // namespace kalam::segments

@@ -1,0 +1,124 @@
+// One segment opened for reading, and the reading of its columns: every byte checked before it is
+// decoded.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/memory_account.h"
+#include "base/metrics.h"
+#include "objects/object_storage.h"
+#include "segments/decoded_column.h"
+#include "segments/parquet_footer.h"
+#include "segments/segment_cache.h"
+#include "segments/segment_columns.h"
+#include "segments/segment_record.h"
+#include "segments/segment_store.h"
+
+namespace kalam::segments {
+
+/// Where the rows of a segment are. Immutable.
+struct SegmentFile {
+  SegmentRecord record;
+  std::string table_name;
+  std::vector<RowGroup> groups;
+  ParquetFooter footer;
+  SegmentColumns columns;
+  RowLayout layout;  // of the segment's schema version
+
+  /// The last group whose first key is at or before `key`; 0 when all begin after it.
+  size_t GroupOf(std::string_view key) const;
+  size_t memory_bytes() const;
+};
+using SegmentFilePtr = std::shared_ptr<const SegmentFile>;
+
+/// Decoded columns of one row group, by column of the footer; those that were not asked for are
+/// null.
+struct GroupColumns {
+  SegmentFilePtr file;
+  size_t group = 0;
+  std::vector<std::shared_ptr<const DecodedColumn>> columns;
+
+  size_t row_count() const { return static_cast<size_t>(file->groups[group].row_count); }
+  Seq seq(size_t row) const;
+  bool deleted(size_t row) const;
+  /// Replaces `key` by the segment key of a row.
+  void Key(size_t row, std::string* key) const;
+  /// The first row whose key is not less than `key`; row_count() when all are.
+  size_t LowerBound(std::string_view key) const;
+  /// Appends the row by EncodeRow. Not thread-safe for the same `scratch`.
+  void EncodeRowAt(size_t row, std::vector<Datum>* scratch, std::string* out) const;
+  size_t memory_bytes() const;
+};
+
+/// Which columns a reader wants.
+enum class ColumnChoice : uint8_t {
+  kAll,
+  kKey,     // what the segment key is made of
+  kKeySeq,  // that and `_seq`
+  kSeq,     // `_seq` alone
+};
+
+/// Opens segments and reads their columns through the cache. Thread-safety: all methods may be
+/// called from any thread.
+class SegmentReader {
+ public:
+  SegmentReader(storage::Store& store, StorageLookup storage_of,
+                const SegmentStoreOptions& options);
+
+  /// Errors of all that read: Corruption (fences the segment, unless the store itself is damaged),
+  /// StorageIo.
+  Result<SegmentFilePtr> Open(const catalog::TablePtr& table, const SegmentRecord& record,
+                              const storage::SnapshotPtr& snapshot);
+  /// `keep`: what is read goes into the cache.
+  Result<GroupColumns> Read(const SegmentFilePtr& file, size_t group, ColumnChoice choice,
+                            bool keep);
+  /// False when the Bloom filter says that the segment does not have the key.
+  Result<bool> MayContain(const SegmentRecord& record, std::string_view segment_key,
+                          const storage::SnapshotPtr& snapshot);
+  Status Verify(const SegmentRecord& record);
+
+  Status CheckFence(TableId table, uint64_t segment_id) const;
+  std::shared_ptr<const void> Pin(TableId table, uint64_t segment_id);
+  bool IsPinned(TableId table, uint64_t segment_id) const;
+  SegmentCache& cache() { return cache_; }
+  /// Of scans; may be null.
+  MemoryAccount* scan_account() const { return scan_account_; }
+
+ private:
+  using SegmentName = std::pair<uint32_t, uint64_t>;  // table, segment
+  struct Pins {
+    std::mutex mutex;
+    std::map<SegmentName, int> counts;  // guarded by mutex
+  };
+
+  Result<SegmentFilePtr> OpenFile(const catalog::TablePtr& table, const SegmentRecord& record,
+                                  const storage::SnapshotPtr& snapshot);
+  Result<std::string> ReadBytes(const SegmentRecord& record, int64_t offset, int64_t size);
+  Status ReadMissing(const SegmentFile& file, size_t group, std::span<const uint32_t> missing,
+                     bool keep, GroupColumns* out);
+  Status Fence(const SegmentRecord& record, std::string_view table_name, const Status& cause);
+
+  storage::Store& store_;
+  const StorageLookup storage_of_;
+  SegmentCache cache_;
+  MemoryAccount* scan_account_ = nullptr;
+  Counter* bytes_read_ = nullptr;
+  Gauge* fenced_gauge_ = nullptr;
+  // Pins may be given back after the reader is gone.
+  const std::shared_ptr<Pins> pins_ = std::make_shared<Pins>();
+  mutable std::mutex fence_mutex_;
+  std::map<SegmentName, std::string> fenced_;  // guarded by fence_mutex_: the message
+  std::atomic<bool> any_fenced_{false};
+};
+
+}  // namespace kalam::segments
