@@ -20,7 +20,7 @@ set(KALAM_USES_tables replication segments catalog storage)
 # `query` calls the engine through `analytics`' host interface, and `analytics` reads through `tables`.
 set(KALAM_USES_analytics tables catalog)
 set(KALAM_USES_query analytics tables replication catalog sql storage)
-set(KALAM_USES_tiering analytics tables segments catalog objects)
+set(KALAM_USES_tiering analytics tables segments replication catalog objects storage)
 set(KALAM_USES_live query tables replication catalog storage sql)
 set(KALAM_USES_topics tables catalog)
 set(KALAM_USES_jobs tiering tables replication catalog storage)
@@ -32,7 +32,7 @@ set(KALAM_USES_server statements live topics jobs tiering auth query analytics t
 set(KALAM_USES_client)
 
 # Layers in which threads meet: their unit tests also run under the thread sanitizer (tools/test.sh).
-set(KALAM_CONCURRENT_LAYERS base auth replication live)
+set(KALAM_CONCURRENT_LAYERS base auth replication live jobs)
 
 function(kalam_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES;TESTS;TEST_USES;TEST_LIBRARIES" ${ARGN})

@@ -2,11 +2,14 @@
 // command.
 #include "jobs/job_queue.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <tuple>
 #include <unordered_map>
 
@@ -34,9 +37,22 @@ bool MayPass(ErrorKind kind) {
   }
 }
 
+/// Whether jobs of this type may run beside each other: those that take turns by table.
+bool RunsBesideItsLike(JobType type) {
+  return type == JobType::kFlush || type == JobType::kCompact;
+}
+
 bool FinishedBefore(const JobRecord& job, int64_t before_us) {
   return !IsActive(job.status) && job.finished_at_us.value_or(job.updated_at_us) < before_us;
 }
+
+/// A job under way; shared by the queue and the thread that runs it.
+struct RunningJob {
+  JobType type = JobType::kCleanup;
+  std::atomic<bool> cancelled{false};
+  std::atomic<bool> ended{false};
+  std::thread thread;  // none when Tick runs it itself
+};
 
 }  // namespace
 
@@ -48,11 +64,12 @@ struct JobQueue::Rep {
   std::map<JobType, JobExecutor> executors;
 
   std::mutex tick_mutex;     // held by the one Tick that runs
+  std::mutex threads_mutex;  // guards `threads`
+  std::vector<std::shared_ptr<RunningJob>> threads;
   mutable std::mutex mutex;  // guards the rest
   std::unordered_map<std::string, JobRecord> active;
-  std::string running_id;
+  std::unordered_map<std::string, std::shared_ptr<RunningJob>> running;  // by job id
   JobCounts finished;  // totals of finished jobs; `queued` and `running` unused
-  std::atomic<bool> running_cancelled{false};
   std::atomic<bool> closing{false};
 
   Rep(storage::Store& s, replication::ReplicationGroup& g, const Clock& c, const Options& o)
@@ -76,8 +93,11 @@ struct JobQueue::Rep {
   }
 
   Status Load();
-  std::optional<JobRecord> TakeDue();
-  void Run(JobRecord job);
+  std::optional<JobRecord> TakeDue(std::shared_ptr<RunningJob>* taken);
+  void Tick();
+  void Start();
+  void JoinEnded();
+  void Run(JobRecord job, RunningJob& run);
   void Settle(JobRecord job, const Result<JobOutcome>& outcome);
 };
 
@@ -105,24 +125,69 @@ Status JobQueue::Rep::Load() {
 }
 
 /// Marks the oldest due job as running, in memory; Run makes it durable.
-std::optional<JobRecord> JobQueue::Rep::TakeDue() {
+std::optional<JobRecord> JobQueue::Rep::TakeDue(std::shared_ptr<RunningJob>* taken) {
   std::lock_guard lock(mutex);
+  const auto most = static_cast<size_t>(std::max(options.max_concurrent, 1));
+  if (running.size() >= most) return std::nullopt;
+  const auto must_wait = [this](const JobRecord& job) {
+    if (RunsBesideItsLike(job.type)) return false;
+    return std::any_of(running.begin(), running.end(),
+                       [&](const auto& entry) { return entry.second->type == job.type; });
+  };
   const int64_t now_us = clock.NowUs();
   JobRecord* oldest = nullptr;
   for (auto& [id, job] : active) {
-    if (job.status == JobStatus::kRunning || job.not_before_us > now_us) continue;
+    if (job.status == JobStatus::kRunning || job.not_before_us > now_us || must_wait(job)) continue;
     if (!oldest || job.created_at_us < oldest->created_at_us) oldest = &job;
   }
   if (!oldest) return std::nullopt;
   oldest->status = JobStatus::kRunning;
   oldest->updated_at_us = now_us;
   if (!oldest->started_at_us) oldest->started_at_us = now_us;
-  running_id = oldest->job_id;
-  running_cancelled = false;
+  *taken = std::make_shared<RunningJob>();
+  (*taken)->type = oldest->type;
+  running.emplace(oldest->job_id, *taken);
   return *oldest;
 }
 
-void JobQueue::Rep::Run(JobRecord job) {
+void JobQueue::Rep::Tick() {
+  std::unique_lock ticking(tick_mutex, std::try_to_lock);
+  if (!ticking.owns_lock()) return;
+  JoinEnded();
+  Start();
+}
+
+/// Starts what is due, as far as the number of threads allows.
+void JobQueue::Rep::Start() {
+  while (!closing) {
+    std::shared_ptr<RunningJob> run;
+    std::optional<JobRecord> job = TakeDue(&run);
+    if (!job) return;
+    if (options.max_concurrent == 0) {
+      Run(*std::move(job), *run);
+      continue;
+    }
+    std::lock_guard lock(threads_mutex);
+    run->thread = std::thread([this, run, taken = *std::move(job)]() mutable {
+      pthread_setname_np(pthread_self(), "job");
+      Run(std::move(taken), *run);
+      Tick();  // the place is free for the next one
+      run->ended = true;
+    });
+    threads.push_back(std::move(run));
+  }
+}
+
+void JobQueue::Rep::JoinEnded() {
+  std::lock_guard lock(threads_mutex);
+  std::erase_if(threads, [](const std::shared_ptr<RunningJob>& run) {
+    if (!run->ended) return false;
+    run->thread.join();
+    return true;
+  });
+}
+
+void JobQueue::Rep::Run(JobRecord job, RunningJob& run) {
   Result<JobOutcome> outcome =
       Status(ErrorKind::NotAvailable,
              "this server cannot run jobs of type '" + std::string(JobTypeName(job.type)) + "'");
@@ -130,14 +195,14 @@ void JobQueue::Rep::Run(JobRecord job) {
   if (!marked.ok()) {
     outcome = std::move(marked);
   } else if (auto executor = executors.find(job.type); executor != executors.end()) {
-    outcome = executor->second(job, [this] { return running_cancelled.load() || closing.load(); });
+    outcome = executor->second(job, [&] { return run.cancelled.load() || closing.load(); });
   }
   Settle(std::move(job), outcome);
 }
 
 void JobQueue::Rep::Settle(JobRecord job, const Result<JobOutcome>& outcome) {
   std::lock_guard lock(mutex);
-  running_id.clear();
+  running.erase(job.job_id);
   auto found = active.find(job.job_id);
   if (found == active.end()) return;  // killed meanwhile: its record says so
   const int64_t now_us = clock.NowUs();
@@ -215,8 +280,11 @@ catalog::RecordWrite JobQueue::Write(const JobRecord& job) {
 }
 
 void JobQueue::Activate(const JobRecord& job) {
-  std::lock_guard lock(rep_->mutex);
-  rep_->active.emplace(job.job_id, job);
+  {
+    std::lock_guard lock(rep_->mutex);
+    rep_->active.emplace(job.job_id, job);
+  }
+  if (rep_->options.max_concurrent > 0) rep_->Tick();
 }
 
 Result<JobRecord> JobQueue::Submit(JobType type, std::string parameters_json,
@@ -255,25 +323,36 @@ Status JobQueue::Kill(std::string_view job_id) {
   job.updated_at_us = rep_->clock.NowUs();
   job.finished_at_us = job.updated_at_us;
   KALAM_RETURN_IF_ERROR(rep_->Commit({Write(job)}));
-  if (rep_->running_id == job.job_id) rep_->running_cancelled = true;
+  if (auto run = rep_->running.find(job.job_id); run != rep_->running.end())
+    run->second->cancelled = true;
   rep_->active.erase(found);
   ++rep_->finished.total;
   return Status::Ok();
 }
 
-void JobQueue::Tick() {
-  std::unique_lock running(rep_->tick_mutex, std::try_to_lock);
-  if (!running.owns_lock()) return;
-  while (!rep_->closing) {
-    std::optional<JobRecord> job = rep_->TakeDue();
-    if (!job) return;
-    rep_->Run(*std::move(job));
-  }
+void JobQueue::Tick() { rep_->Tick(); }
+
+void JobQueue::Report(std::string_view job_id, std::string message) {
+  std::lock_guard lock(rep_->mutex);
+  auto found = rep_->active.find(std::string(job_id));
+  if (found == rep_->active.end()) return;
+  found->second.message = std::move(message);
+  found->second.updated_at_us = rep_->clock.NowUs();
 }
 
 Result<std::vector<JobRecord>> JobQueue::List() const {
   std::vector<JobRecord> jobs;
   KALAM_RETURN_IF_ERROR(rep_->ForEach([&](JobRecord job) { jobs.push_back(std::move(job)); }));
+  {
+    std::lock_guard lock(rep_->mutex);
+    for (JobRecord& job : jobs) {
+      auto found = rep_->active.find(job.job_id);
+      if (found == rep_->active.end() || found->second.status != JobStatus::kRunning) continue;
+      if (!IsActive(job.status)) continue;
+      job.message = found->second.message;
+      job.updated_at_us = found->second.updated_at_us;
+    }
+  }
   std::sort(jobs.begin(), jobs.end(), [](const JobRecord& a, const JobRecord& b) {
     return std::tie(a.created_at_us, a.job_id) < std::tie(b.created_at_us, b.job_id);
   });
@@ -321,6 +400,12 @@ Result<bool> JobQueue::HasFinishedBefore(int64_t before_us) const {
 void JobQueue::Close() {
   rep_->closing = true;
   std::lock_guard running(rep_->tick_mutex);
+  std::vector<std::shared_ptr<RunningJob>> threads;
+  {
+    std::lock_guard lock(rep_->threads_mutex);
+    threads.swap(rep_->threads);
+  }
+  for (const std::shared_ptr<RunningJob>& run : threads) run->thread.join();
 }
 
 }  // namespace kalam::jobs

@@ -1,4 +1,4 @@
-// The queue of jobs: records that survive a restart, run one after the other when Tick is called.
+// The queue of jobs: records that survive a restart, run by Tick or on threads of their own.
 #pragma once
 
 #include <functional>
@@ -22,9 +22,9 @@ struct JobOutcome {
 };
 /// Polled by long work: true when the job was killed or the server stops.
 using JobCancelled = std::function<bool()>;
-/// Does the work, on the worker thread that called Tick. It may run twice (after a crash or a
-/// retry) and must bear that. Errors that may pass (Busy, ReadOnly, StorageIo, Conflict,
-/// OutcomeUnknown) are retried, others fail the job.
+/// Does the work, on the thread that called Tick or on one of the queue's own. It may run twice
+/// (after a crash or a retry) and must bear that. Errors that may pass (Busy, ReadOnly, StorageIo,
+/// Conflict, OutcomeUnknown) are retried, others fail the job.
 using JobExecutor = std::function<Result<JobOutcome>(const JobRecord&, const JobCancelled&)>;
 
 struct JobCounts {
@@ -45,6 +45,9 @@ class JobQueue {
   struct Options {
     int max_retries = 3;
     int64_t retry_backoff_ms = 1000;  // doubled with every retry
+    /// Jobs at the same time. 0: Tick runs them itself, one after the other; else each runs on a
+    /// thread that is started for it and ends with it.
+    int max_concurrent = 0;
   };
   /// Reads the records left by the last run: jobs that were running are queued again ("Node
   /// restarted"). Errors: StorageIo, Corruption.
@@ -71,11 +74,14 @@ class JobQueue {
   /// Errors: NotFound (no such job), InvalidOperation (it is finished).
   Status Kill(std::string_view job_id);
 
-  /// Runs every job that is due, on the calling thread. Returns at once when nothing is due or
-  /// another Tick is running.
+  /// What a running job says about its progress; system.jobs shows it as the message. Not durable.
+  void Report(std::string_view job_id, std::string message);
+
+  /// Runs or starts every job that is due; jobs of one type run one after the other, but for
+  /// flushes and compactions. Returns at once when nothing is due or another Tick is running.
   void Tick();
 
-  /// All jobs, also finished ones, by time of creation.
+  /// All jobs, also finished ones, by time of creation; running ones with their progress.
   Result<std::vector<JobRecord>> List() const;
   JobCounts counts() const;
   /// Removes finished jobs that ended before `before_us`; returns how many.
@@ -84,7 +90,7 @@ class JobQueue {
   /// Whether RemoveFinished would find something.
   Result<bool> HasFinishedBefore(int64_t before_us) const;
 
-  /// Refuses new work, asks a running job to stop and waits for it. Idempotent.
+  /// Refuses new work, asks the running jobs to stop and waits for them. Idempotent.
   void Close();
 
  private:

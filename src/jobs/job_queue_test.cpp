@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <filesystem>
+#include <future>
+#include <set>
+#include <thread>
 
 namespace kalam::jobs {
 namespace {
@@ -195,6 +199,101 @@ TEST_F(JobQueueTest, OldFinishedJobsAreRemovedAndActiveOnesStay) {
   ASSERT_EQ(queue_->List()->size(), 1u);
   EXPECT_EQ(queue_->List()->front().job_id, active);
   EXPECT_EQ(queue_->counts().total, 1);
+}
+
+/// Jobs that stay in their executor until they are let go.
+class HeldJobs {
+ public:
+  JobExecutor Executor() {
+    return [this](const JobRecord& job, const JobCancelled& cancelled) -> Result<JobOutcome> {
+      std::unique_lock lock(mutex_);
+      inside_.insert(job.job_id);
+      changed_.notify_all();
+      changed_.wait(lock, [&] { return open_ || cancelled(); });
+      inside_.erase(job.job_id);
+      changed_.notify_all();
+      if (!open_) return Status(ErrorKind::Cancelled, "stopped");
+      return Done("done");
+    };
+  }
+  void WaitInside(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return inside_.size() == count; });
+  }
+  size_t inside() {
+    std::lock_guard lock(mutex_);
+    return inside_.size();
+  }
+  void Open() {
+    std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void Wake() { changed_.notify_all(); }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::string> inside_;
+  bool open_ = false;
+};
+
+TEST_F(JobQueueTest, FlushesRunBesideEachOtherUpToTheLimitAndTellTheirProgress) {
+  HeldJobs held;
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  queue_->SetExecutor(JobType::kFlush, held.Executor());
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3; ++i)
+    ids.push_back(queue_->Submit(JobType::kFlush, "{}", "k" + std::to_string(i)).value().job_id);
+  held.WaitInside(2);
+  EXPECT_EQ(queue_->counts().running, 2);
+  EXPECT_EQ(queue_->counts().queued, 1);
+  queue_->Report(ids[0], "half way");
+  EXPECT_EQ(Find(ids[0]).message, "half way");
+  ASSERT_TRUE(queue_->Kill(ids[0]).ok());
+  held.Wake();
+  // Its place goes to the third.
+  while (Find(ids[2]).status != JobStatus::kRunning) std::this_thread::yield();
+  held.Open();
+  while (queue_->counts().running > 0) std::this_thread::yield();
+  EXPECT_EQ(Find(ids[0]).status, JobStatus::kCancelled);
+  EXPECT_EQ(Find(ids[1]).status, JobStatus::kCompleted);
+  EXPECT_EQ(Find(ids[2]).status, JobStatus::kCompleted);
+}
+
+TEST_F(JobQueueTest, JobsOfOtherTypesTakeTurns) {
+  HeldJobs held;
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 4}).value();
+  queue_->SetExecutor(JobType::kCleanup, held.Executor());
+  queue_->SetExecutor(JobType::kRetention, held.Executor());
+  const std::string first = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  held.WaitInside(1);
+  clock_.AdvanceUs(1);
+  const std::string second = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  ASSERT_TRUE(queue_->Submit(JobType::kRetention, "{}", "").ok());
+  held.WaitInside(2);
+  EXPECT_EQ(Find(second).status, JobStatus::kQueued);
+  held.Open();
+  while (queue_->counts().running + queue_->counts().queued > 0) {
+    queue_->Tick();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(Find(second).status, JobStatus::kCompleted);
+}
+
+TEST_F(JobQueueTest, ClosingStopsWhatRunsAndTheNextStartGoesOnWithIt) {
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  std::promise<void> started;
+  queue_->SetExecutor(JobType::kFlush,
+                      [&](const JobRecord&, const JobCancelled& cancelled) -> Result<JobOutcome> {
+                        started.set_value();
+                        while (!cancelled()) std::this_thread::yield();
+                        return Status(ErrorKind::Cancelled, "stopped");
+                      });
+  const std::string id = queue_->Submit(JobType::kFlush, "{}", "k").value().job_id;
+  started.get_future().wait();
+  queue_->Close();
+  EXPECT_EQ(Find(id).status, JobStatus::kQueued);
 }
 
 TEST_F(JobQueueTest, RecordsSurviveTheCodecAndDamageIsAnError) {

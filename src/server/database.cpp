@@ -101,6 +101,7 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
   limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
   limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
+  limits.jobs_max_concurrent = static_cast<int>(settings.number("jobs.max_concurrent"));
   return limits;
 }
 

@@ -279,7 +279,8 @@ constexpr SettingKey kKeys[] = {
             "dropped users are cleaned up by a job at once"),
 
     Retired("shutdown.flush.timeout", "the server stops within five seconds"),
-    Number("jobs.max_concurrent", "10", 1, 1000, "Jobs that run at the same time."),
+    Number("jobs.max_concurrent", "2", 1, 1000,
+           "Jobs that run at the same time, each on a thread of its own."),
     Retired("jobs.{max_retries,retry_backoff_ms,wal_cleanup_interval_seconds}",
             "it never had an effect"),
 

@@ -115,7 +115,8 @@ Result<std::unique_ptr<AdminStatements>> AdminStatements::Make(
     const StatementServices& services, const StatementLimits& limits,
     const TransactionRegistry& transactions) {
   KALAM_ASSIGN_OR_RETURN(auto jobs,
-                         jobs::JobQueue::Open(services.store, services.group, services.clock, {}));
+                         jobs::JobQueue::Open(services.store, services.group, services.clock,
+                                              {.max_concurrent = limits.jobs_max_concurrent}));
   std::vector<catalog::TablePtr> definitions = MakeSystemTableDefinitions(services.clock.NowUs());
   for (const catalog::TablePtr& definition : definitions)
     services.catalog.RegisterSystemTable(definition);

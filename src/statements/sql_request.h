@@ -107,6 +107,8 @@ struct StatementLimits {
   size_t batch_result_bytes_max = 64u << 20;
   int64_t change_retention_seconds =
       7 * 86'400;  // how long a client may be away and still resume from the log
+  /// Jobs at the same time, each on a thread of its own; 0: Tick runs them itself.
+  int jobs_max_concurrent = 0;
 };
 
 /// The statement processor, one for the server. Thread-safety: Start may be called from any thread.

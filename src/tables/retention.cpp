@@ -122,6 +122,14 @@ Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const stor
   return ReadSeq(store, PurgedKey(storage::ScopePrefix(table, scope)), snapshot);
 }
 
+Result<catalog::RecordWrites> RaisePurgedTombstone(storage::Store& store, TableId table,
+                                                   const storage::Scope& scope, Seq newest) {
+  catalog::RecordWrites writes;
+  KALAM_RETURN_IF_ERROR(
+      RaisePurged(store, storage::ScopePrefix(table, scope), newest, nullptr, &writes));
+  return writes;
+}
+
 catalog::RecordWrites StampSeq(int64_t now_us, Seq published) {
   return {{Family::kSystem, StampKey(now_us), EncodeSeq(published)}};
 }

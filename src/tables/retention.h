@@ -31,6 +31,11 @@ catalog::RecordWrites RaiseFloor(TableId table, Seq floor);
 Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const storage::Scope& scope,
                                 const storage::SnapshotPtr& snapshot = nullptr);
 
+/// The records for tombstones of one scope that are dropped elsewhere, the newest of them `newest`; nothing when the scope's
+/// maximum is as great already. To be committed before the tombstones go.
+Result<catalog::RecordWrites> RaisePurgedTombstone(storage::Store& store, TableId table,
+                                                   const storage::Scope& scope, Seq newest);
+
 /// Forgets the floor and the purged tombstones of a dropped table, whose id is never used again.
 Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table);
 
