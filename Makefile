@@ -1,5 +1,5 @@
 # The words of this project. `make run` and `make test` do everything from a plain clone on Debian 12.
-.PHONY: build run test demo bench fmt tidy clean deps
+.PHONY: build run test demo bench bench-compare soak fmt tidy clean deps
 
 # What the machine lacks is installed first: Debian packages (tools/packages.txt), then the pinned npm packages.
 deps:
@@ -21,6 +21,14 @@ demo: build
 
 bench: build
 	@build/release/kalam-bench
+
+# Another server beside this build: make bench-compare URL=http://host:port [DB_USER=root] [DB_PASSWORD=...]
+bench-compare: build
+	@build/release/kalam-bench compare $(if $(URL),--url $(URL)) $(if $(DB_USER),--user $(DB_USER)) --password "$(DB_PASSWORD)"
+
+# The chat of a thousand users for MINUTES (30), watching whether memory grows.
+soak: build
+	@build/release/kalam-bench soak --minutes $(or $(MINUTES),30)
 
 fmt: deps
 	@git ls-files '*.h' '*.cpp' | xargs clang-format-16 -i

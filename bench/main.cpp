@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "compare/compare_command.h"
+#include "suite/soak.h"
 #include "suite/suites.h"
 
 namespace {
@@ -32,6 +34,13 @@ constexpr Suite kSuites[] = {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "compare") {
+    return kalam::bench::RunCompare({argv + 2, argv + argc},
+                                    kalam::load::ServerBesideThisProgram());
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "soak") {
+    return kalam::bench::RunSoak({argv + 2, argv + argc}, kalam::load::ServerBesideThisProgram());
+  }
   kalam::bench::SuiteOptions options{kalam::load::ServerBesideThisProgram(), "bench/load.toml"};
   std::string json_path = "build/bench.json";
   std::vector<std::string> chosen;
@@ -45,7 +54,7 @@ int main(int argc, char** argv) {
     } else if (argument == "--json" && has_value) {
       json_path = argv[++i];
     } else if (argument.rfind("-", 0) == 0) {
-      fmt::print(stderr, "{}", kUsage);
+      fmt::print(stderr, "{}{}{}", kUsage, kalam::bench::kSoakUsage, kalam::bench::kCompareUsage);
       return 2;
     } else {
       chosen.push_back(argument);

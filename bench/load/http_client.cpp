@@ -99,9 +99,9 @@ bool TakeResponse(std::string* buffer, HttpResponse* response) {
   return true;
 }
 
-Result<HttpClient> HttpClient::Connect(int port) {
+Result<HttpClient> HttpClient::Connect(const Endpoint& endpoint) {
   HttpClient client;
-  KALAM_ASSIGN_OR_RETURN(client.socket_, Socket::Connect(port));
+  KALAM_ASSIGN_OR_RETURN(client.socket_, Socket::Connect(endpoint));
   return client;
 }
 
@@ -123,7 +123,7 @@ Result<HttpResponse> HttpClient::SendOk(std::string_view request, int timeout_ms
 }
 
 Result<LoopResult> RunClosedLoop(
-    int port, int connections, double seconds,
+    const Endpoint& endpoint, int connections, double seconds,
     const std::function<std::string(int connection, int64_t n)>& next) {
   struct Connection {
     Socket socket;
@@ -135,7 +135,7 @@ Result<LoopResult> RunClosedLoop(
   const Socket poller(epoll_create1(EPOLL_CLOEXEC));
   for (int i = 0; i < connections; ++i) {
     Connection& client = clients[static_cast<size_t>(i)];
-    KALAM_ASSIGN_OR_RETURN(client.socket, Socket::Connect(port));
+    KALAM_ASSIGN_OR_RETURN(client.socket, Socket::Connect(endpoint));
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u32 = static_cast<uint32_t>(i);

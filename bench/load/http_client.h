@@ -32,7 +32,7 @@ bool TakeResponse(std::string* buffer, HttpResponse* response);
 /// One keep-alive connection, one request at a time.
 class HttpClient {
  public:
-  static Result<HttpClient> Connect(int port);
+  static Result<HttpClient> Connect(const Endpoint& endpoint);
   Result<HttpResponse> Send(std::string_view request, int timeout_ms = 30'000);
   /// Sends and fails unless the answer is 200.
   Result<HttpResponse> SendOk(std::string_view request, int timeout_ms = 30'000);
@@ -54,7 +54,7 @@ struct LoopResult {
 
 /// `connections` clients, each sending its next request as soon as the last one was answered, for
 /// `seconds`, on one thread. `next(connection, n)` makes the n-th request of a connection.
-Result<LoopResult> RunClosedLoop(int port, int connections, double seconds,
+Result<LoopResult> RunClosedLoop(const Endpoint& endpoint, int connections, double seconds,
                                  const std::function<std::string(int connection, int64_t n)>& next);
 
 }  // namespace kalam::load

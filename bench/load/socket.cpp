@@ -1,16 +1,19 @@
-// Loopback sockets for load generators.
+// TCP sockets for load generators.
 #include "load/socket.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <ctime>
+#include <memory>
 
 namespace kalam::load {
 namespace {
@@ -43,15 +46,41 @@ void Socket::Close() {
   fd_ = -1;
 }
 
-Result<Socket> Socket::Connect(int port) {
+Result<Endpoint> ParseUrl(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  const Status refused(ErrorKind::InvalidOperation,
+                       "'" + std::string(url) + "' is not a URL like http://127.0.0.1:8080");
+  if (url.substr(0, kScheme.size()) != kScheme) return refused;
+  url.remove_prefix(kScheme.size());
+  url = url.substr(0, url.find('/'));
+  const size_t colon = url.find(':');
+  int port = 8080;
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = url.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc() || end != digits.data() + digits.size()) return refused;
+  }
+  const std::string_view host = url.substr(0, colon);
+  if (host.empty() || port <= 0 || port > 65535) return refused;
+  return Endpoint(std::string(host), port);
+}
+
+Result<Socket> Socket::Connect(const Endpoint& endpoint) {
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int failure =
+      getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
+  if (failure != 0) {
+    return Status(ErrorKind::StorageIo, endpoint.host + ": " + gai_strerror(failure));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, freeaddrinfo);
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.open()) return SystemError("socket");
   const int on = 1;
   setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  const sockaddr_in address = Loopback(port);
-  if (connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return SystemError("connect");
-  }
+  if (connect(socket.fd(), owned->ai_addr, owned->ai_addrlen) != 0) return SystemError("connect");
   return socket;
 }
 

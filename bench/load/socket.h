@@ -1,4 +1,4 @@
-// A TCP socket on loopback for load generators: connect, send all, wait readable.
+// A TCP socket for load generators: connect, send all, wait readable.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,16 @@
 
 namespace kalam::load {
 
+/// Where a server listens. A port alone is one of this machine.
+struct Endpoint {
+  Endpoint(int loopback_port) : port(loopback_port) {}  // NOLINT: a port is an endpoint here
+  Endpoint(std::string host_name, int host_port) : host(std::move(host_name)), port(host_port) {}
+  std::string host = "127.0.0.1";
+  int port = 0;
+};
+/// `http://host[:port]`, port 8080 when there is none. Errors: InvalidOperation.
+Result<Endpoint> ParseUrl(std::string_view url);
+
 /// Owns one connected socket.
 class Socket {
  public:
@@ -18,7 +28,7 @@ class Socket {
   Socket& operator=(Socket&& other) noexcept;
   ~Socket() { Close(); }
   /// TCP_NODELAY is set. Errors: StorageIo with the system's text.
-  static Result<Socket> Connect(int port);
+  static Result<Socket> Connect(const Endpoint& endpoint);
   Status SendAll(std::string_view bytes);
   /// Reads what is there, waiting at most `timeout_ms` (-1: for ever); appends to `buffer`. Errors:
   /// Timeout, StorageIo, or Cancelled when the peer closed.

@@ -37,9 +37,9 @@ std::string Frame(uint8_t op, std::string_view payload) {
 
 }  // namespace
 
-Result<WebSocketClient> WebSocketClient::Open(int port, std::string_view token) {
+Result<WebSocketClient> WebSocketClient::Open(const Endpoint& endpoint, std::string_view token) {
   WebSocketClient client;
-  KALAM_ASSIGN_OR_RETURN(client.socket_, Socket::Connect(port));
+  KALAM_ASSIGN_OR_RETURN(client.socket_, Socket::Connect(endpoint));
   KALAM_RETURN_IF_ERROR(client.socket_.SendAll(
       "GET /v1/ws?compress=false HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: "
       "Upgrade\r\n"

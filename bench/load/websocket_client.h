@@ -17,7 +17,7 @@ namespace kalam::load {
 class WebSocketClient {
  public:
   /// Connects, upgrades with the bearer token and waits for auth_success.
-  static Result<WebSocketClient> Open(int port, std::string_view token);
+  static Result<WebSocketClient> Open(const Endpoint& endpoint, std::string_view token);
   /// Sends one text message (masked, as clients must).
   Status Send(std::string_view text);
   /// The next message, waiting at most `timeout_ms`. Pings are answered inside. Errors: Timeout,

@@ -1,0 +1,118 @@
+// Requests to a server under measurement.
+#include "compare/peer.h"
+
+namespace kalam::bench {
+namespace {
+
+constexpr int kTimeoutMs = 120'000;
+
+Status Check(const load::HttpResponse& response) {
+  if (response.status == 200) return {};
+  const bool absent = response.body.find("NOT_AVAILABLE") != std::string::npos;
+  const auto message = load::FieldText(response.body, "message");
+  return Status(
+      absent ? ErrorKind::NotAvailable : ErrorKind::Execution,
+      message ? std::string(*message)
+              : "HTTP " + std::to_string(response.status) + ": " + response.body.substr(0, 400));
+}
+
+}  // namespace
+
+std::string Peer::MakeLogin() const {
+  return load::MakePost("/v1/api/auth/login", "",
+                        "{\"user\":" + load::JsonString(options_.user) +
+                            ",\"username\":" + load::JsonString(options_.user) +
+                            ",\"password\":" + load::JsonString(options_.password) + "}");
+}
+
+Result<std::unique_ptr<Peer>> Peer::Connect(Options options) {
+  std::unique_ptr<Peer> peer(new Peer(std::move(options)));  // NOLINT: the constructor is private
+  KALAM_RETURN_IF_ERROR(peer->Grow(1));
+  peer->token_ = peer->options_.token;
+  if (peer->token_.empty()) {
+    KALAM_ASSIGN_OR_RETURN(load::HttpResponse answer,
+                           peer->clients_[0].SendOk(peer->MakeLogin(), kTimeoutMs));
+    const auto token = load::FieldText(answer.body, "access_token");
+    if (!token) return Status(ErrorKind::Execution, "no access_token in the answer of login");
+    peer->token_ = std::string(*token);
+  }
+  KALAM_RETURN_IF_ERROR(
+      peer->Sql("CREATE NAMESPACE IF NOT EXISTS " + peer->options_.namespace_id).status());
+  return peer;
+}
+
+std::string Peer::Table(std::string_view name) const {
+  return options_.namespace_id + "." + std::string(name);
+}
+
+Status Peer::Grow(size_t connections) {
+  while (clients_.size() < connections) {
+    KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(options_.endpoint));
+    clients_.push_back(std::move(client));
+  }
+  return {};
+}
+
+Result<std::string> Peer::Sql(std::string_view sql, std::string_view params_json) {
+  KALAM_ASSIGN_OR_RETURN(load::HttpResponse response,
+                         clients_[0].Send(load::MakeSql(token_, sql, params_json), kTimeoutMs));
+  KALAM_RETURN_IF_ERROR(Check(response));
+  return std::move(response.body);
+}
+
+Result<std::string> Peer::Cell(std::string_view sql) {
+  KALAM_ASSIGN_OR_RETURN(const std::string body, Sql(sql));
+  const size_t rows = body.find("\"rows\":[[");
+  if (rows == std::string::npos)
+    return Status(ErrorKind::Execution, "no row: " + body.substr(0, 300));
+  size_t begin = rows + 9;
+  const size_t end = body.find_first_of(",]", begin);
+  std::string cell = body.substr(begin, end - begin);
+  if (cell.size() >= 2 && cell.front() == '"') cell = cell.substr(1, cell.size() - 2);
+  return cell;
+}
+
+Status Peer::Parallel(const std::vector<std::string>& statements) {
+  KALAM_RETURN_IF_ERROR(Grow(statements.size()));
+  for (size_t i = 0; i < statements.size(); ++i) {
+    KALAM_RETURN_IF_ERROR(clients_[i].socket().SendAll(load::MakeSql(token_, statements[i])));
+  }
+  Status first;
+  for (size_t i = 0; i < statements.size(); ++i) {
+    KALAM_ASSIGN_OR_RETURN(load::HttpResponse response, clients_[i].Send({}, kTimeoutMs));
+    Status status = Check(response);
+    if (first.ok()) first = std::move(status);
+  }
+  return first;
+}
+
+Result<int> Peer::Pipeline(const std::vector<std::string>& statements, int connections) {
+  const auto lanes = static_cast<size_t>(connections);
+  KALAM_RETURN_IF_ERROR(Grow(lanes));
+  int failures = 0;
+  for (size_t i = 0; i < statements.size() + lanes; ++i) {
+    load::HttpClient& lane = clients_[i % lanes];
+    if (i >= lanes && i - lanes < statements.size()) {
+      KALAM_ASSIGN_OR_RETURN(load::HttpResponse response, lane.Send({}, kTimeoutMs));
+      if (!Check(response).ok()) ++failures;
+    }
+    if (i < statements.size()) {
+      KALAM_RETURN_IF_ERROR(lane.socket().SendAll(load::MakeSql(token_, statements[i])));
+    }
+  }
+  return failures;
+}
+
+Result<load::WebSocketClient> Peer::OpenSocket() const {
+  return load::WebSocketClient::Open(options_.endpoint, token_);
+}
+
+Status Peer::LoginAndQuery(const std::string& sql) {
+  KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(options_.endpoint));
+  KALAM_ASSIGN_OR_RETURN(load::HttpResponse login, client.SendOk(MakeLogin(), kTimeoutMs));
+  const auto token = load::FieldText(login.body, "access_token");
+  if (!token) return Status(ErrorKind::Execution, "no access_token in the answer of login");
+  return client.SendOk(load::MakeSql(*token, sql), kTimeoutMs).status();
+}
+
+}  // namespace kalam::bench

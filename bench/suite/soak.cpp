@@ -1,0 +1,322 @@
+// The soak: steady chat traffic, memory sampled, its slope with a confidence interval, and a plot.
+#include "suite/soak.h"
+
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <deque>
+
+#include "suite/environment.h"
+#include "suite/report.h"
+
+namespace kalam::bench {
+
+const char kSoakUsage[] =
+    "       kalam-bench soak [--minutes N] [--users N] [--rate N] [--server PATH] [--config "
+    "FILE]\n";
+
+namespace {
+
+constexpr int kWaitMs = 20'000;
+constexpr int kLanes = 16;
+constexpr int kPlotColumns = 72, kPlotRows = 12;
+constexpr double kMegabyte = 1 << 20;
+
+struct SoakOptions {
+  int minutes = 30, users = 1000, messages_per_second = 333;
+  std::string binary, config_file = "bench/load.toml";
+};
+
+struct Sample {
+  double seconds = 0;
+  double private_megabytes = 0;
+};
+
+/// One user: a subscription to own messages, and which message should come next.
+struct Watcher {
+  load::WebSocketClient socket;
+  std::string token;
+  int sent = 0;
+  int received = 0;
+};
+
+class Soak {
+ public:
+  Soak(const SoakOptions& options, Environment& environment)
+      : options_(options), environment_(environment), poller_(epoll_create1(EPOLL_CLOEXEC)) {}
+
+  Status Open();
+  Status Run();
+  /// Prints plot and slope; true when nothing grew.
+  bool Report() const;
+
+ private:
+  struct Lane {
+    load::HttpClient client;
+    bool busy = false;
+    std::string buffer;
+  };
+  Status SendDue(double now_s);
+  Status TakeEvents(int wait_ms);
+  void TakeSample(double now_s);
+
+  const SoakOptions& options_;
+  Environment& environment_;
+  load::Socket poller_;
+  std::vector<Watcher> watchers_;
+  std::vector<Lane> lanes_;
+  std::vector<Sample> samples_;
+  int64_t sent_ = 0, answered_ = 0, received_ = 0;
+};
+
+Status Soak::Open() {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  KALAM_RETURN_IF_ERROR(environment_.Admin("CREATE NAMESPACE chat").status());
+  KALAM_RETURN_IF_ERROR(
+      environment_
+          .Admin("CREATE USER TABLE chat.messages (id BIGINT PRIMARY KEY, room INT, body TEXT)")
+          .status());
+  for (int i = 0; i < options_.users; ++i) {
+    KALAM_ASSIGN_OR_RETURN(std::string token, environment_.AddUser(fmt::format("user_{:04}", i)));
+    KALAM_ASSIGN_OR_RETURN(load::WebSocketClient socket,
+                           load::WebSocketClient::Open(environment_.port(), token));
+    KALAM_RETURN_IF_ERROR(socket.Subscribe("messages", "SELECT * FROM chat.messages", ""));
+    KALAM_ASSIGN_OR_RETURN(const std::string answer, socket.Receive(kWaitMs));
+    if (answer.find("subscription_ack") == std::string::npos)
+      return Status(ErrorKind::Execution, answer);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<uint32_t>(i);
+    epoll_ctl(poller_.fd(), EPOLL_CTL_ADD, socket.socket().fd(), &event);
+    watchers_.push_back({std::move(socket), std::move(token)});
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(environment_.port()));
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<uint32_t>(options_.users + i);
+    epoll_ctl(poller_.fd(), EPOLL_CTL_ADD, client.socket().fd(), &event);
+    lanes_.push_back({std::move(client), false, {}});
+  }
+  return {};
+}
+
+Status Soak::SendDue(double now_s) {
+  const auto due = static_cast<int64_t>(now_s * options_.messages_per_second);
+  for (Lane& lane : lanes_) {
+    if (sent_ >= due) return {};
+    if (lane.busy) continue;
+    Watcher& watcher = watchers_[static_cast<size_t>(sent_) % watchers_.size()];
+    lane.busy = true;
+    KALAM_RETURN_IF_ERROR(lane.client.socket().SendAll(load::MakeSql(
+        watcher.token, "INSERT INTO chat.messages (id, room, body) VALUES ($1, $2, $3)",
+        fmt::format("[{},{},\"message {} of a chat that goes on and on\"]", watcher.sent,
+                    watcher.sent % 10, watcher.sent))));
+    ++watcher.sent;
+    ++sent_;
+  }
+  return {};
+}
+
+Status Soak::TakeEvents(int wait_ms) {
+  std::array<epoll_event, 256> events{};
+  std::vector<std::string> messages;
+  const int ready =
+      epoll_wait(poller_.fd(), events.data(), static_cast<int>(events.size()), wait_ms);
+  for (int e = 0; e < ready; ++e) {
+    const size_t index = events[static_cast<size_t>(e)].data.u32;
+    if (index >= watchers_.size()) {
+      Lane& lane = lanes_[index - watchers_.size()];
+      KALAM_RETURN_IF_ERROR(lane.client.socket().Receive(&lane.buffer, -1));
+      load::HttpResponse response;
+      if (!load::TakeResponse(&lane.buffer, &response)) continue;
+      if (response.status != 200) return Status(ErrorKind::Execution, response.body.substr(0, 300));
+      lane.busy = false;
+      ++answered_;
+      continue;
+    }
+    Watcher& watcher = watchers_[index];
+    messages.clear();
+    KALAM_RETURN_IF_ERROR(watcher.socket.ReadAvailable(&messages));
+    for (const std::string& message : messages) {
+      const auto id = load::FieldText(message, "id");
+      const size_t rows = message.find("\"rows\"");
+      if (rows == std::string::npos || !id) continue;
+      const auto key = load::FieldText(std::string_view(message).substr(rows), "id");
+      if (!key || *key != std::to_string(watcher.received))
+        return Status(ErrorKind::Execution, fmt::format("user {} expected message {}: {}", index,
+                                                        watcher.received, message));
+      ++watcher.received;
+      ++received_;
+    }
+  }
+  return {};
+}
+
+void Soak::TakeSample(double now_s) {
+  samples_.push_back(
+      {now_s, static_cast<double>(environment_.server().memory().private_bytes) / kMegabyte});
+  if (isatty(STDOUT_FILENO)) {
+    fmt::print("\r\x1b[K{:5.1f} min  {:7.2f} MB private  {} sent  {} delivered", now_s / 60,
+               samples_.back().private_megabytes, sent_, received_);
+    std::fflush(stdout);
+  }
+}
+
+Status Soak::Run() {
+  const int64_t begin_ns = load::SteadyNs();
+  const double end_s = options_.minutes * 60.0;
+  const double every_s = std::max(1.0, end_s / 360);
+  double next_sample_s = 0, now_s = 0;
+  while ((now_s = static_cast<double>(load::SteadyNs() - begin_ns) / 1e9) < end_s) {
+    if (now_s >= next_sample_s) {
+      TakeSample(now_s);
+      next_sample_s += every_s;
+    }
+    KALAM_RETURN_IF_ERROR(SendDue(now_s));
+    KALAM_RETURN_IF_ERROR(TakeEvents(1));
+  }
+  const int64_t drain_until_ns = load::SteadyNs() + int64_t{kWaitMs} * 1'000'000;
+  while ((answered_ < sent_ || received_ < sent_) && load::SteadyNs() < drain_until_ns)
+    KALAM_RETURN_IF_ERROR(TakeEvents(100));
+  if (received_ == sent_ && answered_ == sent_) return {};
+  return Status(ErrorKind::Execution,
+                fmt::format("{} sent, {} answered, {} delivered", sent_, answered_, received_));
+}
+
+/// Slope in MB a minute with the half width of its 95 % interval. The samples of a heap that
+/// breathes are not independent: they are averaged over blocks first, so that the interval is
+/// honest.
+struct Slope {
+  double value = 0, half_width = 0;
+};
+Slope FitSlope(const std::vector<Sample>& samples) {
+  constexpr size_t kBlocks = 20;
+  std::vector<double> x, y;
+  for (size_t block = 0; block < kBlocks; ++block) {
+    const size_t begin = samples.size() * block / kBlocks,
+                 end = samples.size() * (block + 1) / kBlocks;
+    if (begin == end) continue;
+    double sum_x = 0, sum_y = 0;
+    for (size_t i = begin; i < end; ++i) {
+      sum_x += samples[i].seconds / 60;
+      sum_y += samples[i].private_megabytes;
+    }
+    x.push_back(sum_x / static_cast<double>(end - begin));
+    y.push_back(sum_y / static_cast<double>(end - begin));
+  }
+  const auto n = static_cast<double>(x.size());
+  if (x.size() < 3) return {};
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, residuals = 0;
+  for (size_t i = 0; i < x.size(); ++i) mean_x += x[i] / n, mean_y += y[i] / n;
+  for (size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+  }
+  const double slope = xy / xx;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double residual = y[i] - mean_y - slope * (x[i] - mean_x);
+    residuals += residual * residual;
+  }
+  constexpr double kStudent95 = 2.1;  // of 18 degrees of freedom
+  return {slope, kStudent95 * std::sqrt(residuals / (n - 2) / xx)};
+}
+
+void PrintPlot(const std::vector<Sample>& samples) {
+  double low = samples.front().private_megabytes, high = low;
+  for (const Sample& sample : samples) {
+    low = std::min(low, sample.private_megabytes);
+    high = std::max(high, sample.private_megabytes);
+  }
+  high = std::max(high, low + 0.1);
+  std::vector<std::string> rows(kPlotRows, std::string(kPlotColumns, ' '));
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const size_t column = i * kPlotColumns / samples.size();
+    const double part = (samples[i].private_megabytes - low) / (high - low);
+    rows[static_cast<size_t>((kPlotRows - 1) * (1 - part))][column] = '*';
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const double value = high - (high - low) * static_cast<double>(row) / (kPlotRows - 1);
+    fmt::print("{:8.2f} MB |{}\n", value, rows[row]);
+  }
+  fmt::print("            +{}\n             0 min{:>{}.1f} min\n", std::string(kPlotColumns, '-'),
+             samples.back().seconds / 60, kPlotColumns - 9);
+}
+
+bool Soak::Report() const {
+  fmt::print("\n");
+  PrintPlot(samples_);
+  const size_t settled = samples_.size() / 6;
+  const Slope slope =
+      FitSlope({samples_.begin() + static_cast<std::ptrdiff_t>(settled), samples_.end()});
+  const bool flat = slope.value - slope.half_width <= 0;
+  fmt::print("{} messages sent, every one answered and delivered once and in order\n", sent_);
+  fmt::print("private memory after the first sixth: {:+.4f} MB a minute, +-{:.4f} (95 %): {}\n",
+             slope.value, slope.half_width, flat ? "not growing" : "GROWING");
+  return flat;
+}
+
+Result<SoakOptions> ParseArguments(const std::vector<std::string>& arguments,
+                                   const std::string& server_binary) {
+  SoakOptions options;
+  options.binary = server_binary;
+  for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
+    const std::string& name = arguments[i];
+    const std::string& value = arguments[i + 1];
+    int* number = name == "--minutes" ? &options.minutes
+                  : name == "--users" ? &options.users
+                  : name == "--rate"  ? &options.messages_per_second
+                                      : nullptr;
+    if (number != nullptr) {
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), *number);
+      if (error != std::errc() || *end != '\0' || *number <= 0)
+        return Status(ErrorKind::InvalidOperation, name + " needs a number above 0");
+    } else if (name == "--server") {
+      options.binary = value;
+    } else if (name == "--config") {
+      options.config_file = value;
+    } else {
+      return Status(ErrorKind::InvalidOperation, "there is no option " + name);
+    }
+  }
+  if (arguments.size() % 2 != 0)
+    return Status(ErrorKind::InvalidOperation, arguments.back() + " needs a value");
+  return options;
+}
+
+Status RunOn(const SoakOptions& options, bool* flat) {
+  KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
+  Soak soak(options, *environment);
+  KALAM_RETURN_IF_ERROR(soak.Open());
+  KALAM_RETURN_IF_ERROR(soak.Run());
+  *flat = soak.Report();
+  return {};
+}
+
+}  // namespace
+
+int RunSoak(const std::vector<std::string>& arguments, const std::string& server_binary) {
+  const Result<SoakOptions> options = ParseArguments(arguments, server_binary);
+  if (!options.ok()) {
+    fmt::print(stderr, "{}\n{}", options.status().message(), kSoakUsage);
+    return 2;
+  }
+  bool flat = false;
+  const Status status = RunOn(*options, &flat);
+  if (!status.ok()) {
+    fmt::print(stderr, "\n{}\n", status.ToString());
+    return status.Is(ErrorKind::Execution) ? 1 : 2;
+  }
+  return flat ? 0 : 1;
+}
+
+}  // namespace kalam::bench
