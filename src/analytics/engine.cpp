@@ -1,5 +1,7 @@
 // The host side of the analytical engine: loads the plugin, opens and closes the instance, bounds
 // and counts its statements.
+#include "analytics/engine.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
@@ -7,7 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "analytics/engine.h"
 #include "analytics/plugin_library.h"
 #include "analytics/statement_slots.h"
 #include "base/clock.h"
@@ -15,6 +16,9 @@
 
 namespace kalam::analytics {
 namespace {
+
+constexpr int64_t kRowGroupRowsMax = 16'384;
+constexpr int64_t kBuffersOfGroup = 6;
 
 struct Core;
 
@@ -35,7 +39,8 @@ struct OpenResult {
 struct Core {
   explicit Core(const EngineOptions& engine_options)
       : options(engine_options),
-        slots(std::max(1, options.concurrent_statements_max), options.waiting_statements_max) {}
+        slots(std::max(1, options.concurrent_statements_max), options.waiting_statements_max),
+        writer_slots(1, options.waiting_statements_max) {}
 
   Result<std::shared_ptr<Instance>> InstanceForUse();
   void CloseInstance();
@@ -44,6 +49,7 @@ struct Core {
 
   const EngineOptions options;
   StatementSlots slots;
+  StatementSlots writer_slots;  // of WriteParquet, so that a long statement holds up no flush
   std::mutex mutex;
   std::optional<PluginLibrary> library;            // guarded by mutex
   std::shared_ptr<Instance> instance;              // guarded by mutex
@@ -174,6 +180,18 @@ class EngineStream : public RowStream {
   bool ended_ = false;
 };
 
+/// What the callers of WriteParquet promise.
+Status CheckFile(const ParquetFile& file) {
+  if (file.source == nullptr || file.source->part_count() != 1) {
+    return Status(ErrorKind::Internal, "a Parquet file is written from a source of one part");
+  }
+  if (file.field_ids.size() != file.source->columns().size()) {
+    return Status(ErrorKind::Internal, "a Parquet file needs one field id a column");
+  }
+  if (file.row_group_rows <= 0) return Status(ErrorKind::Internal, "row groups have rows");
+  return Status::Ok();
+}
+
 class PluginEngine : public Engine {
  public:
   explicit PluginEngine(const EngineOptions& options) : core_(std::make_shared<Core>(options)) {}
@@ -212,6 +230,25 @@ class PluginEngine : public Engine {
     return plan;
   }
 
+  Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) override {
+    KALAM_RETURN_IF_ERROR(CheckFile(file));
+    KALAM_ASSIGN_OR_RETURN(const auto slot,
+                           core_->writer_slots.Acquire(file.deadline_steady_us, file.cancelled));
+    KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    Result<ParquetFileSummary> written = instance->WriteParquet(file);
+    core_->NoteUse(*instance, written.status());
+    std::error_code error;
+    if (written.ok()) {
+      written->size_bytes =
+          static_cast<int64_t>(std::filesystem::file_size(file.local_path, error));
+      if (!error) return written;
+      written = Status(ErrorKind::StorageIo,
+                       "the file " + file.local_path + " cannot be read: " + error.message());
+    }
+    std::filesystem::remove(file.local_path, error);
+    return written;
+  }
+
   bool loaded() const override {
     const std::lock_guard lock(core_->mutex);
     return core_->instance != nullptr;
@@ -241,6 +278,7 @@ class DisabledEngine : public Engine {
  public:
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery) override { return Refusal(); }
   Result<std::string> Explain(EngineQuery) override { return Refusal(); }
+  Result<ParquetFileSummary> WriteParquet(const ParquetFile&) override { return Refusal(); }
   bool loaded() const override { return false; }
   void CloseIfIdle(int64_t) override {}
   void Close() override {}
@@ -254,6 +292,15 @@ class DisabledEngine : public Engine {
 };
 
 }  // namespace
+
+int64_t RowGroupRowsWithin(int64_t memory_limit_bytes, int64_t row_bytes) {
+  // A column of a group is put together in a buffer that doubles as it grows, beside the rows
+  // themselves and their compressed form.
+  const int64_t group_bytes = std::max<int64_t>(memory_limit_bytes, 0) / kBuffersOfGroup;
+  int64_t rows = kRowGroupRowsMax;
+  while (rows > 1 && rows * std::max<int64_t>(row_bytes, 1) > group_bytes) rows /= 2;
+  return rows;
+}
 
 std::unique_ptr<Engine> MakeEngine(const EngineOptions& options) {
   if (!options.enabled) return std::make_unique<DisabledEngine>();

@@ -59,10 +59,11 @@ struct ParquetFile {
   std::shared_ptr<tables::ScanSource> source;
   /// Parquet field ids, one a column.
   std::vector<int32_t> field_ids;
-  int64_t row_group_rows =
-      16384;                  // a multiple of 2048; every group but the last has exactly so many
-  int compression_level = 1;  // of zstd
-  std::vector<std::pair<std::string, std::string>> metadata;  // of the file
+  /// Every group but the last has exactly so many rows. They are all in memory while the group is
+  /// put together: see RowGroupRowsWithin.
+  int64_t row_group_rows = 16384;
+  int compression_level = 1;                                  // of zstd
+  std::vector<std::pair<std::string, std::string>> metadata;  // of the file; keys differ
   int64_t deadline_steady_us = 0;                             // 0: none
   std::function<bool()> cancelled;                            // polled; may be empty
 };
@@ -71,9 +72,9 @@ struct ParquetFileSummary {
   int64_t size_bytes = 0;
 };
 
-/// Thread-safety: all methods may be called from any worker thread; Execute, Explain and the
-/// stream's Next block. Memory: what the engine's buffers hold is charged to the account while the
-/// instance is open.
+/// Thread-safety: all methods may be called from any worker thread; Execute, Explain,
+/// WriteParquet and the stream's Next block. Memory: what the engine's buffers hold is charged to
+/// the account while the instance is open.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -84,6 +85,10 @@ class Engine {
   virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
   /// The engine's plan as text, for EXPLAIN.
   virtual Result<std::string> Explain(EngineQuery query) = 0;
+  /// Writes `file` and makes it durable. Does not wait for statements: files wait for each other
+  /// only. Errors: as Execute; StorageIo (the file cannot be written: the disk is full). After an
+  /// error there is no file.
+  virtual Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) = 0;
   virtual bool loaded() const = 0;
   /// Drops results that nobody pulls, and closes the instance if nobody has used it for the idle
   /// time; called by a timer.
@@ -91,6 +96,11 @@ class Engine {
   /// Drops the instance; streams that are still open keep theirs until they end.
   virtual void Close() = 0;
 };
+
+/// 16384, or the greatest power of two below it at which WriteParquet stays within the engine's
+/// memory, for rows whose widest column takes `row_bytes`. Rows that are wider where they stand
+/// together can still end in MemoryExceeded: write the file again with smaller groups.
+int64_t RowGroupRowsWithin(int64_t memory_limit_bytes, int64_t row_bytes);
 
 std::unique_ptr<Engine> MakeEngine(const EngineOptions& options);
 

@@ -14,7 +14,7 @@
 namespace kalam::analytics {
 
 /// Changes whenever anything in this header or in the headers it includes changes its shape.
-inline constexpr const char kPluginVersion[] = "kalam-analytics-1";
+inline constexpr const char kPluginVersion[] = "kalam-analytics-2";
 
 struct InstanceOptions {
   int64_t memory_limit_bytes = 0;
@@ -30,6 +30,8 @@ class Instance {
   virtual ~Instance() = default;
   virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
   virtual Result<std::string> Explain(EngineQuery query) = 0;
+  /// As Engine::WriteParquet; the caller removes what an error leaves.
+  virtual Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) = 0;
   /// Bytes that the engine's buffer pool holds.
   virtual int64_t used_bytes() const = 0;
   /// True after an error that the engine does not survive: open another instance.

@@ -26,6 +26,9 @@ class RecordingEngine final : public analytics::Engine {
   Result<std::string> Explain(analytics::EngineQuery) override {
     return std::string("engine's own plan");
   }
+  Result<analytics::ParquetFileSummary> WriteParquet(const analytics::ParquetFile&) override {
+    return Status(ErrorKind::NotAvailable, "no engine here");
+  }
   bool loaded() const override { return false; }
   void CloseIfIdle(int64_t) override {}
   void Close() override {}

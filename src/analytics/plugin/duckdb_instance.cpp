@@ -14,6 +14,8 @@
 #include "analytics/plugin/engine_error.h"
 #include "analytics/plugin/functions.h"
 #include "analytics/plugin/native_functions.h"
+#include "analytics/plugin/parquet_copy.h"
+#include "analytics/plugin/private_files.h"
 #include "analytics/plugin/result_rows.h"
 #include "analytics/plugin/scan_function.h"
 #include "analytics/plugin/statement_guard.h"
@@ -44,6 +46,8 @@ constexpr const char* kSettings[] = {
     "SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
     "SET GLOBAL TimeZone = 'UTC'",
     "SET GLOBAL allow_community_extensions = false",
+    // Names under it mean something only to the statement that they were granted to.
+    "SET GLOBAL allowed_directories = ['seg://']",
     "SET GLOBAL enable_external_access = false",
     "SET GLOBAL lock_configuration = true",
 };
@@ -54,6 +58,7 @@ void Prepare(duckdb::DuckDB& database, const InstanceOptions& options) {
   duckdb::DBConfig& config = duckdb::DBConfig::GetConfig(*database.instance);
   config.replacement_scans.clear();
   config.optimizer_extensions.push_back(PlanGuard());
+  database.GetFileSystem().RegisterSubSystem(duckdb::make_uniq<PrivateFileSystem>());
   duckdb::ExtensionLoader loader(*database.instance, "kalam");
   loader.RegisterFunction(ScanFunction());
   RegisterArithmetic(loader);
@@ -146,10 +151,10 @@ ResultSchema SchemaOf(const duckdb::QueryResult& result, const EngineQuery& quer
   return schema;
 }
 
-Running Begin(duckdb::DuckDB& database, const EngineQuery& query) {
+Running Begin(duckdb::DuckDB& database, std::vector<std::shared_ptr<tables::ScanSource>> sources) {
   Running running;
   running.connection = std::make_shared<duckdb::Connection>(database);
-  const auto state = duckdb::make_shared_ptr<QueryState>(query.sources);
+  const auto state = duckdb::make_shared_ptr<QueryState>(std::move(sources));
   duckdb::ClientContext& context = *running.connection->context;
   context.config.use_replacement_scans = false;
   context.registered_state->Insert(QueryState::kKey, state);
@@ -208,7 +213,7 @@ Status DuckDbInstance::Failure(const duckdb::ErrorData& error, const QueryState&
 Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
   Watchdog::Limits limits{query.deadline_steady_us, query.cancelled};
   KALAM_RETURN_IF_ERROR(Watchdog::Check(limits));
-  Running running = Begin(database_, query);
+  Running running = Begin(database_, query.sources);
   const Watchdog::Watch watch(&watchdog_, limits,
                               [connection = running.connection.get()] { connection->Interrupt(); });
   try {
@@ -228,7 +233,7 @@ Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
 
 Result<std::string> DuckDbInstance::Explain(EngineQuery query) {
   const Watchdog::Limits limits{query.deadline_steady_us, query.cancelled};
-  Running running = Begin(database_, query);
+  Running running = Begin(database_, query.sources);
   const Watchdog::Watch watch(&watchdog_, limits,
                               [connection = running.connection.get()] { connection->Interrupt(); });
   try {
@@ -248,6 +253,26 @@ Result<std::string> DuckDbInstance::Explain(EngineQuery query) {
       }
     }
     return text;
+  } catch (const std::exception& exception) {
+    return Failure(duckdb::ErrorData(exception), *running.state, watch);
+  }
+}
+
+Result<ParquetFileSummary> DuckDbInstance::WriteParquet(const ParquetFile& file) {
+  const Watchdog::Limits limits{file.deadline_steady_us, file.cancelled};
+  KALAM_RETURN_IF_ERROR(Watchdog::Check(limits));
+  const std::string target = std::string(kPrivateScheme) + "written";
+  Running running = Begin(database_, {file.source});
+  running.state->Grant(target, PrivateFile{file.local_path});
+  running.state->group_rows = file.row_group_rows;
+  const Watchdog::Watch watch(&watchdog_, limits,
+                              [connection = running.connection.get()] { connection->Interrupt(); });
+  try {
+    const auto result = running.connection->Query(ParquetCopy(file, target));
+    if (result->HasError()) return Failure(result->GetErrorObject(), *running.state, watch);
+    ParquetFileSummary summary;
+    summary.row_count = result->Fetch()->GetValue(0, 0).GetValue<int64_t>();
+    return summary;
   } catch (const std::exception& exception) {
     return Failure(duckdb::ErrorData(exception), *running.state, watch);
   }

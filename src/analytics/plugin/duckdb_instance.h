@@ -21,6 +21,7 @@ class DuckDbInstance : public Instance {
 
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override;
   Result<std::string> Explain(EngineQuery query) override;
+  Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) override;
   int64_t used_bytes() const override;
   bool lost() const override { return lost_.load(); }
 

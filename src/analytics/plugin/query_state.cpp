@@ -25,4 +25,16 @@ Status QueryState::failure() const {
   return failure_;
 }
 
+void QueryState::Grant(const std::string& name, PrivateFile file) {
+  auto granted = std::make_shared<const PrivateFile>(std::move(file));
+  const std::lock_guard lock(mutex_);
+  files_[name] = std::move(granted);
+}
+
+std::shared_ptr<const PrivateFile> QueryState::Granted(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(name);
+  return found == files_.end() ? nullptr : found->second;
+}
+
 }  // namespace kalam::analytics

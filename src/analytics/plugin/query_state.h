@@ -4,11 +4,14 @@
 
 #include <duckdb/main/client_context.hpp>
 #include <duckdb/main/client_context_state.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "analytics/plugin/private_files.h"
 #include "base/status.h"
 #include "tables/scan_source.h"
 
@@ -42,12 +45,21 @@ class QueryState : public duckdb::ClientContextState {
     return origins_;
   }
 
+  /// Lets the statement open `name`, which begins with kPrivateScheme, and no other statement.
+  void Grant(const std::string& name, PrivateFile file);
+  /// Null when the statement may not open `name`.
+  std::shared_ptr<const PrivateFile> Granted(const std::string& name) const;
+
   const std::vector<std::shared_ptr<tables::ScanSource>> sources;
+  /// Not 0: no chunk of a scan reaches beyond a multiple of so many rows, because the engine ends
+  /// row groups of files at chunks only. Set before the statement runs.
+  int64_t group_rows = 0;
 
  private:
   mutable std::mutex mutex_;
-  Status failure_;                                    // guarded by mutex_
-  std::vector<std::optional<ResultColumn>> origins_;  // guarded by mutex_
+  Status failure_;                                                   // guarded by mutex_
+  std::vector<std::optional<ResultColumn>> origins_;                 // guarded by mutex_
+  std::map<std::string, std::shared_ptr<const PrivateFile>> files_;  // guarded by mutex_
 };
 
 }  // namespace kalam::analytics

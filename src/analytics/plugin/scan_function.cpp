@@ -144,6 +144,7 @@ struct ScanGlobalState : public duckdb::GlobalTableFunctionState {
   std::vector<size_t> output_column;  // where in the engine's chunk each of them goes
   size_t part_count = 1;
   std::atomic<size_t> next_part{0};
+  int64_t rows_given = 0;  // counted when chunks end at groups, which one thread does
 
   idx_t MaxThreads() const override { return part_count; }
 };
@@ -203,6 +204,13 @@ void WriteRow(QueryState& query, const ScanGlobalState& global, ScanLocalState& 
   }
 }
 
+/// Rows that the next chunk may have.
+idx_t ChunkRows(const QueryState& query, const ScanGlobalState& global) {
+  if (query.group_rows == 0) return STANDARD_VECTOR_SIZE;
+  const int64_t rest = query.group_rows - global.rows_given % query.group_rows;
+  return std::min<idx_t>(STANDARD_VECTOR_SIZE, static_cast<idx_t>(rest));
+}
+
 void Scan(ClientContext& context, duckdb::TableFunctionInput& input, duckdb::DataChunk& output) {
   auto& global = input.global_state->Cast<ScanGlobalState>();
   auto& local = input.local_state->Cast<ScanLocalState>();
@@ -211,8 +219,9 @@ void Scan(ClientContext& context, duckdb::TableFunctionInput& input, duckdb::Dat
   for (size_t i = 0; i < local.writers.size(); ++i) {
     local.writers[i].Begin(&output.data[global.output_column[i]]);
   }
+  const idx_t rows_max = ChunkRows(query, global);
   idx_t row = 0;
-  while (row < STANDARD_VECTOR_SIZE) {
+  while (row < rows_max) {
     if (!local.part && !OpenNextPart(query, global, local)) break;
     const Result<bool> more = local.part->Next();
     if (!more.ok()) query.Fail(more.status());
@@ -224,6 +233,7 @@ void Scan(ClientContext& context, duckdb::TableFunctionInput& input, duckdb::Dat
     if (!local.writers.empty()) WriteRow(query, global, local, row);
     ++row;
   }
+  if (query.group_rows != 0) global.rows_given += static_cast<int64_t>(row);
   output.SetCardinality(row);
 }
 
