@@ -57,7 +57,7 @@ class Maintenance {
   Result<JobOutcome> CleanUpUser(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> CleanUpJobs(const JobRecord& job, const JobCancelled& cancelled);
 
-  Result<int64_t> PurgeTombstones(const catalog::TableDefinition& table, int64_t now_us,
+  Result<int64_t> PurgeTombstones(const catalog::TablePtr& table, int64_t now_us,
                                   const JobCancelled& cancelled);
   Result<int64_t> DeleteRowsOf(const catalog::TablePtr& table, const std::string& user_id,
                                const JobCancelled& cancelled);

@@ -123,7 +123,7 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
                              tables::PurgeChanges(dependencies_.store, table->id));
       scopes += purged;
     }
-    KALAM_ASSIGN_OR_RETURN(const int64_t forgotten, PurgeTombstones(*table, now_us, cancelled));
+    KALAM_ASSIGN_OR_RETURN(const int64_t forgotten, PurgeTombstones(table, now_us, cancelled));
     tombstones += forgotten;
     oldest_needed_us =
         std::min(oldest_needed_us,
@@ -137,10 +137,10 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
                                " tombstone(s) removed"};
 }
 
-Result<int64_t> Maintenance::PurgeTombstones(const catalog::TableDefinition& table, int64_t now_us,
+Result<int64_t> Maintenance::PurgeTombstones(const catalog::TablePtr& table, int64_t now_us,
                                              const JobCancelled& cancelled) {
   const int64_t before_us =
-      now_us - int64_t{table.options.deleted_retention_hours} * 3600 * kSecondUs;
+      now_us - int64_t{table->options.deleted_retention_hours} * 3600 * kSecondUs;
   KALAM_ASSIGN_OR_RETURN(const Seq up_to, tables::SeqAtTime(dependencies_.store, before_us));
   if (up_to.value == 0) return int64_t{0};
   int64_t removed = 0;
@@ -150,7 +150,7 @@ Result<int64_t> Maintenance::PurgeTombstones(const catalog::TableDefinition& tab
     if (cancelled()) return Stopped();
     KALAM_ASSIGN_OR_RETURN(
         tables::TombstonePurge purge,
-        tables::PrepareTombstonePurge(dependencies_.store, dependencies_.group.TakeView(), table,
+        tables::PrepareTombstonePurge(dependencies_.reader, dependencies_.group.TakeView(), table,
                                       up_to, kBatchRows, resume_after));
     if (purge.command) {
       Status status = Propose(purge.command);
@@ -179,9 +179,7 @@ Result<int64_t> Maintenance::DeleteRowsOf(const catalog::TablePtr& table,
       while (count < kBatchRows) {
         KALAM_ASSIGN_OR_RETURN(const bool found, scan->Next());
         if (!found) break;
-        const tables::StoredRow row{std::string(scan->encoded_pk()), scan->seq(), false,
-                                    scan->schema_version(), std::string(scan->row())};
-        KALAM_RETURN_IF_ERROR(writer.Delete(scope, row));
+        KALAM_RETURN_IF_ERROR(writer.Delete(scope, tables::CopyOf(*scan)));
         ++count;
       }
     }

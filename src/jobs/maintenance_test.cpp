@@ -95,9 +95,7 @@ class MaintenanceTest : public ::testing::Test {
     {
       auto scan = reader_->OpenScan(scope, {}).value();
       ASSERT_TRUE(*scan->Next());
-      const tables::StoredRow row{std::string(scan->encoded_pk()), scan->seq(), false,
-                                  scan->schema_version(), std::string(scan->row())};
-      ASSERT_TRUE(writer.Delete(scope, row).ok());
+      ASSERT_TRUE(writer.Delete(scope, tables::CopyOf(*scan)).ok());
     }
     ASSERT_TRUE(replication::ProposeAndWait(*group_, writer.Finish(scope.view.seq)).status.ok());
   }

@@ -63,7 +63,11 @@ class SnapshotReader {
     options.seq_up_to = request_.up_to;
     if (request_.up_to.value <= 0)
       return Status();  // nothing was ever written; 0 would mean no bound
-    tables::TableReader reader(source_.store, source_.clock);
+    tables::TableReader reader(source_.store, source_.clock, source_.cold_rows);
+    if (request_.examined_max != 0 && reader.MayHaveColdRows(*table_)) {
+      batch->gave_up = true;
+      return Status();
+    }
     const tables::ReadScope scope = ScopeOf(source_, request_.target);
     KALAM_ASSIGN_OR_RETURN(const std::unique_ptr<RowScan> scan, reader.OpenScan(scope, options));
     uint64_t examined = 0;
@@ -105,7 +109,7 @@ SnapshotBatch ReadSnapshotBatch(const ReadSource& source, const SnapshotRequest&
 
 ChangesChunk ReadChanges(const ReadSource& source, const ChangesRequest& request) {
   ChangesChunk chunk;
-  tables::ChangeReader reader(source.store, source.clock);
+  tables::ChangeReader reader(source.store, source.clock, source.cold_rows);
   const catalog::TablePtr& table = request.target.query->table();
   const storage::Scope scope = tables::ScopeFor(*table, request.target.user_id);
   tables::ChangeLimit limit;

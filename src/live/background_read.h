@@ -21,6 +21,7 @@ struct ReadSource {
   storage::Store& store;
   replication::ReplicationGroup& group;
   const Clock& clock;
+  segments::ColdRows* cold_rows = nullptr;  // null: no table has segments
 };
 
 /// What a read needs of its subscription, by value: the subscription may be gone before the read
@@ -42,7 +43,8 @@ struct SnapshotRequest {
   std::optional<uint32_t> last_rows;
   uint32_t batch_num = 0;
   size_t bytes_max = 4 << 20;
-  /// Gives up (`gave_up`) after looking at this many rows; 0: never.
+  /// Gives up (`gave_up`) after looking at this many rows, and before waiting for the file of a
+  /// segment; 0: never.
   uint64_t examined_max = 0;
 };
 struct SnapshotBatch {

@@ -58,7 +58,8 @@ std::unique_ptr<LiveHub> LiveHub::Make(Dependencies dependencies, const LiveLimi
 Hub::Hub(Dependencies dependencies, const LiveLimits& limits)
     : dependencies_(std::move(dependencies)),
       limits_(limits),
-      source_{dependencies_.store, dependencies_.group, dependencies_.clock},
+      source_{dependencies_.store, dependencies_.group, dependencies_.clock,
+              dependencies_.cold_rows},
       own_counts_(dependencies_.counts == nullptr ? std::make_unique<SubscriptionCounts>()
                                                   : nullptr),
       counts_(dependencies_.counts == nullptr ? *own_counts_ : *dependencies_.counts),

@@ -75,9 +75,9 @@ TEST_F(HubStateReplayTest, RowsAndTombstonesComeAsChangesBySeq) {
 }
 
 TEST_F(HubStateReplayTest, APurgedTombstoneEndsWhatTheStateCanTell) {
-  const auto purge =
-      tables::PrepareTombstonePurge(world_.store(), world_.group().TakeView(), *table_,
-                                    world_.group().published_seq(), 100, "");
+  tables::TableReader reader(world_.store(), world_.clock());
+  const auto purge = tables::PrepareTombstonePurge(reader, world_.group().TakeView(), table_,
+                                                   world_.group().published_seq(), 100, "");
   ASSERT_TRUE(purge.ok());
   ASSERT_EQ(purge->tombstone_count, 1);
   ASSERT_TRUE(replication::ProposeAndWait(world_.group(), purge->command).status.ok());

@@ -17,6 +17,10 @@
 #include "replication/group.h"
 #include "tables/table_reader.h"
 
+namespace kalam::segments {
+class ColdRows;
+}  // namespace kalam::segments
+
 namespace kalam::live {
 
 /// How messages are written for one connection; fixed at authentication.
@@ -117,6 +121,7 @@ class LiveHub {
     std::function<void(std::function<void()>)> post_worker;
     /// Shared by the hubs of all cores; null: the hub counts for itself. Outlives the hub.
     SubscriptionCounts* counts = nullptr;
+    segments::ColdRows* cold_rows = nullptr;  // null: no table has segments
   };
   static std::unique_ptr<LiveHub> Make(Dependencies dependencies, const LiveLimits& limits);
   virtual ~LiveHub() = default;

@@ -22,7 +22,7 @@ class QueryEngineImpl final : public QueryEngine {
   QueryEngineImpl(Dependencies dependencies, const QueryLimits& limits)
       : dependencies_(dependencies),
         limits_(limits),
-        reader_(dependencies.store, dependencies.clock),
+        reader_(dependencies.store, dependencies.clock, dependencies.cold_rows),
         ids_(dependencies.clock),
         cache_(dependencies.clock, dependencies.memory.Child("plan_cache"),
                limits.plan_cache_entries, limits.plan_cache_ttl_seconds) {}
@@ -32,7 +32,10 @@ class QueryEngineImpl final : public QueryEngine {
   Result<BoundPlan> Prepare(std::string_view text, std::span<const Value> parameters,
                             const StatementContext& context) override {
     const Planner planner{dependencies_.catalog, limits_, cache_};
-    return planner.Prepare(text, parameters, context);
+    KALAM_ASSIGN_OR_RETURN(BoundPlan bound, planner.Prepare(text, parameters, context));
+    const catalog::TableDefinition* table = NativeTable(*bound.plan);
+    bound.reads_segments = table != nullptr && reader_.MayHaveColdRows(*table);
+    return bound;
   }
 
   Result<std::unique_ptr<RowStream>> OpenSelect(const BoundPlan& bound,
@@ -103,6 +106,14 @@ class QueryEngineImpl final : public QueryEngine {
   replication::View ViewFor(const StatementContext& context) const {
     return context.transaction != nullptr ? context.transaction->view()
                                           : dependencies_.group.TakeView();
+  }
+
+  /// The table that a native plan reads or writes; null when there is none.
+  static const catalog::TableDefinition* NativeTable(const Plan& plan) {
+    if (const auto* select = std::get_if<SelectPlan>(&plan.body)) return select->table.get();
+    if (const auto* insert = std::get_if<InsertPlan>(&plan.body)) return insert->table.get();
+    if (const auto* change = std::get_if<ChangePlan>(&plan.body)) return change->table.get();
+    return nullptr;
   }
 
   static bool HasLimit(const Plan& plan) {
@@ -177,7 +188,8 @@ std::unique_ptr<QueryEngine> QueryEngine::Make(Dependencies dependencies,
 PlanKind KindOf(const Plan& plan) { return plan.kind; }
 
 bool NeedsWorker(const BoundPlan& plan) {
-  return plan.plan->needs_worker || plan.values_rows.size() > kInlineCellsMax;
+  return plan.plan->needs_worker || plan.reads_segments ||
+         plan.values_rows.size() > kInlineCellsMax;
 }
 
 }  // namespace kalam::query

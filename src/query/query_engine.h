@@ -19,6 +19,10 @@
 #include "tables/table_writer.h"
 #include "types/row_stream.h"
 
+namespace kalam::segments {
+class ColdRows;
+}  // namespace kalam::segments
+
 namespace kalam::query {
 
 /// Gives the rows of system tables and views, which live above this layer (`statements`).
@@ -72,12 +76,14 @@ struct BoundPlan {
   size_t values_row_width = 0;
   /// Rows of the VALUES list; may be more than 0 with a width of 0 (`VALUES (DEFAULT)`).
   size_t values_row_count = 0;
+  /// Rows of its table may lie in segments: reading even one of them may wait for a file.
+  bool reads_segments = false;
 };
 
 enum class PlanKind : uint8_t { kSelect, kInsert, kUpdate, kDelete };
 PlanKind KindOf(const Plan& plan);
 /// True when running it may take long: joins and grouping in the engine, scans without a bound,
-/// system tables.
+/// system tables, tables with segments.
 bool NeedsWorker(const BoundPlan& plan);
 
 /// What a DML statement wants to change. `command` is null when nothing changes. In a transaction
@@ -103,6 +109,7 @@ class QueryEngine {
     const Clock& clock;
     MemoryAccount& memory;
     Metrics& metrics;
+    segments::ColdRows* cold_rows = nullptr;  // null: no table has segments
   };
   static std::unique_ptr<QueryEngine> Make(Dependencies dependencies, const QueryLimits& limits);
   virtual ~QueryEngine() = default;

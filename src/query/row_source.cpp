@@ -85,11 +85,7 @@ class ScanRows final : public RowSource {
   }
   bool CopyStored(tables::StoredRow* stored) const override {
     if (scan_ == nullptr) return false;
-    stored->encoded_pk.assign(scan_->encoded_pk());
-    stored->seq = scan_->seq();
-    stored->deleted = scan_->deleted();
-    stored->schema_version = scan_->schema_version();
-    stored->row.assign(scan_->row());
+    *stored = tables::CopyOf(*scan_);
     return true;
   }
 

@@ -20,6 +20,7 @@ class SelectStream final : public RowStream {
       : services_(services),
         plan_holder_(bound.plan),
         plan_(std::get<SelectPlan>(bound.plan->body)),
+        needs_worker_(NeedsWorker(bound)),
         parameters_(bound.parameters),
         limits_(RunLimits::Of(context, services.clock)),
         evaluation_(plan_.constants, parameters_, StatementValuesOf(context, &services.ids)),
@@ -36,7 +37,7 @@ class SelectStream final : public RowStream {
   }
 
   const ResultSchema& schema() const override { return plan_.schema; }
-  bool needs_worker() const override { return plan_holder_->needs_worker; }
+  bool needs_worker() const override { return needs_worker_; }
 
   Result<bool> Next(RowSink& sink, size_t chunk_bytes) override {
     KALAM_RETURN_IF_ERROR(limits_.Check());
@@ -190,6 +191,7 @@ class SelectStream final : public RowStream {
   const StreamServices services_;
   const PlanPtr plan_holder_;
   const SelectPlan& plan_;
+  const bool needs_worker_;
   const std::vector<Value> parameters_;
   const RunLimits limits_;
   Evaluation evaluation_;

@@ -112,9 +112,7 @@ Result<bool> StatsSampler::Prune(int64_t now_us) {
     while (removed < kPruneBatch) {
       KALAM_ASSIGN_OR_RETURN(const bool found, scan->Next());
       if (!found) break;
-      tables::StoredRow row{std::string(scan->encoded_pk()), scan->seq(), false,
-                            scan->schema_version(), std::string(scan->row())};
-      KALAM_RETURN_IF_ERROR(writer.Delete(scope, row));
+      KALAM_RETURN_IF_ERROR(writer.Delete(scope, tables::CopyOf(*scan)));
       ++removed;
     }
   }

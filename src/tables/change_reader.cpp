@@ -89,7 +89,7 @@ Result<std::vector<StoredChange>> ChangeReader::ReadState(const ReadScope& scope
   std::vector<StoredChange> changes;
   after = std::max(after, Seq{0});
   if (after >= up_to) return changes;
-  TableReader reader(store_, clock_);
+  TableReader reader(store_, clock_, cold_rows_);
   ScanOptions options;
   options.order = ScanOrder::kBySeq;
   options.include_deleted = true;

@@ -96,7 +96,7 @@ TEST_F(ChangeReaderTest, PurgedTombstonesMakeOlderCursorsTooOld) {
   Seq deleted = Delete(table_, 1);
   Seq later = Delete(table_, 2);
   replication::View view = group_->TakeView();
-  auto purge = PrepareTombstonePurge(*database_.store, view, *table_, deleted, 10, {});
+  auto purge = PrepareTombstonePurge(*reader_, view, table_, deleted, 10, {});
   ASSERT_TRUE(purge.ok());
   EXPECT_EQ(purge->tombstone_count, 1);
   EXPECT_TRUE(purge->resume_after.empty());
@@ -119,7 +119,7 @@ TEST_F(ChangeReaderTest, APurgeGivesWayToAWriter) {
   Insert(table_, 1, "a", 1);
   Seq deleted = Delete(table_, 1);
   replication::View view = group_->TakeView();
-  auto purge = PrepareTombstonePurge(*database_.store, view, *table_, deleted, 10, {});
+  auto purge = PrepareTombstonePurge(*reader_, view, table_, deleted, 10, {});
   Insert(table_, 1, "back", 1);
   EXPECT_TRUE(replication::ProposeAndWait(*group_, purge->command).status.Is(ErrorKind::Conflict));
   EXPECT_THAT(Scan(ScopeNow(table_), {}), ElementsAre("1:back:1"));
@@ -136,8 +136,7 @@ TEST_F(ChangeReaderTest, APurgeGoesPieceByPiece) {
   int64_t purged = 0;
   int pieces = 0;
   do {
-    auto purge =
-        PrepareTombstonePurge(*database_.store, group_->TakeView(), *table_, head, 2, resume_after);
+    auto purge = PrepareTombstonePurge(*reader_, group_->TakeView(), table_, head, 2, resume_after);
     ASSERT_TRUE(purge.ok());
     if (purge->command) Commit(purge->command);
     purged += purge->tombstone_count;

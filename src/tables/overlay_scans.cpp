@@ -36,6 +36,7 @@ class OverlayScan : public RowScan {
   std::string_view row() const override {
     return current_ ? std::string_view(current_->row) : base_->row();
   }
+  bool cold() const override { return !current_ && base_->cold(); }
 
  protected:
   /// The staged version that counts for this scan, or null.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "replication/records.h"
+#include "tables/table_reader.h"
 #include "types/key_codec.h"
 #include "types/row_codec.h"
 
@@ -193,14 +194,15 @@ Result<int64_t> PurgeChanges(storage::Store& store, TableId table) {
   return scope_count;
 }
 
-Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replication::View& view,
-                                             const catalog::TableDefinition& table, Seq up_to,
+Result<TombstonePurge> PrepareTombstonePurge(TableReader& reader, const replication::View& view,
+                                             const catalog::TablePtr& table, Seq up_to,
                                              size_t count_max, std::string_view resume_after) {
+  storage::Store& store = reader.store();
   TombstonePurge purge;
   auto command = std::make_shared<replication::Command>();
   command->view_seq = view.seq;
   std::unique_ptr<Iterator> iterator =
-      store.NewIterator(Family::kOrder, RangeOf(storage::TablePrefix(table.id)), view.snapshot);
+      store.NewIterator(Family::kOrder, RangeOf(storage::TablePrefix(table->id)), view.snapshot);
   if (resume_after.empty()) {
     iterator->SeekToFirst();
   } else {
@@ -234,12 +236,19 @@ Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replic
         purge.resume_after = iterator->key();
         break;
       }
+      const ReadScope scope{table, storage::Scope::OfUser(parsed.user_id), view, nullptr};
+      KALAM_ASSIGN_OR_RETURN(const std::optional<StoredRow> cold,
+                             reader.GetCold(scope, order.encoded_pk));
+      if (cold) {
+        iterator->Next();
+        continue;
+      }
       replication::RowMutation& row = command->rows.emplace_back();
-      row.table = table.id;
-      row.scope = storage::Scope::OfUser(parsed.user_id);
+      row.table = table->id;
+      row.scope = scope.scope;
       row.encoded_pk = order.encoded_pk;
       row.op = replication::ChangeOp::kDelete;
-      row.schema_version = table.schema_version;
+      row.schema_version = table->schema_version;
       row.read_seq = seq;
       row.read_was_tombstone = true;
       row.forgets_version = true;

@@ -1,9 +1,11 @@
-// What retention has removed, or may: the floors of change logs, purged tombstones, expired STREAM rows.
+// What retention has removed, or may: the floors of change logs, purged tombstones, expired STREAM
+// rows.
 //
 // Records in kSystem, all written through the replication group as RecordWrites:
-//   retention/floor/<table: 4 bytes BE>   -> the floor as a varint: changes at or below it may be gone
-//   retention/purged/<scope prefix>       -> the greatest `_seq` of a purged tombstone of that scope, as a varint
-//   retention/stamp/<minute: 8 bytes BE>  -> the newest published `_seq` at that minute, as a varint
+//   retention/floor/<table: 4 bytes BE>   -> the floor as a varint: changes at or below it may be
+//   gone retention/purged/<scope prefix>       -> the greatest `_seq` of a purged tombstone of that
+//   scope, as a varint retention/stamp/<minute: 8 bytes BE>  -> the newest published `_seq` at that
+//   minute, as a varint
 #pragma once
 
 #include <atomic>
@@ -21,10 +23,14 @@
 
 namespace kalam::tables {
 
-/// The `_seq` after which the change log of `table` is complete; 0 when nothing was ever removed. Errors: StorageIo, Corruption.
+class TableReader;
+
+/// The `_seq` after which the change log of `table` is complete; 0 when nothing was ever removed.
+/// Errors: StorageIo, Corruption.
 Result<Seq> ReadFloor(storage::Store& store, TableId table,
                       const storage::SnapshotPtr& snapshot = nullptr);
-/// The record that raises the floor. It must be committed before ChangeRetention::Raise is told and before PurgeChanges runs.
+/// The record that raises the floor. It must be committed before ChangeRetention::Raise is told and
+/// before PurgeChanges runs.
 catalog::RecordWrites RaiseFloor(TableId table, Seq floor);
 
 /// The greatest `_seq` of a tombstone that was purged from the scope; 0 when none was.
@@ -39,16 +45,17 @@ Result<catalog::RecordWrites> RaisePurgedTombstone(storage::Store& store, TableI
 /// Forgets the floor and the purged tombstones of a dropped table, whose id is never used again.
 Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table);
 
-/// Notes that `published` was the newest `_seq` at `now_us`. A job proposes it once a minute: retention goes by these stamps,
-/// never by the clock bits of a `_seq`.
+/// Notes that `published` was the newest `_seq` at `now_us`. A job proposes it once a minute:
+/// retention goes by these stamps, never by the clock bits of a `_seq`.
 catalog::RecordWrites StampSeq(int64_t now_us, Seq published);
 /// The newest `_seq` that is known to have been published by `time_us`; 0 when no stamp is as old.
 Result<Seq> SeqAtTime(storage::Store& store, int64_t time_us);
 /// Deletes the stamps before `time_us`, but the last of them. At most 10,000.
 Result<catalog::RecordWrites> DropStampsBefore(storage::Store& store, int64_t time_us);
 
-/// Deletes the change records of `table` at or below its persisted floor, in every scope. Safe beside writers: nothing is
-/// ever written below a floor. Returns the number of scopes that had some. Not for STREAM tables.
+/// Deletes the change records of `table` at or below its persisted floor, in every scope. Safe
+/// beside writers: nothing is ever written below a floor. Returns the number of scopes that had
+/// some. Not for STREAM tables.
 Result<int64_t> PurgeChanges(storage::Store& store, TableId table);
 
 /// A piece of a purge of tombstones: commands to propose, and where to go on.
@@ -58,20 +65,23 @@ struct TombstonePurge {
   /// Give it back for the next piece; empty when the table is finished.
   std::string resume_after;
 };
-/// The next tombstones of `table` at or below `up_to`, at most `count_max` of them, as a command that forgets them unless
-/// their rows were written meanwhile (the proposal then ends in a conflict: prepare it again). The command also raises the
-/// scopes' purged maximum, so that a resume from state knows what it cannot tell any more. One purge of a table at a time.
-Result<TombstonePurge> PrepareTombstonePurge(storage::Store& store, const replication::View& view,
-                                             const catalog::TableDefinition& table, Seq up_to,
+/// The next tombstones of `table` at or below `up_to`, at most `count_max` of them, as a command
+/// that forgets them unless their rows were written meanwhile (the proposal then ends in a
+/// conflict: prepare it again). The command also raises the scopes' purged maximum, so that a
+/// resume from state knows what it cannot tell any more. A tombstone stays while a segment has a
+/// version of its key, which would come back to life. One purge of a table at a time, and none
+/// between the view of a flush and its commit: the flush may be about to write such a version.
+Result<TombstonePurge> PrepareTombstonePurge(TableReader& reader, const replication::View& view,
+                                             const catalog::TablePtr& table, Seq up_to,
                                              size_t count_max, std::string_view resume_after);
 
-/// Deletes the expired records of a STREAM table in every scope; returns how many. Subscribers are not told. Safe beside
-/// writers: a record is written once and its expiry never changes.
+/// Deletes the expired records of a STREAM table in every scope; returns how many. Subscribers are
+/// not told. Safe beside writers: a record is written once and its expiry never changes.
 Result<int64_t> EvictExpiredStreamRows(storage::Store& store, const catalog::TableDefinition& table,
                                        int64_t now_us);
 
-/// Decides for compaction which change records may go. Made before the store is opened; drops only expired STREAM records
-/// until Load. Thread-safety: any thread; ShouldDrop never blocks.
+/// Decides for compaction which change records may go. Made before the store is opened; drops only
+/// expired STREAM records until Load. Thread-safety: any thread; ShouldDrop never blocks.
 class ChangeRetention {
  public:
   explicit ChangeRetention(const Clock& clock);

@@ -1,10 +1,12 @@
-// The scans behind RowScan: over rows by key, over the order index, over STREAM records, and staged rows laid over them.
+// The scans behind RowScan: over rows by key, over the order index, over STREAM records, with cold
+// rows merged in, and staged rows laid over them.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "segments/cold_rows.h"
 #include "storage/store.h"
 #include "tables/staged_rows.h"
 #include "tables/table_reader.h"
@@ -25,7 +27,17 @@ std::unique_ptr<RowScan> OpenSeqScan(storage::Store& store, const ScanRequest& r
 std::unique_ptr<RowScan> OpenOrderScan(storage::Store& store, const ScanRequest& request);
 std::unique_ptr<RowScan> OpenStreamScan(storage::Store& store, const ScanRequest& request);
 
-/// Rows staged before now, merged over `base` (a key scan) in key order; staged versions replace those of the base.
+// cold_scans.cpp: the same over hot and cold rows.
+Result<std::unique_ptr<RowScan>> OpenMergedKeyScan(storage::Store& store,
+                                                   segments::ColdRows& cold_rows,
+                                                   const ScanRequest& request);
+enum class SeqRows : uint8_t { kWhole, kOrderOnly };  // as OpenSeqScan, as OpenOrderScan
+Result<std::unique_ptr<RowScan>> OpenMergedSeqScan(storage::Store& store,
+                                                   segments::ColdRows& cold_rows,
+                                                   const ScanRequest& request, SeqRows rows);
+
+/// Rows staged before now, merged over `base` (a key scan) in key order; staged versions replace
+/// those of the base.
 std::unique_ptr<RowScan> OverlayByKey(std::unique_ptr<RowScan> base, const StagedRows& staged,
                                       const ScanRequest& request);
 /// True for a position that lies among staged rows, which a stored scan does not understand.

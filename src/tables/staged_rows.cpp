@@ -82,6 +82,8 @@ std::vector<replication::RowMutation> StagedRows::TakeMutations() {
     mutation.schema_version = row->current.schema_version;
     mutation.read_seq = row->base_seq;
     mutation.read_was_tombstone = row->base_was_tombstone;
+    mutation.read_was_cold = row->base_was_cold;
+    mutation.segments_version = row->segments_version;
     mutation.row = std::move(row->current.row);
     mutation.old_cells = std::move(row->old_cells);
     mutation.is_stream = staged->is_stream;

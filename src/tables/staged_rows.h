@@ -26,6 +26,8 @@ struct StagedRow {
   // The version in the view.
   Seq base_seq;
   bool base_was_tombstone = false;
+  bool base_was_cold = false;
+  uint64_t segments_version = 0;  // of the view, when the store had no version of the key there
   uint32_t base_schema_version = 0;
   std::string base_row;  // empty unless the key was live
 };
@@ -35,8 +37,8 @@ struct StagedScope {
   TableId table;
   storage::Scope scope;
   bool is_stream = false;
-  /// By encoded primary key. In a STREAM table, where keys need not be unique: inserted rows by their ordinal, deleted
-  /// ones by a key that the writer makes of their `_seq`.
+  /// By encoded primary key. In a STREAM table, where keys need not be unique: inserted rows by
+  /// their ordinal, deleted ones by a key that the writer makes of their `_seq`.
   std::map<std::string, StagedRow, std::less<>> rows;
 };
 
@@ -47,7 +49,8 @@ class StagedRows {
   const StagedScope* FindScope(TableId table, const storage::Scope& scope) const;
   const StagedRow* Find(TableId table, const storage::Scope& scope, std::string_view key) const;
 
-  /// Puts a new key in (empty: a STREAM row's ordinal); `row.ordinal` and the provisional `_seq` are set here.
+  /// Puts a new key in (empty: a STREAM row's ordinal); `row.ordinal` and the provisional `_seq`
+  /// are set here.
   StagedRow& Add(StagedScope& staged, std::string key, StagedRow row, Seq view_seq);
   /// Says that `row` has been changed in place; `old_bytes` is what BytesOf gave before.
   void Recount(const StagedRow& row, size_t old_bytes);

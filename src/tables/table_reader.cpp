@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "segments/cold_rows.h"
 #include "tables/scans.h"
 #include "tables/table_writer.h"
 
@@ -15,17 +16,18 @@ bool IsStream(const catalog::TableDefinition& table) {
   return table.type == catalog::TableType::kStream;
 }
 
-StoredRow CopyCurrent(const RowScan& scan) {
+}  // namespace
+
+StoredRow CopyOf(const RowScan& scan) {
   StoredRow row;
   row.encoded_pk = scan.encoded_pk();
   row.seq = scan.seq();
   row.deleted = scan.deleted();
   row.schema_version = scan.schema_version();
   row.row = scan.row();
+  row.cold = scan.cold();
   return row;
 }
-
-}  // namespace
 
 storage::Scope ScopeFor(const catalog::TableDefinition& table, std::string_view user_id) {
   return table.is_scoped_by_user() ? storage::Scope::OfUser(user_id) : storage::Scope::Shared();
@@ -43,7 +45,7 @@ Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
     KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowScan> scan, OpenScan(scope, options));
     KALAM_ASSIGN_OR_RETURN(bool found, scan->Next());
     if (!found) return std::optional<StoredRow>();
-    return std::optional<StoredRow>(CopyCurrent(*scan));
+    return std::optional<StoredRow>(CopyOf(*scan));
   }
   if (scope.transaction != nullptr) {
     const StoredRow* staged =
@@ -58,7 +60,12 @@ Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
       bool found,
       store_.GetInto(Family::kRows, storage::RowKey(scope.table->id, scope.scope, encoded_pk),
                      scope.view.snapshot, &value));
-  if (!found) return std::optional<StoredRow>();
+  if (!found) {
+    if (!MayHaveColdRows(*scope.table)) return std::optional<StoredRow>();
+    KALAM_ASSIGN_OR_RETURN(std::optional<StoredRow> cold, GetCold(scope, encoded_pk));
+    if (cold && cold->deleted && !include_deleted) cold.reset();
+    return cold;
+  }
   KALAM_ASSIGN_OR_RETURN(replication::RowRecord record, replication::DecodeRowRecord(value));
   if (record.tombstone && !include_deleted) return std::optional<StoredRow>();
   StoredRow row;
@@ -83,9 +90,16 @@ Result<std::unique_ptr<RowScan>> TableReader::OpenScan(const ReadScope& scope,
       !by_key && IsStagedPosition(resume_after) ? std::string_view() : resume_after;
   int64_t now_us = IsStream(*scope.table) ? clock_.NowUs() : 0;
   ScanRequest stored{scope, options, stored_resume, now_us};
-  std::unique_ptr<RowScan> scan = IsStream(*scope.table) ? OpenStreamScan(store_, stored)
-                                  : by_key               ? OpenKeyScan(store_, stored)
-                                                         : OpenSeqScan(store_, stored);
+  std::unique_ptr<RowScan> scan;
+  if (IsStream(*scope.table)) {
+    scan = OpenStreamScan(store_, stored);
+  } else if (!MayHaveColdRows(*scope.table)) {
+    scan = by_key ? OpenKeyScan(store_, stored) : OpenSeqScan(store_, stored);
+  } else {
+    KALAM_ASSIGN_OR_RETURN(
+        scan, by_key ? OpenMergedKeyScan(store_, *cold_rows_, stored)
+                     : OpenMergedSeqScan(store_, *cold_rows_, stored, SeqRows::kWhole));
+  }
   if (scope.transaction == nullptr) return scan;
   const StagedRows& staged = scope.transaction->staged();
   if (staged.FindScope(scope.table->id, scope.scope) == nullptr) return scan;
@@ -104,8 +118,13 @@ Result<Seq> TableReader::SeqBeforeLast(const ReadScope& scope, uint32_t count) {
   if (scope.view.seq.value <= 0) return Seq{0};
   ReadScope stored{scope.table, scope.scope, scope.view, nullptr};
   ScanRequest request{stored, options, {}, stream ? clock_.NowUs() : 0};
-  std::unique_ptr<RowScan> scan =
-      stream ? OpenStreamScan(store_, request) : OpenOrderScan(store_, request);
+  std::unique_ptr<RowScan> scan;
+  if (MayHaveColdRows(*scope.table)) {
+    KALAM_ASSIGN_OR_RETURN(scan,
+                           OpenMergedSeqScan(store_, *cold_rows_, request, SeqRows::kOrderOnly));
+  } else {
+    scan = stream ? OpenStreamScan(store_, request) : OpenOrderScan(store_, request);
+  }
   Seq oldest{0};
   for (uint32_t seen = 0; seen < count; ++seen) {
     KALAM_ASSIGN_OR_RETURN(bool more, scan->Next());
@@ -113,6 +132,28 @@ Result<Seq> TableReader::SeqBeforeLast(const ReadScope& scope, uint32_t count) {
     oldest = scan->seq();
   }
   return Seq{oldest.value - 1};
+}
+
+bool TableReader::MayHaveColdRows(const catalog::TableDefinition& table) const {
+  return cold_rows_ != nullptr && !IsStream(table) && cold_rows_->MayHaveSegments(table.id);
+}
+
+Result<uint64_t> TableReader::SegmentsVersion(const ReadScope& scope) {
+  // A table that is not known to have segments by now had none in an earlier view.
+  if (!MayHaveColdRows(*scope.table)) return uint64_t{0};
+  return cold_rows_->SegmentsVersion(scope.table->id, scope.view.snapshot);
+}
+
+Result<std::optional<StoredRow>> TableReader::GetCold(const ReadScope& scope,
+                                                      std::string_view encoded_pk) {
+  if (!MayHaveColdRows(*scope.table)) return std::optional<StoredRow>();
+  KALAM_ASSIGN_OR_RETURN(
+      std::optional<segments::ColdRow> found,
+      cold_rows_->Get(scope.table, scope.scope, encoded_pk, scope.view.snapshot));
+  if (!found) return std::optional<StoredRow>();
+  return std::optional<StoredRow>(StoredRow{std::move(found->encoded_pk), found->seq,
+                                            found->deleted, found->schema_version,
+                                            std::move(found->row), /*cold=*/true});
 }
 
 }  // namespace kalam::tables

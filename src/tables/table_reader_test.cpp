@@ -111,8 +111,7 @@ TEST_F(TableReaderTest, AStatementDoesNotSeeTheRowsItStages) {
   scan = reader_->OpenScan(overlaid, {});
   std::vector<std::string> names;
   while (*(*scan)->Next()) {
-    StoredRow row{std::string((*scan)->encoded_pk()), (*scan)->seq(), (*scan)->deleted(),
-                  (*scan)->schema_version(), std::string((*scan)->row())};
+    StoredRow row = CopyOf(**scan);
     ASSERT_TRUE(transaction.writer().Delete(overlaid, row).ok());
     names.push_back(Show(table_, row));
   }

@@ -48,11 +48,12 @@ struct TableShape {
   TablePtr table;
   std::vector<uint32_t> position_columns;  // column index by position in the layout
   std::optional<size_t> primary_key;
-  std::vector<uint32_t> file_positions;  // of FILE cells in the layout
-  std::optional<RowDecoder> old_rows;    // inserts never need it
-  std::vector<Datum> stored;             // cells in layout order
-  std::vector<uint32_t> positions;       // of changed cells
-  std::vector<Datum> changed_cells;      // old values at `positions`
+  std::vector<uint32_t> file_positions;      // of FILE cells in the layout
+  std::optional<uint64_t> segments_version;  // in the view, once asked for
+  std::optional<RowDecoder> old_rows;        // inserts never need it
+  std::vector<Datum> stored;                 // cells in layout order
+  std::vector<uint32_t> positions;           // of changed cells
+  std::vector<Datum> changed_cells;          // old values at `positions`
 
   RowDecoder& decoder() { return old_rows ? *old_rows : old_rows.emplace(table); }
 
@@ -99,6 +100,8 @@ struct TableWriter::Rep {
                       int64_t row_number) const;
   /// The key's version in the view alone, tombstones included.
   Result<std::optional<StoredRow>> ReadBase(const ReadScope& scope, std::string_view key);
+  /// Notes what the view had of a row's key: `seq` and whether the store had it.
+  Status NoteBase(const ReadScope& scope, TableShape& shape, const StoredRow* base, StagedRow* row);
   Status InsertStream(const ReadScope& scope, TableShape& shape, std::span<const Datum> cells);
   void Reinsert(TableShape& shape, StagedScope& staged_scope, StagedRow& row,
                 std::span<const Datum> cells);
@@ -135,6 +138,21 @@ Result<std::optional<StoredRow>> TableWriter::Rep::ReadBase(const ReadScope& sco
                                                             std::string_view key) {
   ReadScope base{scope.table, scope.scope, scope.view, nullptr};
   return reader.Get(base, key, /*include_deleted=*/true);
+}
+
+Status TableWriter::Rep::NoteBase(const ReadScope& scope, TableShape& shape, const StoredRow* base,
+                                  StagedRow* row) {
+  if (base != nullptr) {
+    row->base_seq = base->seq;
+    row->base_was_tombstone = base->deleted;
+    row->base_was_cold = base->cold;
+    if (!base->cold) return Status::Ok();
+  }
+  if (!shape.segments_version) {
+    KALAM_ASSIGN_OR_RETURN(shape.segments_version, reader.SegmentsVersion(scope));
+  }
+  row->segments_version = *shape.segments_version;
+  return Status::Ok();
 }
 
 TableWriter::TableWriter(TableReader& reader) : rep_(std::make_unique<Rep>(reader)) {}
@@ -202,10 +220,7 @@ Status TableWriter::Insert(const ReadScope& scope, std::span<const Datum> cells)
   row.current.encoded_pk = key;
   row.current.schema_version = table.schema_version;
   row.current.row = shape.Encode(cells);
-  if (base) {
-    row.base_seq = base->seq;
-    row.base_was_tombstone = true;
-  }
+  KALAM_RETURN_IF_ERROR(rep.NoteBase(scope, shape, base ? &*base : nullptr, &row));
   rep.staged.Add(staged_scope, std::move(key), std::move(row), scope.view.seq);
   return Status::Ok();
 }
@@ -278,7 +293,7 @@ Result<bool> TableWriter::Update(const ReadScope& scope, const StoredRow& old_ro
     row.current.schema_version = table.schema_version;
     row.current.row = shape.Encode(cells);
     row.old_cells = std::move(old_cells);
-    row.base_seq = old_row.seq;
+    KALAM_RETURN_IF_ERROR(rep.NoteBase(scope, shape, &old_row, &row));
     row.base_schema_version = old_row.schema_version;
     row.base_row = old_row.row;
     rep.staged.Add(staged_scope, old_row.encoded_pk, std::move(row), scope.view.seq);
@@ -339,7 +354,7 @@ Status TableWriter::Delete(const ReadScope& scope, const StoredRow& old_row) {
     if (old_row.deleted) return Status::Ok();
     StagedRow row;
     row.current.encoded_pk = old_row.encoded_pk;
-    row.base_seq = old_row.seq;
+    KALAM_RETURN_IF_ERROR(rep.NoteBase(scope, shape, &old_row, &row));
     row.base_schema_version = old_row.schema_version;
     row.base_row = old_row.row;
     // Fails before anything is staged when the row cannot be read.

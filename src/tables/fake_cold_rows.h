@@ -1,0 +1,127 @@
+// A cold tier for tests: rows kept as records in kSegments, so that what it shows follows the
+// snapshot as real segments do.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "replication/records.h"
+#include "segments/cold_rows.h"
+#include "types/key_codec.h"
+
+namespace kalam::tables {
+
+class FakeColdRows final : public segments::ColdRows {
+ public:
+  explicit FakeColdRows(storage::Store& store) : store_(store) {}
+
+  // What a flush writes.
+
+  static catalog::RecordWrite VersionWrite(TableId table, uint64_t version) {
+    return {storage::Family::kSegments, VersionKey(table), std::to_string(version)};
+  }
+  /// `row` is a record of kRows.
+  static catalog::RecordWrite RowWrite(TableId table, const storage::Scope& scope,
+                                       std::string_view encoded_pk, std::string row) {
+    return {storage::Family::kSegments, ScopePrefix(table, scope).append(encoded_pk),
+            std::move(row)};
+  }
+  /// Before the first segment is committed.
+  void NoteSegments() { may_have_segments_ = true; }
+
+  bool MayHaveSegments(TableId) const override { return may_have_segments_; }
+  Result<uint64_t> SegmentsVersion(TableId table, const storage::SnapshotPtr& snapshot) override {
+    KALAM_ASSIGN_OR_RETURN(auto value,
+                           store_.Get(storage::Family::kSegments, VersionKey(table), snapshot));
+    return value ? std::stoull(*value) : uint64_t{0};
+  }
+  Result<std::optional<segments::ColdRow>> Get(const catalog::TablePtr& table,
+                                               const storage::Scope& scope,
+                                               std::string_view encoded_pk,
+                                               const storage::SnapshotPtr& snapshot) override {
+    std::string key = ScopePrefix(table->id, scope).append(encoded_pk);
+    KALAM_ASSIGN_OR_RETURN(auto value, store_.Get(storage::Family::kSegments, key, snapshot));
+    if (!value) return std::optional<segments::ColdRow>();
+    KALAM_ASSIGN_OR_RETURN(segments::ColdRow row, Decode(encoded_pk, *value));
+    return std::optional<segments::ColdRow>(std::move(row));
+  }
+  Result<std::unique_ptr<segments::ColdScan>> OpenKeyScan(
+      const catalog::TablePtr& table, const storage::Scope& scope,
+      const segments::ColdKeyRange& range, const storage::SnapshotPtr& snapshot) override {
+    KALAM_ASSIGN_OR_RETURN(auto rows, ReadScopeRows(table->id, scope, snapshot));
+    std::erase_if(rows, [&](const segments::ColdRow& row) {
+      return row.encoded_pk < range.lower ||
+             (!range.upper.empty() && row.encoded_pk >= range.upper);
+    });
+    return ScanOf(std::move(rows), range.descending);
+  }
+  Result<std::unique_ptr<segments::ColdScan>> OpenSeqScan(
+      const catalog::TablePtr& table, const storage::Scope& scope,
+      const segments::ColdSeqRange& range, const storage::SnapshotPtr& snapshot) override {
+    KALAM_ASSIGN_OR_RETURN(auto rows, ReadScopeRows(table->id, scope, snapshot));
+    std::erase_if(rows, [&](const segments::ColdRow& row) {
+      return row.seq <= range.after || (range.up_to.value != 0 && row.seq > range.up_to);
+    });
+    std::sort(rows.begin(), rows.end(),
+              [](const segments::ColdRow& a, const segments::ColdRow& b) { return a.seq < b.seq; });
+    return ScanOf(std::move(rows), range.descending);
+  }
+
+ private:
+  class Scan final : public segments::ColdScan {
+   public:
+    explicit Scan(std::vector<segments::ColdRow> rows) : rows_(std::move(rows)) {}
+    Result<bool> Next() override { return next_++ < rows_.size(); }
+    std::string_view encoded_pk() const override { return current().encoded_pk; }
+    Seq seq() const override { return current().seq; }
+    bool deleted() const override { return current().deleted; }
+    uint32_t schema_version() const override { return current().schema_version; }
+    std::string_view row() const override { return current().row; }
+
+   private:
+    const segments::ColdRow& current() const { return rows_.at(next_ - 1); }
+    const std::vector<segments::ColdRow> rows_;
+    size_t next_ = 0;
+  };
+
+  static std::string VersionKey(TableId table) { return storage::TablePrefix(table) + "v"; }
+  static std::string ScopePrefix(TableId table, const storage::Scope& scope) {
+    std::string prefix = storage::ScopePrefix(table, scope);
+    return prefix.insert(storage::TablePrefix(table).size(), "r");
+  }
+  static Result<segments::ColdRow> Decode(std::string_view encoded_pk, std::string_view value) {
+    KALAM_ASSIGN_OR_RETURN(replication::RowRecord record, replication::DecodeRowRecord(value));
+    return segments::ColdRow{std::string(encoded_pk), record.seq, record.tombstone,
+                             record.schema_version, std::string(record.row)};
+  }
+  Result<std::vector<segments::ColdRow>> ReadScopeRows(TableId table, const storage::Scope& scope,
+                                                       const storage::SnapshotPtr& snapshot) {
+    std::vector<segments::ColdRow> rows;
+    std::string prefix = ScopePrefix(table, scope);
+    auto iterator =
+        store_.NewIterator(storage::Family::kSegments, {prefix, PrefixEnd(prefix)}, snapshot);
+    for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
+      KALAM_ASSIGN_OR_RETURN(segments::ColdRow row,
+                             Decode(iterator->key().substr(prefix.size()), iterator->value()));
+      rows.push_back(std::move(row));
+    }
+    KALAM_RETURN_IF_ERROR(iterator->status());
+    return rows;
+  }
+  static std::unique_ptr<segments::ColdScan> ScanOf(std::vector<segments::ColdRow> rows,
+                                                    bool descending) {
+    if (descending) std::reverse(rows.begin(), rows.end());
+    return std::make_unique<Scan>(std::move(rows));
+  }
+
+  storage::Store& store_;
+  std::atomic<bool> may_have_segments_ = false;
+};
+
+}  // namespace kalam::tables
