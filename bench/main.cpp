@@ -15,7 +15,8 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
-    "suites: idle statements notifications connections scans (all when none is named)\n"
+    "suites: idle statements notifications connections scans deliveries items users\n"
+    "(all when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
 
 struct Suite {
@@ -29,6 +30,9 @@ constexpr Suite kSuites[] = {
     {"notifications", kalam::bench::RunNotifications},
     {"connections", kalam::bench::RunConnections},
     {"scans", kalam::bench::RunScans},
+    {"deliveries", kalam::bench::RunDeliveries},
+    {"items", kalam::bench::RunItems},
+    {"users", kalam::bench::RunUsers},
 };
 
 }  // namespace

@@ -23,4 +23,11 @@ Status RunConnections(const SuiteOptions& options, Report& report);
 /// DELETE by a filter against the SELECT; GROUP BY against an iteration.
 Status RunScans(const SuiteOptions& options, Report& report);
 
+/// Notifications a second to a thousand sockets; lateness at half of the target's load.
+Status RunDeliveries(const SuiteOptions& options, Report& report);
+/// Private memory of a further table and of a further user with rows.
+Status RunItems(const SuiteOptions& options, Report& report);
+/// Ten thousand users who watch and write.
+Status RunUsers(const SuiteOptions& options, Report& report);
+
 }  // namespace kalam::bench

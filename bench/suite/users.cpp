@@ -1,0 +1,160 @@
+// Ten thousand signed-in users, a subscription each, each writing once a second: memory, and
+// nothing lost.
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "suite/suites.h"
+
+namespace kalam::bench {
+namespace {
+
+constexpr int kUsers = 10'000;
+constexpr int kTables = 100;
+constexpr int kWriters = 64;
+constexpr int kWarmUpSeconds = 15, kSeconds = 30;
+constexpr int kWaitMs = 30'000;
+constexpr double kMegabyte = 1 << 20;
+
+class Users {
+ public:
+  explicit Users(Environment& environment)
+      : environment_(environment), poller_(epoll_create1(EPOLL_CLOEXEC)) {}
+
+  Status Open() {
+    for (int t = 0; t < kTables; ++t) {
+      KALAM_RETURN_IF_ERROR(environment_
+                                .Admin(fmt::format("CREATE USER TABLE crowd.t{} (id BIGINT PRIMARY "
+                                                   "KEY, body TEXT)",
+                                                   t))
+                                .status());
+    }
+    for (int i = 0; i < kUsers; ++i) {
+      KALAM_ASSIGN_OR_RETURN(std::string token, environment_.AddUser(fmt::format("user_{:05}", i)));
+      KALAM_ASSIGN_OR_RETURN(load::WebSocketClient socket,
+                             load::WebSocketClient::Open(environment_.port(), token));
+      KALAM_RETURN_IF_ERROR(
+          socket.Subscribe("own", fmt::format("SELECT * FROM crowd.t{}", i % kTables), ""));
+      KALAM_ASSIGN_OR_RETURN(const std::string answer, socket.Receive(kWaitMs));
+      if (answer.find("subscription_ack") == std::string::npos)
+        return Status(ErrorKind::Execution, answer);
+      Watch(socket.socket().fd(), static_cast<uint32_t>(i));
+      sockets_.push_back(std::move(socket));
+      tokens_.push_back(std::move(token));
+    }
+    for (int i = 0; i < kWriters; ++i) {
+      KALAM_ASSIGN_OR_RETURN(load::HttpClient client,
+                             load::HttpClient::Connect(environment_.port()));
+      Watch(client.socket().fd(), static_cast<uint32_t>(kUsers + i));
+      writers_.push_back({std::move(client), {}, false});
+    }
+    return {};
+  }
+
+  /// Everybody writes once a second; returns how many a second really were written.
+  Result<double> Write(int seconds) {
+    const int64_t begin_ns = load::SteadyNs();
+    const int64_t first = sent_;
+    int64_t now_ns = begin_ns;
+    while ((now_ns = load::SteadyNs()) < begin_ns + int64_t{seconds} * 1'000'000'000) {
+      const int64_t due = first + (now_ns - begin_ns) * kUsers / 1'000'000'000;
+      for (size_t i = 0; i < writers_.size() && sent_ < due; ++i) {
+        if (!writers_[i].busy) KALAM_RETURN_IF_ERROR(SendOne(i));
+      }
+      KALAM_RETURN_IF_ERROR(TakeEvents(1));
+    }
+    return static_cast<double>(sent_ - first) / seconds;
+  }
+
+  Status Drain() {
+    const int64_t until_ns = load::SteadyNs() + int64_t{kWaitMs} * 1'000'000;
+    while (delivered_ < sent_ && load::SteadyNs() < until_ns)
+      KALAM_RETURN_IF_ERROR(TakeEvents(100));
+    if (delivered_ == sent_) return {};
+    return Status(ErrorKind::Execution,
+                  fmt::format("{} of {} notifications arrived", delivered_, sent_));
+  }
+
+ private:
+  struct Writer {
+    load::HttpClient client;
+    std::string buffer;
+    bool busy;
+  };
+
+  void Watch(int fd, uint32_t tag) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = tag;
+    epoll_ctl(poller_.fd(), EPOLL_CTL_ADD, fd, &event);
+  }
+
+  Status SendOne(size_t writer) {
+    const auto user = static_cast<size_t>(sent_) % static_cast<size_t>(kUsers);
+    writers_[writer].busy = true;
+    return writers_[writer].client.socket().SendAll(load::MakeSql(
+        tokens_[user],
+        fmt::format("INSERT INTO crowd.t{} (id, body) VALUES ($1, $2)", user % kTables),
+        fmt::format("[{},\"a line that somebody wrote\"]", sent_++)));
+  }
+
+  Status TakeEvents(int wait_ms) {
+    std::array<epoll_event, 512> events{};
+    const int ready =
+        epoll_wait(poller_.fd(), events.data(), static_cast<int>(events.size()), wait_ms);
+    for (int e = 0; e < ready; ++e) {
+      const size_t index = events[static_cast<size_t>(e)].data.u32;
+      if (index < static_cast<size_t>(kUsers)) {
+        messages_.clear();
+        KALAM_RETURN_IF_ERROR(sockets_[index].ReadAvailable(&messages_));
+        delivered_ += static_cast<int64_t>(messages_.size());
+        continue;
+      }
+      Writer& writer = writers_[index - kUsers];
+      KALAM_RETURN_IF_ERROR(writer.client.socket().Receive(&writer.buffer, -1));
+      load::HttpResponse response;
+      if (!load::TakeResponse(&writer.buffer, &response)) continue;
+      if (response.status != 200) return Status(ErrorKind::Execution, response.body.substr(0, 300));
+      writer.busy = false;
+    }
+    return {};
+  }
+
+  Environment& environment_;
+  load::Socket poller_;
+  std::vector<load::WebSocketClient> sockets_;
+  std::vector<std::string> tokens_;
+  std::vector<Writer> writers_;
+  std::vector<std::string> messages_;
+  int64_t sent_ = 0, delivered_ = 0;
+};
+
+}  // namespace
+
+Status RunUsers(const SuiteOptions& options, Report& report) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  const int64_t kernel_before = load::KernelTcpBytes();
+  KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
+  KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE crowd").status());
+  Users users(*environment);
+  KALAM_RETURN_IF_ERROR(users.Open());
+  KALAM_RETURN_IF_ERROR(users.Write(kWarmUpSeconds).status());
+  const auto warm = static_cast<double>(environment->server().memory().private_bytes);
+  KALAM_ASSIGN_OR_RETURN(const double rate, users.Write(kSeconds));
+  const auto end = static_cast<double>(environment->server().memory().private_bytes);
+  KALAM_RETURN_IF_ERROR(users.Drain());
+  report.Add({"10,000 users writing once a second: private", "MB", end / kMegabyte, 256, false,
+              fmt::format("{:.0f} INSERTs a second, every change delivered; kernel sockets +{} KB",
+                          rate, (load::KernelTcpBytes() - kernel_before) / 1024)});
+  report.Add({"growth in 30 s after warm-up", "MB", (end - warm) / kMegabyte, 4, false,
+              "what write buffers fill and give back"});
+  return {};
+}
+
+}  // namespace kalam::bench
