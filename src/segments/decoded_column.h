@@ -24,6 +24,7 @@ class DecodedColumn {
         nulls_(std::move(nulls)) {}
 
   size_t row_count() const { return row_count_; }
+  bool has_nulls() const { return !nulls_.empty(); }
   bool is_null(size_t row) const { return !nulls_.empty() && nulls_[row]; }
   /// The bytes of a value that is not NULL; for numbers little-endian as in the file.
   std::string_view bytes(size_t row) const {

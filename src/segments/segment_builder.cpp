@@ -20,7 +20,7 @@ namespace {
 
 using storage::Family;
 
-constexpr size_t kReadBytes = 1 << 20;
+constexpr int64_t kReadBytes = 1 << 20;
 constexpr uint64_t kDigestFactor = 0x9E3779B97F4A7C15u;
 
 /// Tells one order of `_seq`s from another.
@@ -28,16 +28,33 @@ uint64_t AddToDigest(uint64_t digest, int64_t seq) {
   return (digest + static_cast<uint64_t>(seq)) * kDigestFactor;
 }
 
-/// A finished file on the local disk.
-class LocalFile {
+/// A finished file, on the local disk or in a storage.
+class FinishedFile {
+ public:
+  virtual ~FinishedFile() = default;
+  virtual int64_t size() const = 0;
+  /// Exactly `size` bytes.
+  virtual Result<std::string> Read(int64_t offset, int64_t size) = 0;
+
+  Result<std::string> Checksum() {
+    FileChecksum checksum;
+    for (int64_t offset = 0; offset < size(); offset += kReadBytes) {
+      KALAM_ASSIGN_OR_RETURN(std::string bytes,
+                             Read(offset, std::min(kReadBytes, size() - offset)));
+      checksum.Add(bytes);
+    }
+    return checksum.Finish();
+  }
+};
+
+class LocalFile : public FinishedFile {
  public:
   explicit LocalFile(const std::string& path)
       : path_(path), stream_(path, std::ios::binary | std::ios::ate) {
     if (stream_) size_ = static_cast<int64_t>(stream_.tellg());
   }
-  int64_t size() const { return size_; }
-
-  Result<std::string> Read(int64_t offset, int64_t size) {
+  int64_t size() const override { return size_; }
+  Result<std::string> Read(int64_t offset, int64_t size) override {
     std::string bytes(static_cast<size_t>(size), '\0');
     stream_.seekg(offset);
     stream_.read(bytes.data(), size);
@@ -47,20 +64,29 @@ class LocalFile {
     return bytes;
   }
 
-  Result<std::string> Checksum() {
-    FileChecksum checksum;
-    for (int64_t offset = 0; offset < size_; offset += static_cast<int64_t>(kReadBytes)) {
-      const int64_t size = std::min(static_cast<int64_t>(kReadBytes), size_ - offset);
-      KALAM_ASSIGN_OR_RETURN(std::string bytes, Read(offset, size));
-      checksum.Add(bytes);
-    }
-    return checksum.Finish();
-  }
-
  private:
   std::string path_;
   std::ifstream stream_;
   int64_t size_ = 0;
+};
+
+class StoredFile : public FinishedFile {
+ public:
+  StoredFile(objects::ObjectStorage& storage, const std::string& path, int64_t size)
+      : storage_(storage), path_(path), size_(size) {}
+  int64_t size() const override { return size_; }
+  Result<std::string> Read(int64_t offset, int64_t size) override {
+    KALAM_ASSIGN_OR_RETURN(std::string bytes, storage_.Read(path_, offset, size));
+    if (static_cast<int64_t>(bytes.size()) != size) {
+      return Status(ErrorKind::StorageIo, path_ + " became shorter while it was read");
+    }
+    return bytes;
+  }
+
+ private:
+  objects::ObjectStorage& storage_;
+  const std::string path_;
+  const int64_t size_;
 };
 
 Status NotWhatWasAsked(std::string_view what) {
@@ -86,7 +112,8 @@ struct SegmentBuilder::Rep {
   std::vector<uint64_t> seq_digests;  // one a group
   std::vector<uint64_t> hashes;
 
-  Status CheckGroup(LocalFile& file, const ParquetFooter& footer, const SegmentColumns& columns,
+  Result<BuiltSegment> Finish(FinishedFile& file);
+  Status CheckGroup(FinishedFile& file, const ParquetFooter& footer, const SegmentColumns& columns,
                     size_t index);
 };
 
@@ -94,7 +121,8 @@ SegmentBuilder::SegmentBuilder(SegmentBuilderOptions options) : rep_(std::make_u
   rep_->options = std::move(options);
   rep_->record.table = rep_->options.table->id;
   rep_->record.place = rep_->options.place;
-  rep_->record.schema_version = rep_->options.table->schema_version;
+  const uint32_t given = rep_->options.schema_version;
+  rep_->record.schema_version = given == 0 ? rep_->options.table->schema_version : given;
 }
 SegmentBuilder::~SegmentBuilder() = default;
 SegmentBuilder::SegmentBuilder(SegmentBuilder&&) noexcept = default;
@@ -135,7 +163,7 @@ Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded
   return Status::Ok();
 }
 
-Status SegmentBuilder::Rep::CheckGroup(LocalFile& file, const ParquetFooter& footer,
+Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file, const ParquetFooter& footer,
                                        const SegmentColumns& columns, size_t index) {
   const ParquetRowGroup& written = footer.row_groups[index];
   RowGroup& group = groups[index];
@@ -159,16 +187,10 @@ Status SegmentBuilder::Rep::CheckGroup(LocalFile& file, const ParquetFooter& foo
   return Status::Ok();
 }
 
-Result<BuiltSegment> SegmentBuilder::Finish(const std::string& local_path) {
-  Rep& rep = *rep_;
-  if (rep.groups.empty()) return Status(ErrorKind::InvalidOperation, "a segment without rows");
-  LocalFile file(local_path);
-  SegmentRecord& record = rep.record;
+Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
+  if (groups.empty()) return Status(ErrorKind::InvalidOperation, "a segment without rows");
   record.size_bytes = file.size();
-  if (file.size() <= kParquetTailBytes) {
-    return Status(ErrorKind::StorageIo,
-                  "cannot read the file that was just written: " + local_path);
-  }
+  if (file.size() <= kParquetTailBytes) return NotWhatWasAsked("the file is too short");
   KALAM_ASSIGN_OR_RETURN(std::string tail,
                          file.Read(file.size() - kParquetTailBytes, kParquetTailBytes));
   KALAM_ASSIGN_OR_RETURN(record.footer_bytes, ParquetFooterSize(tail, file.size()));
@@ -177,22 +199,36 @@ Result<BuiltSegment> SegmentBuilder::Finish(const std::string& local_path) {
       file.Read(file.size() - kParquetTailBytes - record.footer_bytes, record.footer_bytes));
   record.footer_checksum = ChecksumOf(footer_bytes);
   KALAM_ASSIGN_OR_RETURN(ParquetFooter footer, ParseParquetFooter(footer_bytes, file.size()));
-  if (footer.row_groups.size() != rep.groups.size()) {
+  if (footer.row_groups.size() != groups.size()) {
     return NotWhatWasAsked("it has another number of row groups");
   }
-  KALAM_ASSIGN_OR_RETURN(
-      SegmentColumns columns,
-      MapColumns(*rep.options.table, record.schema_version, record.place.many, footer));
-  for (size_t i = 0; i < rep.groups.size(); ++i) {
-    KALAM_RETURN_IF_ERROR(rep.CheckGroup(file, footer, columns, i));
+  KALAM_ASSIGN_OR_RETURN(SegmentColumns columns, MapColumns(*options.table, record.schema_version,
+                                                            record.place.many, footer));
+  for (size_t i = 0; i < groups.size(); ++i) {
+    KALAM_RETURN_IF_ERROR(CheckGroup(file, footer, columns, i));
   }
   KALAM_ASSIGN_OR_RETURN(record.checksum, file.Checksum());
   BuiltSegment built;
   built.record = std::move(record);
-  built.row_groups = std::move(rep.groups);
-  built.bloom_blocks = BuildBloomBlocks(rep.hashes);
-  rep_ = nullptr;
+  built.row_groups = std::move(groups);
+  built.bloom_blocks = BuildBloomBlocks(hashes);
   return built;
+}
+
+Result<BuiltSegment> SegmentBuilder::Finish(const std::string& local_path) {
+  LocalFile file(local_path);
+  if (file.size() == 0) {
+    return Status(ErrorKind::StorageIo,
+                  "cannot read the file that was just written: " + local_path);
+  }
+  return rep_->Finish(file);
+}
+
+Result<BuiltSegment> SegmentBuilder::Finish(objects::ObjectStorage& storage,
+                                            const std::string& path) {
+  KALAM_ASSIGN_OR_RETURN(objects::ObjectEntry entry, storage.Stat(path));
+  StoredFile file(storage, path, entry.size_bytes);
+  return rep_->Finish(file);
 }
 
 struct SegmentChange::Rep {
@@ -204,6 +240,7 @@ struct SegmentChange::Rep {
   catalog::RecordWrites writes;
   bool empty = true;
 
+  void Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch, int64_t now_us);
   void Put(std::string key, std::string value) {
     writes.push_back({Family::kSegments, std::move(key), std::move(value)});
   }
@@ -232,9 +269,8 @@ Result<SegmentChange> SegmentChange::Begin(storage::Store& store, TableId table)
   return SegmentChange(std::move(rep));
 }
 
-Result<std::string> SegmentChange::NextPath(const SegmentPlace& place,
-                                            const std::string& storage_id,
-                                            const std::string& folder) {
+Status SegmentChange::OpenFolder(const SegmentPlace& place, const std::string& storage_id,
+                                 const std::string& folder) {
   const std::string key = FolderKey(rep_->table, place);
   auto found = rep_->folders.find(key);
   if (found == rep_->folders.end()) {
@@ -243,34 +279,53 @@ Result<std::string> SegmentChange::NextPath(const SegmentPlace& place,
     ++known->manifest_version;
     found = rep_->folders.emplace(key, std::move(*known)).first;
   }
-  const FolderRecord& record = found->second;
-  if (record.storage_id != storage_id || record.folder != folder) {
-    return Status(ErrorKind::InvalidOperation,
-                  "segments of one scope lie in one folder: " + record.folder + " of storage " +
-                      record.storage_id);
+  if (found->second.storage_id == storage_id && found->second.folder == folder) {
+    return Status::Ok();
   }
-  return record.folder + "/batch-" + std::to_string(record.next_batch) + ".parquet";
+  return Status(ErrorKind::InvalidOperation,
+                "segments of one scope lie in one folder: " + found->second.folder +
+                    " of storage " + found->second.storage_id);
+}
+
+Result<std::string> SegmentChange::NextPath(const SegmentPlace& place,
+                                            const std::string& storage_id,
+                                            const std::string& folder) {
+  KALAM_RETURN_IF_ERROR(OpenFolder(place, storage_id, folder));
+  return BatchPath(folder, rep_->folders.at(FolderKey(rep_->table, place)).next_batch);
 }
 
 void SegmentChange::Add(BuiltSegment segment, bool evicting, int64_t now_us) {
   const auto folder = rep_->folders.find(FolderKey(rep_->table, segment.record.place));
   KALAM_CHECK(folder != rep_->folders.end());  // NextPath comes first
+  segment.record.evicting = evicting;
+  rep_->Put(std::move(segment), &folder->second, folder->second.next_batch, now_us);
+}
+
+Status SegmentChange::Adopt(BuiltSegment segment, const std::string& storage_id,
+                            const std::string& folder, uint64_t batch, int64_t now_us) {
+  KALAM_RETURN_IF_ERROR(OpenFolder(segment.record.place, storage_id, folder));
+  FolderRecord& record = rep_->folders.at(FolderKey(rep_->table, segment.record.place));
+  rep_->Put(std::move(segment), &record, batch, now_us);
+  return Status::Ok();
+}
+
+void SegmentChange::Rep::Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch,
+                             int64_t now_us) {
   SegmentRecord& record = segment.record;
-  record.segment_id = rep_->head.next_segment_id++;
-  record.storage_id = folder->second.storage_id;
-  record.path =
-      folder->second.folder + "/batch-" + std::to_string(folder->second.next_batch++) + ".parquet";
+  record.segment_id = head.next_segment_id++;
+  record.storage_id = folder->storage_id;
+  record.path = BatchPath(folder->folder, batch);
   record.created_at_us = now_us;
-  record.evicting = evicting;
-  rep_->TouchFolder(record.place, now_us);
-  rep_->Put(RecordKey(record), EncodeRecord(record));
-  rep_->Put(RowGroupsKey(record.table, record.segment_id), EncodeRowGroups(segment.row_groups));
+  folder->next_batch = std::max(folder->next_batch, batch + 1);
+  TouchFolder(record.place, now_us);
+  Put(RecordKey(record), EncodeRecord(record));
+  Put(RowGroupsKey(record.table, record.segment_id), EncodeRowGroups(segment.row_groups));
   for (uint32_t block = 0; block < segment.bloom_blocks.size(); ++block) {
-    rep_->Put(BloomBlockKey(record.table, record.segment_id, block),
-              std::move(segment.bloom_blocks[block]));
+    Put(BloomBlockKey(record.table, record.segment_id, block),
+        std::move(segment.bloom_blocks[block]));
   }
-  rep_->added.push_back(std::move(record));
-  rep_->empty = false;
+  added.push_back(std::move(record));
+  empty = false;
 }
 
 Status SegmentChange::Retire(const SegmentRecord& record, int64_t now_us) {

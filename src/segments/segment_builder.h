@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catalog/schema.h"
+#include "objects/object_storage.h"
 #include "segments/segment_record.h"
 
 namespace kalam::segments {
@@ -29,6 +30,8 @@ struct SegmentBuilderOptions {
   SegmentPlace place;
   /// As given to the writer of the file.
   int64_t row_group_rows = kRowGroupRows;
+  /// 0: the table's current one.
+  uint32_t schema_version = 0;
 };
 
 /// Is told of the rows while they go to the file, in the same order, and then reads the finished
@@ -50,6 +53,8 @@ class SegmentBuilder {
   /// created_at_us and evicting: SegmentChange::Add does. Errors: StorageIo, Corruption (the file
   /// is not what was asked for).
   Result<BuiltSegment> Finish(const std::string& local_path);
+  /// The same for a file that lies in a storage already.
+  Result<BuiltSegment> Finish(objects::ObjectStorage& storage, const std::string& path);
 
  private:
   struct Rep;
@@ -75,6 +80,10 @@ class SegmentChange {
   /// Adds a segment whose file was put at the last NextPath of its place. `evicting`: hot copies of
   /// its rows are still to be removed.
   void Add(BuiltSegment segment, bool evicting, int64_t now_us);
+  /// Adds a segment whose file lies at `{folder}/batch-{batch}.parquet` already, under no record:
+  /// found again, not written anew. Later files get greater numbers. Errors: as NextPath.
+  Status Adopt(BuiltSegment segment, const std::string& storage_id, const std::string& folder,
+               uint64_t batch, int64_t now_us);
   /// Removes a segment; its file becomes a retired one.
   /// Errors: StorageIo, Corruption.
   Status Retire(const SegmentRecord& record, int64_t now_us);
@@ -89,6 +98,8 @@ class SegmentChange {
 
  private:
   struct Rep;
+  Status OpenFolder(const SegmentPlace& place, const std::string& storage_id,
+                    const std::string& folder);
   explicit SegmentChange(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };

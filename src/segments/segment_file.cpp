@@ -62,13 +62,6 @@ bool MayBeNull(const SegmentFile& file, uint32_t column) {
          !(columns.user_column && column == *columns.user_column);
 }
 
-bool HasNull(const DecodedColumn& column) {
-  for (size_t row = 0; row < column.row_count(); ++row) {
-    if (column.is_null(row)) return true;
-  }
-  return false;
-}
-
 Status CheckGroups(const SegmentFile& file) {
   if (file.groups.size() != file.footer.row_groups.size()) {
     return Status(ErrorKind::Corruption, "its footer has other row groups than its record");
@@ -270,7 +263,7 @@ Status SegmentReader::ReadMissing(const SegmentFile& file, size_t group,
     auto decoded = DecodeChunk(file.footer.columns[column], chunk, chunk_bytes, written.row_count,
                                file.columns.ListLength(column));
     if (!decoded.ok()) return std::move(decoded).status().WithContext("its column " + name);
-    if (!MayBeNull(file, column) && HasNull(**decoded)) {
+    if (!MayBeNull(file, column) && (*decoded)->has_nulls()) {
       return Status(ErrorKind::Corruption, "its column " + name + " has a NULL");
     }
     if (keep) {

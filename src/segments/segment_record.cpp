@@ -103,6 +103,10 @@ std::string SegmentRecord::FileName() const {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0: the whole path
 }
 
+std::string BatchPath(const std::string& folder, uint64_t batch) {
+  return folder + "/batch-" + std::to_string(batch) + ".parquet";
+}
+
 std::string SegmentKeyPrefix(const storage::Scope& scope) { return SegmentKey(scope, {}); }
 
 std::string SegmentKey(const storage::Scope& scope, std::string_view encoded_pk) {

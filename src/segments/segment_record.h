@@ -113,6 +113,9 @@ struct RetiredFile {
   std::string path;
 };
 
+/// `{folder}/batch-{batch}.parquet`.
+std::string BatchPath(const std::string& folder, uint64_t batch);
+
 /// [bucket][scope][encoded primary key].
 std::string SegmentKey(const storage::Scope& scope, std::string_view encoded_pk);
 /// What all segment keys of one scope begin with.

@@ -1,0 +1,31 @@
+// Index records out of the files alone: when files were restored, or records were lost.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "catalog/schema.h"
+#include "objects/object_storage.h"
+#include "segments/segment_builder.h"
+
+namespace kalam::segments {
+
+struct FoundBatch {
+  uint64_t batch = 0;
+  std::string path;
+  int64_t size_bytes = 0;
+};
+
+/// The files `{folder}/batch-{N}.parquet`, by N. Errors: StorageIo.
+Result<std::vector<FoundBatch>> FindBatches(objects::ObjectStorage& storage,
+                                            const std::string& folder);
+
+/// Reads one file whole and makes the records that its flush made: keys, counts, bounds, checksums,
+/// Bloom filter; its schema version comes from the file's own metadata. To be committed by
+/// SegmentChange::Adopt. Errors: Corruption (damaged, not sorted, of another table, or of another
+/// place), StorageIo.
+Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
+                                    const catalog::TablePtr& table, const SegmentPlace& place);
+
+}  // namespace kalam::segments
