@@ -17,6 +17,8 @@ set(KALAM_USES_catalog storage sql)
 set(KALAM_USES_replication catalog storage)
 set(KALAM_USES_segments catalog objects storage)
 set(KALAM_USES_tables replication segments catalog storage)
+# The files of FILE columns: uploaded before, removed after the rows that name them.
+set(KALAM_USES_files tables replication catalog objects storage)
 # `query` calls the engine through `analytics`' host interface, and `analytics` reads through `tables`.
 set(KALAM_USES_analytics tables catalog)
 set(KALAM_USES_query analytics tables replication catalog sql storage)
@@ -25,9 +27,9 @@ set(KALAM_USES_live query tables replication catalog storage sql)
 set(KALAM_USES_topics tables catalog)
 set(KALAM_USES_jobs tiering tables replication catalog storage)
 set(KALAM_USES_auth catalog storage)
-set(KALAM_USES_statements live topics jobs tiering auth query analytics tables replication catalog objects sql
+set(KALAM_USES_statements live topics jobs tiering auth files query analytics tables replication catalog objects sql
     storage)
-set(KALAM_USES_server statements live topics jobs tiering auth query analytics tables segments replication
+set(KALAM_USES_server statements live topics jobs tiering auth files query analytics tables segments replication
     catalog objects storage sql)
 set(KALAM_USES_client)
 

@@ -14,6 +14,7 @@
 #include "base/id_generators.h"
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "files/file_store.h"
 #include "live/live_hub.h"
 #include "query/query_engine.h"
 #include "replication/group.h"
@@ -89,6 +90,20 @@ query::QueryLimits QueryLimitsFrom(const Settings& settings) {
   limits.parameters_max = static_cast<size_t>(settings.number("execution.max_parameters"));
   limits.parameter_bytes_max =
       static_cast<size_t>(settings.number("execution.max_parameter_size_bytes"));
+  return limits;
+}
+
+files::FileLimits FileLimitsFrom(const Settings& settings) {
+  files::FileLimits limits;
+  limits.file_bytes_max = settings.number("files.max_size_bytes");
+  limits.files_per_request_max =
+      static_cast<size_t>(settings.number("files.max_files_per_request"));
+  limits.files_per_folder_max = settings.number("files.max_files_per_folder");
+  limits.allowed_mime_types = settings.list("files.allowed_mime_types");
+  limits.staging_path = settings.text("files.staging_path");
+  if (limits.staging_path.empty())
+    limits.staging_path = settings.text("storage.data_path") + "/tmp";
+  limits.deletion_delay_seconds = settings.number("files.deletion_delay_seconds");
   return limits;
 }
 
@@ -222,6 +237,7 @@ class OpenDatabase : public Database {
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<objects::StorageSet> storages_;
   std::unique_ptr<replication::ReplicationGroup> group_;
+  std::unique_ptr<files::FileStore> files_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<analytics::Engine> engine_;
   std::unique_ptr<query::QueryEngine> query_;
@@ -261,6 +277,15 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
 Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
   KALAM_RETURN_IF_ERROR(OpenData(warnings));
   KALAM_ASSIGN_OR_RETURN(storages_, OpenStorages(settings_, *catalog_, server_.metrics));
+  KALAM_ASSIGN_OR_RETURN(
+      files_, files::FileStore::Open(
+                  {.store = *store_,
+                   .catalog = *catalog_,
+                   .group = *group_,
+                   .clock = server_.clock,
+                   .metrics = server_.metrics,
+                   .find_storage = [this](std::string_view id) { return storages_->Find(id); }},
+                  FileLimitsFrom(settings_)));
   engine_ = analytics::MakeEngine(EngineOptionsFrom(settings_, ids_, &memory_, &server_.metrics));
   query_ = query::QueryEngine::Make({.store = *store_,
                                      .catalog = *catalog_,
@@ -300,7 +325,8 @@ Status OpenDatabase::OpenStatements() {
       .log_directory = LogDirectory(settings_),
       .node_api_address = server_.api_address,
       .change_retention = &retention_,
-      .storages = storages_.get()};
+      .storages = storages_.get(),
+      .files = files_.get()};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.
@@ -362,6 +388,7 @@ void OpenDatabase::Connect() {
       });
   server_.authenticator = authenticator_.get();
   server_.catalog = catalog_.get();
+  server_.files = files_.get();
   server_.statements = statements_.get();
   server_.write_records = [this](catalog::RecordWrites writes) { return Write(std::move(writes)); };
 }
@@ -406,6 +433,7 @@ std::shared_ptr<const RowBuffer> OpenDatabase::ReadLive(const ResultSchema& sche
 
 void OpenDatabase::Tick() {
   statements_->Tick();
+  files_->Tick();
   engine_->CloseIfIdle(server_.clock.SteadyUs());
 }
 
@@ -414,6 +442,7 @@ void OpenDatabase::Close() {
   // Nobody waits any longer for a storage that does not answer.
   if (storages_ != nullptr) storages_->Stop();
   if (statements_ != nullptr) statements_->Close();
+  if (files_ != nullptr) files_->Close();
   for (const std::unique_ptr<live::LiveHub>& hub : hubs_) hub->Close();
   if (authenticator_ != nullptr) authenticator_->Close();
   if (engine_ != nullptr) engine_->Close();

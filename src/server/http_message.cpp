@@ -118,15 +118,16 @@ bool HttpRequestParser::Refuse(int status, std::string_view code, std::string me
 bool HttpRequestParser::RefuseBody(uint64_t bytes) {
   Refuse(413, "BODY_TOO_LARGE",
          fmt::format("The request body has {} bytes or more; at most {} are allowed", bytes,
-                     limits_.body_bytes_max));
-  refusal_.details =
-      fmt::format("\"size_bytes\":{},\"max_bytes\":{}", bytes, limits_.body_bytes_max);
+                     body_bytes_max()));
+  refusal_.details = fmt::format("\"size_bytes\":{},\"max_bytes\":{}", bytes, body_bytes_max());
   return false;
 }
 
 void HttpRequestParser::Next() {
   state_ = State::kHead;
   expect_continue_ = false;
+  streams_ = false;
+  body_bytes_ = 0;
   remaining_ = 0;
   trailer_bytes_ = 0;
   request_.keep_alive_ = true;
@@ -257,6 +258,7 @@ bool HttpRequestParser::ReadFraming() {
   }
   request_.keep_alive_ = request_.http_1_0_ ? request_.header_has_token("connection", "keep-alive")
                                             : !request_.header_has_token("connection", "close");
+  streams_ = limits_.streams_body != nullptr && limits_.streams_body(request_);
   if (!transfer.empty()) {
     if (length || request_.http_1_0_) {
       return Refuse(400, "BAD_REQUEST", "Transfer-Encoding and Content-Length exclude each other");
@@ -267,10 +269,11 @@ bool HttpRequestParser::ReadFraming() {
     body_state_ = BodyState::kChunkSize;
     state_ = State::kBody;
   } else if (length.value_or(0) > 0) {
-    if (*length > limits_.body_bytes_max) return RefuseBody(*length);
+    if (*length > body_bytes_max()) return RefuseBody(*length);
     body_state_ = BodyState::kFixed;
     remaining_ = *length;
-    request_.body_.reserve(std::min<size_t>(remaining_, kBodyReserveBytes) + kBodyPaddingBytes);
+    if (!streams_)
+      request_.body_.reserve(std::min<size_t>(remaining_, kBodyReserveBytes) + kBodyPaddingBytes);
     state_ = State::kBody;
   } else {
     state_ = State::kComplete;
@@ -300,6 +303,7 @@ size_t HttpRequestParser::FeedChunked(std::string_view bytes) {
     if (body_state_ == BodyState::kChunkBytes) {
       const size_t taken = static_cast<size_t>(std::min<uint64_t>(remaining_, rest.size()));
       request_.body_.append(rest.substr(0, taken));
+      body_bytes_ += taken;
       remaining_ -= taken;
       used += taken;
       if (remaining_ == 0) body_state_ = BodyState::kChunkEnd;
@@ -332,8 +336,8 @@ size_t HttpRequestParser::FeedChunked(std::string_view bytes) {
       if (size.empty() || error != std::errc() || stop != size.data() + size.size() ||
           end > kChunkLineBytesMax) {
         Refuse(400, "BAD_REQUEST", "A chunk's size is malformed");
-      } else if (number > limits_.body_bytes_max - request_.body_.size()) {
-        RefuseBody(limits_.body_bytes_max + 1);
+      } else if (number > body_bytes_max() - body_bytes_) {
+        RefuseBody(body_bytes_max() + 1);
       } else {
         remaining_ = number;
         body_state_ = number == 0 ? BodyState::kTrailer : BodyState::kChunkBytes;
@@ -353,6 +357,10 @@ std::string_view ReasonOf(int status) {
       return "OK";
     case 204:
       return "No Content";
+    case 206:
+      return "Partial Content";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 401:
@@ -373,6 +381,8 @@ std::string_view ReasonOf(int status) {
       return "URI Too Long";
     case 415:
       return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
     case 426:

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace kalam::server {
@@ -59,6 +60,9 @@ struct HttpRefusal {
 struct HttpLimits {
   size_t head_bytes_max = 16 << 10;
   size_t body_bytes_max = 10 << 20;
+  /// Requests whose body is taken piece by piece while it arrives, and its bound; null: none.
+  bool (*streams_body)(const HttpRequest& request) = nullptr;
+  size_t streamed_bytes_max = 0;
 };
 
 /// Parses one request after the other from a byte stream. A plain object: no socket, no clock.
@@ -83,6 +87,10 @@ class HttpRequestParser {
   State state() const { return state_; }
   HttpRequest& request() { return request_; }
   const HttpRefusal& refusal() const { return refusal_; }
+  /// Once the head is there: the body is for TakeBody after every Feed, and never whole.
+  bool streams_body() const { return streams_; }
+  /// What has come of a streamed body since the last call.
+  std::string TakeBody() { return std::exchange(request_.body_, std::string()); }
   /// True once after a head with "Expect: 100-continue" whose body is awaited.
   bool TakeExpectContinue();
   /// Forgets the request at hand and waits for the next head.
@@ -99,12 +107,17 @@ class HttpRequestParser {
   size_t FeedChunked(std::string_view bytes);
   bool Refuse(int status, std::string_view code, std::string message);
   bool RefuseBody(uint64_t bytes);
+  size_t body_bytes_max() const {
+    return streams_ ? limits_.streamed_bytes_max : limits_.body_bytes_max;
+  }
 
   HttpLimits limits_;
   State state_ = State::kHead;
   BodyState body_state_ = BodyState::kFixed;
   bool expect_continue_ = false;
-  uint64_t remaining_ = 0;  // of the fixed body or the current chunk
+  bool streams_ = false;
+  uint64_t body_bytes_ = 0;  // of a chunked body so far
+  uint64_t remaining_ = 0;   // of the fixed body or the current chunk
   size_t trailer_bytes_ = 0;
   HttpRequest request_;
   HttpRefusal refusal_;

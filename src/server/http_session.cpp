@@ -66,6 +66,12 @@ bool HttpSession::secure() {
 
 size_t HttpSession::OnBytes(std::span<char> bytes) {
   const size_t used = parser_.Feed({bytes.data(), bytes.size()});
+  const bool has_head = parser_.state() == HttpRequestParser::State::kBody ||
+                        parser_.state() == HttpRequestParser::State::kComplete;
+  if (has_head && parser_.streams_body()) {
+    OnStreamedBody();
+    return used;
+  }
   switch (parser_.state()) {
     case HttpRequestParser::State::kHead:
       if (used < bytes.size()) connection_.SetDeadline(server().options.request_s);
@@ -90,6 +96,41 @@ size_t HttpSession::OnBytes(std::span<char> bytes) {
       return bytes.size();
   }
   return used;
+}
+
+// The request is answered by whoever takes its body; that begins with the head, so that nobody
+// sends much before he is known.
+void HttpSession::OnStreamedBody() {
+  const bool whole = parser_.state() == HttpRequestParser::State::kComplete;
+  if (!in_flight_) {
+    Dispatch();
+    if (!in_flight_ || connection_.protocol() != this) return;
+    if (parser_.TakeExpectContinue()) connection_.Send("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  if (whole) {
+    connection_.PauseReading();
+  } else {
+    connection_.SetDeadline(server().options.request_s);
+  }
+  std::string bytes = parser_.TakeBody();
+  if (const std::shared_ptr<Exchange> exchange = exchange_; exchange != nullptr)
+    exchange->OnBody(std::move(bytes), whole);
+}
+
+void HttpSession::PauseBody() {
+  body_paused_ = true;
+  connection_.PauseReading();
+}
+
+void HttpSession::ResumeBody() {
+  if (!std::exchange(body_paused_, false)) return;
+  connection_.SetDeadline(server().options.request_s);
+  connection_.ResumeReading();
+}
+
+// A connection whose request has not come whole cannot carry another one.
+bool HttpSession::keeps_alive() {
+  return request().keep_alive() && parser_.state() != HttpRequestParser::State::kBody;
 }
 
 // Bodies that are still arriving, of all connections together, have one bound: senders are not
@@ -141,7 +182,8 @@ void HttpSession::Dispatch() {
   } else if (CheckLimits()) {
     RouteRequest(*this);
   }
-  if (in_flight_ && connection_.protocol() == this) connection_.PauseReading();
+  const bool whole = parser_.state() == HttpRequestParser::State::kComplete;
+  if (in_flight_ && whole && connection_.protocol() == this) connection_.PauseReading();
 }
 
 bool HttpSession::CheckLimits() {
@@ -180,7 +222,7 @@ std::string HttpSession::Head(int status, std::string_view content_type, std::st
   if (!content_type.empty())
     fmt::format_to(std::back_inserter(head), "Content-Type: {}\r\n", content_type);
   if (const auto origin = request().header("origin")) head += server().cors.AnswerHeaders(*origin);
-  if (!request().keep_alive()) {
+  if (!keeps_alive()) {
     head += "Connection: close\r\n";
   } else if (request().http_1_0()) {
     head += "Connection: keep-alive\r\n";
@@ -190,7 +232,7 @@ std::string HttpSession::Head(int status, std::string_view content_type, std::st
 }
 
 void HttpSession::Respond(HttpResponse response) {
-  const bool no_body = response.status == 204 || response.status == 101;
+  const bool no_body = response.status == 204 || response.status == 304 || response.status == 101;
   std::string head =
       Head(response.status, no_body || response.body.empty() ? "" : response.content_type,
            response.headers);
@@ -204,6 +246,13 @@ void HttpSession::Respond(HttpResponse response) {
 
 void HttpSession::RespondError(int status, std::string_view code, std::string_view message) {
   Respond({.status = status, .body = ErrorBody(code, message)});
+}
+
+void HttpSession::BeginSized(int status, std::string_view content_type, std::string_view headers,
+                             int64_t length) {
+  std::string head = Head(status, content_type, headers);
+  fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n\r\n", length);
+  connection_.Send(head);
 }
 
 void HttpSession::BeginChunked(std::string_view content_type) {
@@ -234,7 +283,8 @@ void HttpSession::FinishAnswer() {
   in_flight_ = false;
   exchange_.reset();
   ReleaseBody();
-  const bool keep = request().keep_alive() && !server().stopping.load(std::memory_order_relaxed);
+  body_paused_ = false;
+  const bool keep = keeps_alive() && !server().stopping.load(std::memory_order_relaxed);
   parser_.Next();
   if (!keep) {
     connection_.CloseGracefully(server().options.disconnect_s);
@@ -274,8 +324,13 @@ void HttpSession::OnPeerGone() {
 }
 
 void HttpSession::OnDeadline() {
-  if (in_flight_) {
+  const bool arriving =
+      in_flight_ && !body_paused_ && parser_.state() == HttpRequestParser::State::kBody;
+  if (in_flight_ && !arriving) {
     connection_.SetDeadline(server().options.keep_alive_s);
+  } else if (arriving) {
+    OnPeerGone();
+    RespondError(408, "REQUEST_TIMEOUT", "The request did not arrive in time");
   } else if (parser_.state() == HttpRequestParser::State::kBody || connection_.has_unparsed()) {
     in_flight_ = true;
     parser_.RefuseKeepAlive();

@@ -27,6 +27,8 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual void OnWritable() {}
+  /// The next piece of a streamed body; `whole` with the last one.
+  virtual void OnBody(std::string /*bytes*/, bool /*whole*/) {}
   /// The client is gone or the server stops waiting: stop the work, nobody reads the answer.
   virtual void OnAbandoned() = 0;
 };
@@ -70,8 +72,17 @@ class HttpSession : public Protocol {
   void BeginChunked(std::string_view content_type);
   void SendChunk(std::string_view bytes);
   void EndChunked();
+  // An answer of known length: Begin, pieces that add up to it, End. Of HEAD only the head is sent.
+  void BeginSized(int status, std::string_view content_type, std::string_view headers,
+                  int64_t length);
+  void SendPiece(std::string_view bytes) { connection_.Send(bytes); }
+  void EndSized() { FinishAnswer(); }
   /// Breaks the connection: the client must not take what it has for the whole.
   void AbortAnswer() { connection_.Close(); }
+
+  /// Holds a streamed body back, and lets it come again.
+  void PauseBody();
+  void ResumeBody();
 
   /// A way back for work that answers later.
   Reply Later();
@@ -87,6 +98,8 @@ class HttpSession : public Protocol {
  private:
   friend class Reply;
   void Dispatch();
+  void OnStreamedBody();
+  bool keeps_alive();
   bool CheckLimits();
   bool ChargeBody();
   void ReleaseBody();
@@ -103,6 +116,7 @@ class HttpSession : public Protocol {
   bool in_flight_ = false;
   bool chunked_ = false;
   bool draining_ = false;
+  bool body_paused_ = false;
   int64_t body_charge_ = 0;
   uint64_t exchange_number_ = 0;
   std::shared_ptr<Exchange> exchange_;

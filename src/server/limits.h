@@ -41,6 +41,12 @@ inline constexpr int64_t kArrivingBodiesBytesMax = 256 << 20;
 inline constexpr int64_t kUncountedBodyBytes = 16 << 10;
 /// Longest WebSocket message before sign-in: a token has at most 8 KiB.
 inline constexpr size_t kUnauthenticatedMessageBytesMax = 16 << 10;
+/// What an upload may send besides its files.
+inline constexpr int64_t kUploadFormBytesMax = 16 << 20;
+/// Bytes of an upload that wait for a worker; beyond it the client is held back.
+inline constexpr size_t kUploadBufferBytes = 256 << 10;
+/// Bytes of a download that one turn of a worker reads.
+inline constexpr int64_t kDownloadPieceBytes = 128 << 10;
 /// Longest SQL text.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
 

@@ -11,6 +11,7 @@ namespace kalam::server {
 namespace {
 
 constexpr size_t kPartsMax = 100;
+constexpr size_t kHeadBytesMax = 16 << 10;
 constexpr size_t kBoundaryBytesMax = 70;  // RFC 2046 5.1.1
 
 Status Malformed(std::string_view what) {
@@ -66,42 +67,87 @@ Status ReadPartHead(std::string_view head, FormPart* part) {
 
 }  // namespace
 
-Result<std::vector<FormPart>> ParseMultipart(std::string_view content_type, std::string_view body) {
+Result<MultipartReader> MultipartReader::Make(std::string_view content_type) {
   const std::optional<std::string> boundary = Parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > kBoundaryBytesMax) {
     return Malformed("no usable boundary");
   }
-  const std::string delimiter = "\r\n--" + *boundary;
-  std::vector<FormPart> parts;
-  // The first delimiter may open the body without the line break before it.
-  size_t at = 0;
-  if (body.starts_with(delimiter.substr(2))) {
-    at = delimiter.size() - 2;
-  } else {
-    at = body.find(delimiter);
-    if (at == std::string_view::npos) return Malformed("the boundary does not occur");
-    at += delimiter.size();
-  }
+  return MultipartReader("\r\n--" + *boundary);
+}
+
+Status MultipartReader::Feed(std::string_view bytes, FormReceiver& receiver) {
+  buffer_ += bytes;
+  std::string_view rest = buffer_;
   while (true) {
-    if (body.substr(at).starts_with("--")) return parts;
-    if (!body.substr(at).starts_with("\r\n")) return Malformed("a boundary line goes on");
-    const size_t head_begin = at + 2;
-    const size_t head_end = body.find("\r\n\r\n", at);
-    if (head_end == std::string_view::npos) return Malformed("a part's head does not end");
-    const size_t end = body.find(delimiter, head_end + 2);
-    if (end == std::string_view::npos) return Malformed("a part does not end");
-    if (parts.size() == kPartsMax) return Malformed("too many parts");
-    FormPart part;
-    if (head_end > head_begin) {
-      KALAM_RETURN_IF_ERROR(ReadPartHead(body.substr(head_begin, head_end - head_begin), &part));
-    } else {
-      return Malformed("a part has no name");
-    }
-    part.content =
-        end >= head_end + 4 ? body.substr(head_end + 4, end - head_end - 4) : std::string_view();
-    parts.push_back(std::move(part));
-    at = end + delimiter.size();
+    KALAM_ASSIGN_OR_RETURN(const bool more, Step(&rest, receiver));
+    if (!more) break;
   }
+  buffer_.erase(0, buffer_.size() - rest.size());
+  return {};
+}
+
+Status MultipartReader::Finish() const {
+  if (state_ == State::kDone) return {};
+  return Malformed(state_ == State::kPreamble ? "the boundary does not occur"
+                                              : "a part does not end");
+}
+
+// Takes what it can from the front of `rest`; false when it needs more bytes.
+Result<bool> MultipartReader::Step(std::string_view* rest, FormReceiver& receiver) {
+  switch (state_) {
+    case State::kPreamble:
+    case State::kContent:
+      return ReadUpToDelimiter(rest, receiver);
+    case State::kAfterDelimiter:
+      if (rest->size() < 2) return false;
+      if (rest->starts_with("--")) {
+        state_ = State::kDone;
+      } else if (rest->starts_with("\r\n")) {
+        // The line break stays: it may be the first half of the empty line that ends the head.
+        state_ = State::kHead;
+      } else {
+        return Malformed("a boundary line goes on");
+      }
+      return true;
+    case State::kHead:
+      return ReadHead(rest, receiver);
+    case State::kDone:
+      *rest = {};
+      return false;
+  }
+  return false;
+}
+
+Result<bool> MultipartReader::ReadHead(std::string_view* rest, FormReceiver& receiver) {
+  const size_t end = rest->find("\r\n\r\n");
+  if (end == std::string_view::npos || end > kHeadBytesMax) {
+    if (rest->size() > kHeadBytesMax) return Malformed("a part's head does not end");
+    return false;
+  }
+  if (end < 2) return Malformed("a part has no name");
+  if (++part_count_ > kPartsMax) return Malformed("too many parts");
+  FormPart part;
+  KALAM_RETURN_IF_ERROR(ReadPartHead(rest->substr(2, end - 2), &part));
+  KALAM_RETURN_IF_ERROR(receiver.OnPart(part));
+  rest->remove_prefix(end + 4);
+  state_ = State::kContent;
+  return true;
+}
+
+Result<bool> MultipartReader::ReadUpToDelimiter(std::string_view* rest, FormReceiver& receiver) {
+  const bool content = state_ == State::kContent;
+  const size_t end = rest->find(delimiter_);
+  const bool found = end != std::string_view::npos;
+  // Without one, the last bytes may be the beginning of one.
+  const size_t kept = std::min(rest->size(), delimiter_.size() - 1);
+  const size_t taken = found ? end : rest->size() - kept;
+  if (content && taken > 0) KALAM_RETURN_IF_ERROR(receiver.OnContent(rest->substr(0, taken)));
+  rest->remove_prefix(taken);
+  if (!found) return false;
+  if (content) KALAM_RETURN_IF_ERROR(receiver.OnPartEnd());
+  rest->remove_prefix(delimiter_.size());
+  state_ = State::kAfterDelimiter;
+  return true;
 }
 
 }  // namespace kalam::server

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "server/auth_endpoints.h"
+#include "server/file_endpoint.h"
 #include "server/http_session.h"
 #include "server/sql_endpoint.h"
 #include "server/websocket_session.h"
@@ -44,12 +45,6 @@ void AnswerTopics(HttpSession& session) {
        .body =
            R"({"error":"Topics are not available in this server yet","code":"NOT_AVAILABLE"})"});
 }
-void AnswerFiles(HttpSession& session) {
-  session.Respond(
-      {.status = 400,
-       .body = R"({"status":"error","results":[],"took":0.0,"error":{"code":"NOT_AVAILABLE",)"
-               R"("message":"File downloads are not available in this server yet"}})"});
-}
 void AnswerExports(HttpSession& session) {
   session.Respond(
       {.status = 400,
@@ -81,8 +76,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/api/auth/setup", AnswerSetup, true},
     {"POST", "/v1/api/topics/consume", AnswerTopics},
     {"POST", "/v1/api/topics/ack", AnswerTopics},
-    {"GET", "/v1/files/*", AnswerFiles},
-    {"GET", "/api/v1/files/*", AnswerFiles},
+    {"GET", "/v1/files/*", AnswerFile, true},
+    {"GET", "/api/v1/files/*", AnswerFile, true},
     {"GET", "/v1/exports/*", AnswerExports},
     {"GET", "/ui", AnswerUi},
     {"GET", "/ui/*", AnswerUi},

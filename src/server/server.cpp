@@ -17,6 +17,7 @@
 #include "server/database.h"
 #include "server/limits.h"
 #include "server/listener.h"
+#include "server/upload.h"
 
 namespace kalam::server {
 namespace {
@@ -40,6 +41,10 @@ SessionOptions SessionOptionsFrom(const Settings& settings) {
   options.http.head_bytes_max = static_cast<size_t>(settings.number("performance.max_header_size"));
   options.http.body_bytes_max =
       static_cast<size_t>(settings.number("rate_limit.request_body_limit_bytes"));
+  options.http.streams_body = IsUpload;
+  options.http.streamed_bytes_max = static_cast<size_t>(
+      settings.number("files.max_size_bytes") * settings.number("files.max_files_per_request") +
+      kUploadFormBytesMax);
   options.keep_alive_s = settings.number("performance.keepalive_timeout");
   options.request_s = settings.number("performance.client_request_timeout");
   options.disconnect_s = settings.number("performance.client_disconnect_timeout");

@@ -22,6 +22,9 @@
 namespace kalam::auth {
 class Authenticator;
 }
+namespace kalam::files {
+class FileStore;
+}
 namespace kalam::live {
 class LiveHub;
 }
@@ -84,6 +87,7 @@ struct ServerContext {
   auth::Authenticator* authenticator = nullptr;
   catalog::Catalog* catalog = nullptr;
   statements::StatementProcessor* statements = nullptr;
+  files::FileStore* files = nullptr;
   /// Makes catalog records durable; blocks, so on workers only.
   std::function<Status(catalog::RecordWrites)> write_records;
   std::string api_address;  // host:port as clients reach it

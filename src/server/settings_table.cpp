@@ -56,7 +56,6 @@ constexpr std::string_view kNoTracing = "trace export is not offered";
 constexpr std::string_view kNoCluster =
     "clusters are not offered yet; the server runs as a single node";
 constexpr std::string_view kNoOidc = "sign-in through other providers is not offered yet";
-constexpr std::string_view kNoFiles = "file uploads are not offered yet";
 constexpr std::string_view kNoRowsMoved = "rows are not moved to cold storage yet";
 
 constexpr SettingKey kKeys[] = {
@@ -308,9 +307,17 @@ constexpr SettingKey kKeys[] = {
     Retired("security.max_request_body_size",
             "rate_limit.request_body_limit_bytes is the one that counts"),
 
-    Retired("files.{max_size_bytes,max_files_per_request,max_files_per_folder,staging_path,allowed_"
-            "mime_types}",
-            kNoFiles),
+    Bytes("files.max_size_bytes", "26214400", 1, "Largest file of an upload."),
+    Number("files.max_files_per_request", "20", 1, 1000, "Most files of one request."),
+    Number("files.max_files_per_folder", "5000", 1, 1'000'000,
+           "Files in one folder of a scope; then the next folder begins."),
+    Text("files.staging_path", "",
+         "Where uploads lie until their statement runs; <data>/tmp when empty. Best on the file "
+         "system of the storage."),
+    List("files.allowed_mime_types", "",
+         "Media types that may be uploaded, exact or like image/*; empty allows all."),
+    Number("files.deletion_delay_seconds", "5", 0, 86400,
+           "How long a file stays after the last row that refers to it went."),
 
     Retired("rpc_tls.enabled", kNoCluster, "RPC_TLS_ENABLED"),
     Retired("rpc_tls.ca_cert", kNoCluster, "RPC_TLS_CA_CERT"),

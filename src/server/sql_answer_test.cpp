@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "server/multipart.h"
 #include "server/request_reader.h"
 
 namespace kalam::server {
@@ -83,31 +82,6 @@ TEST(RequestReader, RefusesBadBodies) {
   static constexpr std::string_view kNames[] = {"user"};
   EXPECT_FALSE(reader.ReadTexts(R"({"user":"a","x":"b"})", kNames).ok());
   EXPECT_TRUE(reader.ReadTexts(R"({"user":"a"})", kNames).ok());
-}
-
-TEST(ParseMultipart, FindsItsParts) {
-  const std::string body =
-      "--b\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--b\r\n"
-      "content-disposition: form-data; name=\"file:a\"; filename=\"x \\\"y.png\"\r\nContent-Type: "
-      "image/png\r\n\r\n\x01\r\n\x02\r\n--b--\r\n";
-  const auto parts = ParseMultipart("multipart/form-data; boundary=b", body);
-  ASSERT_TRUE(parts.ok()) << parts.status().message();
-  ASSERT_EQ(parts->size(), 2u);
-  EXPECT_EQ((*parts)[0].name, "sql");
-  EXPECT_EQ((*parts)[0].content, "SELECT 1");
-  EXPECT_EQ((*parts)[1].file_name, "x \"y.png");
-  EXPECT_EQ((*parts)[1].content_type, "image/png");
-  EXPECT_EQ((*parts)[1].content, "\x01\r\n\x02");
-}
-
-TEST(ParseMultipart, RefusesWhatDoesNotEnd) {
-  const std::string whole =
-      "--b\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\nSELECT 1\r\n--b--\r\n";
-  for (size_t size = 0; size + 4 < whole.size(); ++size) {
-    EXPECT_FALSE(ParseMultipart("multipart/form-data; boundary=b", whole.substr(0, size)).ok())
-        << size;
-  }
-  EXPECT_FALSE(ParseMultipart("multipart/form-data", whole).ok());
 }
 
 }  // namespace

@@ -9,10 +9,10 @@
 
 #include "server/http_session.h"
 #include "server/limits.h"
-#include "server/multipart.h"
 #include "server/request_authentication.h"
 #include "server/request_reader.h"
 #include "server/sql_answer.h"
+#include "server/upload.h"
 #include "statements/sql_request.h"
 
 namespace kalam::server {
@@ -231,39 +231,44 @@ bool IsJson(std::string_view content_type) {
          (trimmed.size() > 5 && EqualsIgnoringCase(trimmed.substr(trimmed.size() - 5), "+json"));
 }
 
-Result<SqlRequestBody> ReadForm(HttpSession& session, std::string_view content_type) {
-  KALAM_ASSIGN_OR_RETURN(const std::vector<FormPart> parts,
-                         ParseMultipart(content_type, session.request().body()));
-  SqlRequestBody body;
-  bool has_sql = false;
-  for (const FormPart& part : parts) {
-    if (part.name == "sql") {
-      body.sql = part.content;
-      has_sql = true;
-    } else if (part.name == "params") {
-      KALAM_ASSIGN_OR_RETURN(body.parameters,
-                             session.core().reader->ReadParameters(std::string(part.content)));
-    } else if (part.name == "namespace_id" && !part.content.empty()) {
-      body.namespace_id = part.content;
-    } else if (part.name.starts_with("file:")) {
-      return Status(ErrorKind::NotAvailable, "File uploads are not available in this server yet");
-    }
-  }
-  if (!has_sql) return Status(ErrorKind::EmptySql, "The form has no part 'sql'");
-  return body;
-}
-
 Result<SqlRequestBody> ReadBody(HttpSession& session) {
   const std::string_view content_type = session.request().header("content-type").value_or("");
-  if (content_type.size() >= 19 &&
-      EqualsIgnoringCase(content_type.substr(0, 19), "multipart/form-data")) {
-    return ReadForm(session, content_type);
-  }
   if (!IsJson(content_type)) {
     return Status(ErrorKind::InvalidInput,
                   "The Content-Type must be application/json or multipart/form-data");
   }
   return session.core().reader->ReadSql(session.request().body());
+}
+
+void RefuseSql(HttpSession& session, int64_t started_us, const Status& status) {
+  const ErrorTraits& traits = TraitsOf(status.kind());
+  const bool later = traits.http_status == 429 || traits.http_status == 503;
+  session.Respond(
+      {.status = traits.http_status,
+       .body = SqlErrorBody(traits.wire_code, status.ToString(), "", TookMs(session, started_us)),
+       .headers = later ? "Retry-After: 1\r\n" : ""});
+}
+
+void RunSql(HttpSession& session, int64_t started_us, catalog::Caller caller, ReceivedForm form) {
+  if (form.body.sql.size() > kSqlBytesMax) {
+    session.Respond(
+        {.status = 400,
+         .body = SqlErrorBody("INVALID_SQL",
+                              fmt::format("SQL query too long: {} bytes (maximum {} bytes)",
+                                          form.body.sql.size(), kSqlBytesMax),
+                              "", TookMs(session, started_us))});
+    return;
+  }
+  statements::RequestInput input;
+  input.sql = std::move(form.body.sql);
+  input.parameters = std::move(form.body.parameters);
+  input.namespace_id = std::move(form.body.namespace_id);
+  input.client_address = session.client().ToString();
+  input.caller = std::move(caller);
+  input.staging = std::move(form.staging);
+  auto run = std::make_shared<SqlRun>(session, started_us);
+  session.SetExchange(run);
+  run->Start(std::move(input));
 }
 
 }  // namespace
@@ -273,41 +278,30 @@ void AnswerSql(HttpSession& session) {
   const int64_t started_us = server.clock.SteadyUs();
   std::optional<auth::Principal> principal = AuthenticateBearer(session, started_us);
   if (!principal) return;
-  const auto refuse = [&session, started_us](const Status& status, std::string headers) {
-    const ErrorTraits& traits = TraitsOf(status.kind());
-    session.Respond(
-        {.status = traits.http_status,
-         .body = SqlErrorBody(traits.wire_code, status.ToString(), "", TookMs(session, started_us)),
-         .headers = std::move(headers)});
-  };
   if (!server.rates.CheckQuery(principal->caller.user_id, started_us)) {
-    refuse(Status(ErrorKind::RateLimited, "Too many queries per second; try again later"),
-           "Retry-After: 1\r\n");
+    RefuseSql(session, started_us,
+              Status(ErrorKind::RateLimited, "Too many queries per second; try again later"));
+    return;
+  }
+  if (IsUpload(session.request())) {
+    const std::string user_id = principal->caller.user_id;
+    ReceiveUpload(session, user_id,
+                  [started_us, caller = std::move(principal->caller)](
+                      HttpSession& waiting, Result<ReceivedForm> form) mutable {
+                    if (!form.ok()) {
+                      RefuseSql(waiting, started_us, form.status());
+                      return;
+                    }
+                    RunSql(waiting, started_us, std::move(caller), std::move(*form));
+                  });
     return;
   }
   Result<SqlRequestBody> body = ReadBody(session);
   if (!body.ok()) {
-    refuse(body.status(), "");
+    RefuseSql(session, started_us, body.status());
     return;
   }
-  if (body->sql.size() > kSqlBytesMax) {
-    session.Respond(
-        {.status = 400,
-         .body = SqlErrorBody("INVALID_SQL",
-                              fmt::format("SQL query too long: {} bytes (maximum {} bytes)",
-                                          body->sql.size(), kSqlBytesMax),
-                              "", TookMs(session, started_us))});
-    return;
-  }
-  statements::RequestInput input;
-  input.sql = std::move(body->sql);
-  input.parameters = std::move(body->parameters);
-  input.namespace_id = std::move(body->namespace_id);
-  input.client_address = session.client().ToString();
-  auto run = std::make_shared<SqlRun>(session, started_us);
-  input.caller = std::move(principal->caller);
-  session.SetExchange(run);
-  run->Start(std::move(input));
+  RunSql(session, started_us, std::move(principal->caller), {.body = std::move(*body)});
 }
 
 }  // namespace kalam::server

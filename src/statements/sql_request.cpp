@@ -6,10 +6,13 @@
 #include <atomic>
 #include <utility>
 
+#include "files/file_store.h"
+#include "sql/file_placeholders.h"
 #include "statements/sql_request_batch.h"
 #include "statements/sql_request_environment.h"
 #include "statements/sql_request_error.h"
 #include "statements/sql_request_plan.h"
+#include "statements/sql_request_upload.h"
 
 namespace kalam::statements {
 namespace {
@@ -43,6 +46,8 @@ class Request : public SqlRequest {
   enum class Stage : uint8_t { kPlan, kPrepare, kRun, kCommit, kGate, kBatch, kDone };
 
   std::optional<Step> Plan(bool on_worker);
+  std::optional<Step> PlanStatements(bool on_worker);
+  std::optional<Step> StoreFiles(bool on_worker);
   std::optional<Step> Prepare(bool on_worker);
   std::optional<Step> Run(bool on_worker, const std::function<void()>& wake);
   std::optional<Step> AwaitCommit();
@@ -67,6 +72,7 @@ class Request : public SqlRequest {
   query::DmlEvaluation evaluation_;
   std::shared_ptr<PendingCommit> pending_;
   std::unique_ptr<RequestBatch> batch_;
+  std::unique_ptr<files::Upload> upload_;
   std::vector<StatementResult> results_;
   std::optional<RequestError> error_;
   int conflict_rounds_ = 0;
@@ -105,7 +111,32 @@ SqlRequest::Step Request::Advance(bool on_worker, const std::function<void()>& w
 }
 
 std::optional<SqlRequest::Step> Request::Plan(bool on_worker) {
-  if (input_.sql.size() > kInlineTextBytesMax && !on_worker) return Step::kNeedsWorker;
+  // Files that the statement does not take are removed with the staging area, which is disk work.
+  const bool has_files = input_.staging != nullptr;
+  if ((has_files || input_.sql.size() > kInlineTextBytesMax) && !on_worker)
+    return Step::kNeedsWorker;
+  const std::optional<Step> step = PlanStatements(on_worker);
+  if (step != Step::kNeedsWorker) input_.staging.reset();
+  return step;
+}
+
+// A statement with files is planned anew once their FileRefs stand in its text.
+std::optional<SqlRequest::Step> Request::StoreFiles(bool on_worker) {
+  const std::vector<sql::FilePlaceholder> placeholders = sql::FindFilePlaceholders(input_.sql);
+  if (placeholders.empty()) return std::nullopt;
+  if (!on_worker) return Step::kNeedsWorker;
+  Result<UploadedStatement> uploaded =
+      StoreStatementFiles(environment_.services, input_, plan_, placeholders);
+  if (!uploaded.ok())
+    return Fail(std::move(uploaded).status(), {.source = plan_.statements[0].source});
+  input_.sql = std::move(uploaded->sql);
+  upload_ = std::move(uploaded->upload);
+  plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog);
+  if (!plan_.status.ok()) return Fail(plan_.status, {.source = plan_.failed_source});
+  return std::nullopt;
+}
+
+std::optional<SqlRequest::Step> Request::PlanStatements(bool on_worker) {
   plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog);
   environment_.statements_total.Add(
       static_cast<int64_t>(std::max<size_t>(plan_.statements.size(), 1)));
@@ -122,6 +153,7 @@ std::optional<SqlRequest::Step> Request::Plan(bool on_worker) {
         Status(ErrorKind::ParamsWithBatch, "Parameters not supported with multi-statement batches"),
         {});
   }
+  if (const std::optional<Step> step = StoreFiles(on_worker)) return step;
   const RequestStatement& first = plan_.statements[0];
   const bool is_plain =
       plan_.statements.size() == 1 && first.is_query_or_dml() && !first.execute_as;

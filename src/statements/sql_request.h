@@ -25,6 +25,11 @@ class ChangeRetention;
 namespace kalam::objects {
 class StorageSet;
 }
+namespace kalam::files {
+class FileStore;
+class StagingArea;
+}  // namespace kalam::files
+
 namespace kalam::statements {
 
 struct RequestInput {
@@ -34,6 +39,8 @@ struct RequestInput {
   catalog::Caller caller;
   std::string client_address;
   std::function<bool()> cancelled;  // the client went away; may be empty
+  /// The files of a multipart request; null for others. Whatever is not stored goes with it.
+  std::shared_ptr<files::StagingArea> staging;
 };
 
 /// One entry of `results`. A row result carries `rows`; a command carries `message`.
@@ -96,6 +103,7 @@ struct StatementServices {
   tables::ChangeRetention* change_retention =
       nullptr;                              // what the store asks at compaction; may be null
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
+  files::FileStore* files = nullptr;        // null: uploads are not available
 };
 
 struct StatementLimits {

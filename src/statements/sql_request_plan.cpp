@@ -139,22 +139,29 @@ Status CheckExecuteAs(const catalog::Catalog& catalog, const catalog::Caller& ac
                     RoleTitle(target_role));
 }
 
-Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
-                         const RequestStatement& statement) {
+Result<catalog::TablePtr> FindDmlTarget(const catalog::Catalog& catalog,
+                                        std::string_view namespace_id,
+                                        const RequestStatement& statement) {
   Result<sql::LiftedStatement> lifted = sql::LiftLiterals(statement.text);
   Result<sql::Statement> parsed =
       sql::ParseStatement(lifted.ok() ? std::string_view(lifted->key) : statement.text);
   if (!parsed.ok()) parsed = sql::ParseStatement(statement.text);
   if (!parsed.ok()) return Shift(std::move(parsed).status(), statement.offset);
   const sql::TableName* target = TargetOf(*parsed);
-  if (target == nullptr || target->parts.empty()) return {};
+  if (target == nullptr || target->parts.empty()) return catalog::TablePtr();
   const std::string ns = target->parts.size() > 1 ? target->parts[target->parts.size() - 2]
                                                   : std::string(namespace_id);
-  KALAM_ASSIGN_OR_RETURN(catalog::TablePtr table, catalog.FindTable(ns, target->parts.back()));
+  return catalog.FindTable(ns, target->parts.back());
+}
+
+Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
+                         const RequestStatement& statement) {
+  KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table,
+                         FindDmlTarget(catalog, namespace_id, statement));
   if (table == nullptr || table->type != catalog::TableType::kShared) return {};
   return Status(ErrorKind::InvalidOperation,
-                "EXECUTE AS USER is not allowed on SHARED tables (table '" + ns + ":" +
-                    table->name +
+                "EXECUTE AS USER is not allowed on SHARED tables (table '" + table->namespace_id +
+                    ":" + table->name +
                     "'). AS USER impersonation is only supported for USER and STREAM tables.");
 }
 

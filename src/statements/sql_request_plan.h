@@ -46,6 +46,11 @@ RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
 /// Errors: Unauthorized.
 Status CheckExecuteAs(const catalog::Catalog& catalog, const catalog::Caller& actor,
                       const std::string& target_user_id);
+/// The table that a DML statement writes; null when the text does not tell, or there is none of
+/// that name. Errors: InvalidSql.
+Result<catalog::TablePtr> FindDmlTarget(const catalog::Catalog& catalog,
+                                        std::string_view namespace_id,
+                                        const RequestStatement& statement);
 /// DML on SHARED tables may not be run as somebody else. Errors: InvalidOperation; InvalidSql.
 Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
                          const RequestStatement& statement);

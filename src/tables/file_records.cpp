@@ -1,6 +1,8 @@
 // See file_records.h.
 #include "tables/file_records.h"
 
+#include <algorithm>
+
 #include "base/id_generators.h"
 #include "storage/key_layout.h"
 #include "types/file_reference.h"
@@ -17,10 +19,6 @@ std::string Key(std::string_view kind, std::string_view scope_prefix, int64_t id
   key += scope_prefix;
   EncodeBigEndian64(static_cast<uint64_t>(id), &key);
   return key;
-}
-
-void AppendColumn(uint32_t column_id, std::string* key) {
-  for (const int shift : {24, 16, 8, 0}) *key += static_cast<char>(column_id >> shift & 0xff);
 }
 
 std::optional<int64_t> IdIn(const Datum& cell) {
@@ -40,7 +38,7 @@ std::string FileReferencesKey(std::string_view scope_prefix, int64_t id) {
 std::string FileReferenceKey(std::string_view scope_prefix, int64_t id, uint32_t column_id,
                              std::string_view encoded_pk) {
   std::string key = FileReferencesKey(scope_prefix, id);
-  AppendColumn(column_id, &key);
+  EncodeBigEndian32(column_id, &key);
   key += encoded_pk;
   return key;
 }

@@ -34,7 +34,7 @@ def test_health_and_unknown_paths():
         assert status == 405 and answer.getheader("Allow") == "GET" and "message" in body
         status, _, content = server.request("HEAD", "/health", raw=True)
         assert status == 200 and content == b""
-        for method, path in (("POST", "/v1/api/topics/consume"), ("GET", "/v1/files/a/b/c/d"),
+        for method, path in (("POST", "/v1/api/topics/consume"), 
                              ("GET", "/v1/exports/a/b"), ("GET", "/ui/")):
             status, _, content = server.request(method, path, raw=True)
             assert status == 400 and b"NOT_AVAILABLE" in content, (path, content)
@@ -112,9 +112,6 @@ def test_answers_of_sql():
         headers = {"Authorization": "Bearer " + root, "Content-Type": "multipart/form-data; boundary=b"}
         status, _, body = server.request("POST", "/v1/api/sql", form, headers)
         assert status == 200 and body["results"][0]["rows"] in ([["7"]], [[7]]), body
-        form = form.replace('name="params"', 'name="file:x"; filename="x"')
-        status, _, body = server.request("POST", "/v1/api/sql", form, headers)
-        assert status == 400 and body["error"]["code"] == "NOT_AVAILABLE", body
 
 
 def test_large_results_stream():
