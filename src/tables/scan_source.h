@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/ids.h"
 #include "base/status.h"
 #include "types/row_stream.h"
 #include "types/value.h"
@@ -34,6 +36,48 @@ class ScanPart {
   virtual std::span<const Datum> cells() const = 0;
 };
 
+/// One Parquet file with cold rows of a source.
+struct ColdFile {
+  std::string name;        // of this content, for ever: caches go by it
+  std::string local_path;  // where it can be opened; empty: only `read` reaches it
+  std::function<Result<std::string>(int64_t offset, int64_t length)> read;  // from any thread
+  int64_t size_bytes = 0;
+  int64_t row_count = 0;  // tombstones and rows of other scopes among them
+  int64_t tombstone_count = 0;
+  bool many_scopes = false;        // rows of other users too, told apart by the user column
+  std::string min_pk, max_pk;      // encoded, both inside
+  Seq min_seq, max_seq;            // both inside
+  std::shared_ptr<const void> pin;  // while it lives the file is not deleted
+};
+
+/// The rows of a source in two halves, for a reader that understands Parquet itself. A cold row counts when it is no
+/// tombstone, is the source's scope's, is the newest cold version of its key, and its key is not hot.
+/// Thread-safety: any thread.
+class ColdFiles {
+ public:
+  virtual ~ColdFiles() = default;
+  virtual const std::vector<ColdFile>& files() const = 0;
+  /// Files of the scope, those that the hints excluded among them.
+  virtual size_t file_count_total() const = 0;
+  // By column of the source: its field id in files, and what a file without it has (NULL, or the type's zero).
+  virtual const std::vector<int32_t>& field_ids() const = 0;
+  virtual const std::vector<Value>& absent_values() const = 0;
+  // Columns of the source.
+  virtual uint32_t key_column() const = 0;
+  virtual uint32_t seq_column() const = 0;
+  virtual uint32_t deleted_column() const = 0;
+  /// The column of files of many scopes that names the user (it is not one of the source), and whose rows count.
+  virtual int32_t user_field_id() const = 0;
+  virtual const std::string& user_id() const = 0;
+
+  /// Every key that has a hot version, tombstones and staged writes included, encoded; stops when `visit` returns false.
+  virtual Status VisitHotKeys(const std::function<bool(std::string_view encoded_pk)>& visit) = 0;
+  /// The hot rows alone, as ScanSource::OpenPart.
+  virtual size_t hot_part_count() const = 0;
+  virtual Result<std::unique_ptr<ScanPart>> OpenHotPart(size_t part, std::span<const uint32_t> columns,
+                                                        std::span<const ScanHint> hints) = 0;
+};
+
 /// A table (or system table, or materialised rows) bound to scope and view: all that the engine ever gets to see.
 /// Thread-safety: OpenPart may be called from several threads.
 class ScanSource {
@@ -45,6 +89,11 @@ class ScanSource {
   virtual size_t part_count() const = 0;
   virtual Result<std::unique_ptr<ScanPart>> OpenPart(size_t part, std::span<const uint32_t> columns,
                                                      std::span<const ScanHint> hints) = 0;
+  /// The same rows as cold files and hot rows. Null when there are no cold rows, or when only OpenPart gives them right.
+  /// Files that can hold no row within the hints may be left out.
+  virtual Result<std::shared_ptr<ColdFiles>> OpenColdFiles(std::span<const ScanHint>) {
+    return std::shared_ptr<ColdFiles>();
+  }
 };
 
 /// A source over hot rows.

@@ -6,12 +6,14 @@
 #include <duckdb/common/types/data_chunk.hpp>
 #include <duckdb/execution/expression_executor.hpp>
 #include <duckdb/main/client_context.hpp>
+#include <duckdb/parallel/task_scheduler.hpp>
 #include <duckdb/planner/expression/bound_between_expression.hpp>
 #include <duckdb/planner/expression/bound_columnref_expression.hpp>
 #include <duckdb/planner/expression/bound_comparison_expression.hpp>
 #include <duckdb/planner/operator/logical_get.hpp>
 #include <optional>
 
+#include "analytics/plugin/cold_scan.h"
 #include "analytics/plugin/column_writer.h"
 #include "analytics/plugin/query_state.h"
 #include "analytics/plugin/value_mapping.h"
@@ -138,6 +140,9 @@ void CollectHints(ClientContext& context, duckdb::LogicalGet& get, duckdb::Funct
 // -------------------------------------------------------------------------------------------------------
 
 struct ScanGlobalState : public duckdb::GlobalTableFunctionState {
+  /// Set: the rows are those of `cold_scan` and the hot parts of `cold`.
+  std::shared_ptr<tables::ColdFiles> cold;
+  std::unique_ptr<ColdScan> cold_scan;
   std::shared_ptr<tables::ScanSource> source;
   Hints hints;
   std::vector<uint32_t> columns;      // asked of the source
@@ -146,13 +151,26 @@ struct ScanGlobalState : public duckdb::GlobalTableFunctionState {
   std::atomic<size_t> next_part{0};
   int64_t rows_given = 0;  // counted when chunks end at groups, which one thread does
 
-  idx_t MaxThreads() const override { return part_count; }
+  idx_t thread_count = 1;
+  idx_t MaxThreads() const override { return thread_count; }
 };
 
 struct ScanLocalState : public duckdb::LocalTableFunctionState {
+  std::unique_ptr<ColdScan::Local> cold;  // null: none, or at its end
   std::unique_ptr<tables::ScanPart> part;
   std::vector<ColumnWriter> writers;
 };
+
+/// Reads cold rows from their files, when the source offers that and it is the better way.
+void TryColdFiles(ClientContext& context, ScanGlobalState& state) {
+  QueryState& query = QueryState::Of(context);
+  auto cold = state.source->OpenColdFiles(state.hints);
+  if (!cold.ok()) query.Fail(cold.status());
+  if (*cold == nullptr) return;
+  state.cold = std::move(*cold);
+  state.cold_scan = ColdScan::Open(context, query, state.source->columns(), state.cold,
+                                   state.columns, state.hints);
+}
 
 duckdb::unique_ptr<duckdb::GlobalTableFunctionState> InitGlobal(
     ClientContext& context, duckdb::TableFunctionInitInput& input) {
@@ -160,24 +178,32 @@ duckdb::unique_ptr<duckdb::GlobalTableFunctionState> InitGlobal(
   auto state = duckdb::make_uniq<ScanGlobalState>();
   state->source = QueryState::Of(context).sources.at(bind_data.source_index);
   state->hints = bind_data.hints;
-  state->part_count = std::max<size_t>(1, state->source->part_count());
   for (size_t i = 0; i < input.column_ids.size(); ++i) {
     // Beyond the columns lies only the engine's "no column", as count(*) asks for.
     if (input.column_ids[i] >= state->source->columns().size()) continue;
     state->columns.push_back(static_cast<uint32_t>(input.column_ids[i]));
     state->output_column.push_back(i);
   }
+  TryColdFiles(context, *state);
+  state->part_count = state->cold_scan ? state->cold->hot_part_count()
+                                       : std::max<size_t>(1, state->source->part_count());
+  state->thread_count = state->part_count;
+  if (state->cold_scan) {
+    state->thread_count +=
+        static_cast<idx_t>(duckdb::TaskScheduler::GetScheduler(context).NumberOfThreads());
+  }
   return std::move(state);
 }
 
 duckdb::unique_ptr<duckdb::LocalTableFunctionState> InitLocal(
-    duckdb::ExecutionContext&, duckdb::TableFunctionInitInput&,
+    duckdb::ExecutionContext& context, duckdb::TableFunctionInitInput&,
     duckdb::GlobalTableFunctionState* global_state) {
   const auto& global = global_state->Cast<ScanGlobalState>();
   auto state = duckdb::make_uniq<ScanLocalState>();
   state->writers.reserve(global.columns.size());
   for (const uint32_t column : global.columns)
     state->writers.emplace_back(global.source->columns()[column].type);
+  if (global.cold_scan) state->cold = global.cold_scan->OpenLocal(context);
   return std::move(state);
 }
 
@@ -185,7 +211,8 @@ duckdb::unique_ptr<duckdb::LocalTableFunctionState> InitLocal(
 bool OpenNextPart(QueryState& query, ScanGlobalState& global, ScanLocalState& local) {
   const size_t index = global.next_part.fetch_add(1);
   if (index >= global.part_count) return false;
-  auto part = global.source->OpenPart(index, global.columns, global.hints);
+  auto part = global.cold_scan ? global.cold->OpenHotPart(index, global.columns, global.hints)
+                               : global.source->OpenPart(index, global.columns, global.hints);
   if (!part.ok()) query.Fail(std::move(part).status());
   local.part = std::move(part).value();
   return true;
@@ -216,6 +243,11 @@ void Scan(ClientContext& context, duckdb::TableFunctionInput& input, duckdb::Dat
   auto& local = input.local_state->Cast<ScanLocalState>();
   QueryState& query = QueryState::Of(context);
   if (context.interrupted) throw duckdb::InterruptException();
+  if (local.cold != nullptr) {
+    if (global.cold_scan->Next(context, *local.cold, global.output_column, output)) return;
+    local.cold.reset();
+    output.Reset();
+  }
   for (size_t i = 0; i < local.writers.size(); ++i) {
     local.writers[i].Begin(&output.data[global.output_column[i]]);
   }

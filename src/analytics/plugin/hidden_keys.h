@@ -1,0 +1,56 @@
+// The keys whose cold rows do not count: hot ones, and older versions of rows that several files
+// hold.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kalam::analytics {
+
+/// A set of encoded keys, each with the version that counts. Built by one thread, then read by any.
+class HiddenKeys {
+ public:
+  /// A version among the files: a higher `_seq` is newer; of equal ones the later file's counts.
+  struct Version {
+    int64_t seq = 0;
+    uint32_t file = 0;
+    bool operator<(const Version& other) const {
+      return seq != other.seq ? seq < other.seq : file < other.file;
+    }
+  };
+
+  /// No cold version of the key counts.
+  void HideAll(std::string_view key);
+  /// Versions older than this one do not count.
+  void HideOlder(std::string_view key, Version version);
+
+  bool IsHidden(std::string_view key, Version version) const;
+  bool empty() const { return entries_.empty(); }
+  /// False while all that was given is HideAll: then versions need not be known.
+  bool needs_versions() const { return needs_versions_; }
+  size_t size() const { return entries_.size(); }
+  int64_t size_bytes() const;
+
+ private:
+  struct Entry {
+    uint64_t hash;
+    uint64_t place;  // in bytes_; keys of at most 8 bytes are kept here themselves
+    uint32_t size;
+    Version version;  // the newest one
+  };
+
+  Entry* Insert(std::string_view key);
+  const Entry* Find(std::string_view key, uint64_t hash) const;
+  bool Equal(const Entry& entry, std::string_view key, uint64_t hash) const;
+  void Grow();
+
+  std::vector<uint32_t> slots_;  // index into entries_ + 1; 0: free
+  std::vector<Entry> entries_;
+  std::string bytes_;
+  std::string min_key_, max_key_;
+  bool needs_versions_ = false;
+};
+
+}  // namespace kalam::analytics
