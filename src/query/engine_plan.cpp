@@ -276,9 +276,10 @@ Result<PlanPtr> PlanSelect(sql::QueryPtr query, const PlanInput& input) {
   std::string reason;
   KALAM_ASSIGN_OR_RETURN(std::optional<SelectPlan> native,
                          PlanNativeSelect(*query, input, &reason));
-  if (native.has_value() && native->table != nullptr && !input.native_selects) {
+  if (native.has_value() && native->table != nullptr &&
+      (!input.native_selects || !input.engine_reason.empty())) {
     native.reset();
-    reason = "configured";
+    reason = input.native_selects ? std::string(input.engine_reason) : "configured";
   }
   if (!native.has_value()) {
     plan->needs_worker = true;

@@ -59,7 +59,8 @@ void DescribeScan(const catalog::TableDefinition& table, const AccessPath& path,
                             table.QualifiedName(), PathName(path.kind)));
 }
 
-void DescribeSelect(const SelectPlan& plan, PlanText* logical, PlanText* physical) {
+void DescribeSelect(const ExplainInput& input, const SelectPlan& plan, PlanText* logical,
+                    PlanText* physical) {
   int depth = 0;
   std::string outputs;
   for (const ResultColumn& column : plan.schema)
@@ -85,6 +86,11 @@ void DescribeSelect(const SelectPlan& plan, PlanText* logical, PlanText* physica
   }
   DescribeScan(*plan.table, plan.path, plan.filter != nullptr, &plan.wanted, logical, physical,
                depth);
+  if (!input.segments.has_value()) return;
+  const tables::ColdPruning& segments = *input.segments;
+  physical->Add(depth + 1,
+                fmt::format("Segments: considered={}, pruned={}", segments.considered_count,
+                            segments.segment_count - segments.considered_count));
 }
 
 Status DescribeEngine(const ExplainInput& input, const EnginePlan& plan, PlanText* logical,
@@ -92,7 +98,10 @@ Status DescribeEngine(const ExplainInput& input, const EnginePlan& plan, PlanTex
   KALAM_ASSIGN_OR_RETURN(const std::string text,
                          WriteEngineText(plan, input.context, input.bound.parameters));
   logical->Add(0, "AnalyticalQuery");
-  physical->Add(0, fmt::format("AnalyticalEngine: the statement has {}", plan.reason));
+  physical->Add(
+      0, input.bound.cold_row_count > 0
+             ? fmt::format("AnalyticalEngine: {} rows are in segments", input.bound.cold_row_count)
+             : fmt::format("AnalyticalEngine: the statement has {}", plan.reason));
   for (size_t i = 0; i < plan.tables.size(); ++i) {
     const catalog::TableDefinition& table = *plan.tables[i].table;
     logical->Add(1, fmt::format("TableScan: {}", table.QualifiedName()));
@@ -106,7 +115,7 @@ Status DescribeEngine(const ExplainInput& input, const EnginePlan& plan, PlanTex
 Status Describe(const ExplainInput& input, const Plan& plan, PlanText* logical,
                 PlanText* physical) {
   if (const auto* select = std::get_if<SelectPlan>(&plan.body)) {
-    DescribeSelect(*select, logical, physical);
+    DescribeSelect(input, *select, logical, physical);
   } else if (const auto* engine = std::get_if<EnginePlan>(&plan.body)) {
     return DescribeEngine(input, *engine, logical, physical);
   } else if (const auto* insert = std::get_if<InsertPlan>(&plan.body)) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "query/plan.h"
+#include "tables/cold_extent.h"
 
 namespace kalam::query {
 
@@ -20,6 +21,7 @@ struct ExplainInput {
   bool verbose = false;
   std::string engine_plan;  // the engine's own plan, with VERBOSE
   std::optional<Measurement> measured;
+  std::optional<tables::ColdPruning> segments;  // of a native SELECT over a table that has some
 };
 
 Result<std::shared_ptr<RowBuffer>> ExplainPlan(const ExplainInput& input);

@@ -25,6 +25,8 @@ struct PlanInput {
   int caller_parameter_count = 0;
   bool is_values_insert = false;
   bool native_selects = true;
+  /// Not empty: the engine runs the SELECT even though it could run natively, for this reason.
+  std::string_view engine_reason = {};
 };
 
 struct SortKey {

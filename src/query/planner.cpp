@@ -14,13 +14,13 @@ constexpr size_t kPlanBytesPerTextByte = 16;
 constexpr size_t kPlanBytesMin = 1024;
 
 std::string CacheKey(const StatementContext& context, const sql::LiftedStatement& lifted,
-                     std::span<const DataType> types) {
+                     std::span<const DataType> types, bool for_engine) {
   std::string key;
   key.reserve(context.default_namespace.size() + lifted.key.size() + 2 * types.size() + 3);
   key += context.default_namespace;
   key += '\0';
   key += static_cast<char>(context.caller.role);
-  key += lifted.is_values_insert ? 'v' : 'p';
+  key += lifted.is_values_insert ? 'v' : for_engine ? 'e' : 'p';
   for (const DataType& type : types) {
     key += static_cast<char>(type.kind);
     if (type.kind == TypeKind::kDecimal) key += static_cast<char>(type.scale);
@@ -71,7 +71,8 @@ Result<PlanPtr> Planner::PlanText(std::string_view text, const PlanInput& input)
 }
 
 Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value> parameters,
-                                   const StatementContext& context) const {
+                                   const StatementContext& context,
+                                   std::string_view engine_reason) const {
   KALAM_RETURN_IF_ERROR(CheckParameters(parameters));
   KALAM_ASSIGN_OR_RETURN(sql::LiftedStatement lifted, sql::LiftLiterals(text));
   const auto caller_count = static_cast<size_t>(lifted.caller_parameter_count);
@@ -103,7 +104,7 @@ Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value>
                      lifted.key.find("on conflict") != std::string::npos ||
                      lifted.key.find("returning") != std::string::npos;
   for (size_t i = 0; typed && i < caller_count; ++i) types[i] = TypeOfValue(parameters[i]);
-  std::string key = CacheKey(context, lifted, types);
+  std::string key = CacheKey(context, lifted, types, !engine_reason.empty());
   bound.plan = cache.Find(key, catalog.version());
   if (bound.plan != nullptr) return bound;
 
@@ -112,13 +113,15 @@ Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value>
                         types,
                         lifted.caller_parameter_count,
                         lifted.is_values_insert,
-                        limits.native_selects};
+                        limits.native_selects,
+                        engine_reason};
   Result<PlanPtr> plan = PlanText(lifted.key, input);
   if (!plan.ok()) {
     // Plan the text as it was written: the error then tells positions in it.
     std::vector<DataType> caller_types;
     for (const Value& value : parameters) caller_types.push_back(TypeOfValue(value));
-    const PlanInput plain{catalog, context, caller_types, 0, false, limits.native_selects};
+    const PlanInput plain{catalog,      context, caller_types, 0, false, limits.native_selects,
+                          engine_reason};
     plan = PlanText(text, plain);
     if (!plan.ok()) return std::move(plan).status();
     bound.parameters.assign(parameters.begin(), parameters.end());

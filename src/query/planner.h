@@ -16,8 +16,10 @@ struct Planner {
   PlanCache& cache;
 
   /// A statement whose shape is known costs the lifting of its literals and one look-up.
+  /// `engine_reason`: as PlanInput has it.
   Result<BoundPlan> Prepare(std::string_view text, std::span<const Value> parameters,
-                            const StatementContext& context) const;
+                            const StatementContext& context,
+                            std::string_view engine_reason = {}) const;
 
  private:
   Status CheckParameters(std::span<const Value> parameters) const;

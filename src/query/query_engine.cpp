@@ -9,6 +9,7 @@
 #include "query/plan_cache.h"
 #include "query/planner.h"
 #include "query/select_stream.h"
+#include "tables/cold_extent.h"
 
 namespace kalam::query {
 
@@ -16,6 +17,8 @@ namespace {
 
 /// VALUES lists with more cells than this are evaluated on a worker.
 constexpr size_t kInlineCellsMax = 4096;
+/// Scans of more cold rows go to the engine: row by row they take a tenth of a second and more.
+constexpr int64_t kColdRowsNativeMax = 50'000;
 
 class QueryEngineImpl final : public QueryEngine {
  public:
@@ -34,8 +37,20 @@ class QueryEngineImpl final : public QueryEngine {
     const Planner planner{dependencies_.catalog, limits_, cache_};
     KALAM_ASSIGN_OR_RETURN(BoundPlan bound, planner.Prepare(text, parameters, context));
     const catalog::TableDefinition* table = NativeTable(*bound.plan);
-    bound.reads_segments = table != nullptr && reader_.MayHaveColdRows(*table);
-    return bound;
+    if (table == nullptr || !reader_.MayHaveColdRows(*table)) return bound;
+    bound.reads_segments = true;
+    if (!ScansColdRows(*bound.plan)) return bound;
+    const auto& select = std::get<SelectPlan>(bound.plan->body);
+    const tables::ReadScope scope{
+        select.table, tables::ScopeFor(*select.table, context.caller.user_id), {}, nullptr};
+    KALAM_ASSIGN_OR_RETURN(const tables::ColdExtent extent, tables::MeasureCold(reader_, scope));
+    if (extent.row_count <= kColdRowsNativeMax) return bound;
+    Result<BoundPlan> moved = planner.Prepare(text, parameters, context, "rows in segments");
+    // What the engine cannot be asked stays native.
+    if (!moved.ok() || moved->parameters.size() != bound.parameters.size()) return bound;
+    moved->cold_row_count = extent.row_count;
+    moved->native_plan = std::move(bound.plan);
+    return moved;
   }
 
   Result<std::unique_ptr<RowStream>> OpenSelect(const BoundPlan& bound,
@@ -78,7 +93,10 @@ class QueryEngineImpl final : public QueryEngine {
                                              const StatementContext& context, bool analyze,
                                              bool verbose) override {
     KALAM_ASSIGN_OR_RETURN(const BoundPlan bound, Prepare(text, parameters, context));
-    ExplainInput input{bound, context, verbose, {}, {}};
+    ExplainInput input{bound, context, verbose, {}, {}, {}};
+    if (bound.reads_segments) {
+      KALAM_ASSIGN_OR_RETURN(input.segments, Prune(bound, context));
+    }
     if (std::holds_alternative<EnginePlan>(bound.plan->body) && verbose) {
       KALAM_ASSIGN_OR_RETURN(
           analytics::EngineQuery query,
@@ -116,6 +134,37 @@ class QueryEngineImpl final : public QueryEngine {
     return nullptr;
   }
 
+  /// A scan of the whole scope that looks at more than it gives: without a filter, an order or an
+  /// aggregate the rows come as the scan has them, natively as well as from the engine.
+  static bool ScansColdRows(const Plan& plan) {
+    const auto* select = std::get_if<SelectPlan>(&plan.body);
+    return select != nullptr && select->path.kind == PathKind::kFullScan &&
+           (select->filter != nullptr || select->is_aggregate || !select->sort.empty());
+  }
+
+  /// How many segments a native SELECT's access path leaves; nullopt for other statements.
+  Result<std::optional<tables::ColdPruning>> Prune(const BoundPlan& bound,
+                                                   const StatementContext& context) {
+    const auto* select = std::get_if<SelectPlan>(&bound.plan->body);
+    if (select == nullptr) return std::optional<tables::ColdPruning>();
+    Evaluation evaluation(select->constants, bound.parameters, StatementValuesOf(context, &ids_));
+    KALAM_RETURN_IF_ERROR(evaluation.Bind());
+    EvalContext statement = evaluation.ForStatement();
+    KALAM_ASSIGN_OR_RETURN(BoundPath path, BindPath(select->path, *select->table, statement));
+    std::vector<tables::ScanOptions> reads;
+    for (std::string& key : path.keys) {
+      tables::ScanOptions& read = reads.emplace_back();
+      read.key_upper = key + '\0';
+      read.key_lower = std::move(key);
+    }
+    if (!path.is_keys && !path.is_empty) reads.push_back(std::move(path.scan));
+    const tables::ReadScope scope{
+        select->table, tables::ScopeFor(*select->table, context.caller.user_id), {}, nullptr};
+    KALAM_ASSIGN_OR_RETURN(const tables::ColdPruning pruning,
+                           tables::PruneCold(reader_, scope, reads));
+    return std::optional<tables::ColdPruning>(pruning);
+  }
+
   static bool HasLimit(const Plan& plan) {
     if (const auto* engine = std::get_if<EnginePlan>(&plan.body)) return engine->has_limit;
     const auto* select = std::get_if<SelectPlan>(&plan.body);
@@ -127,7 +176,15 @@ class QueryEngineImpl final : public QueryEngine {
     if (std::holds_alternative<EnginePlan>(bound.plan->body)) {
       KALAM_ASSIGN_OR_RETURN(analytics::EngineQuery query,
                              MakeEngineQuery(bound, context, view, reader_, system_tables_));
-      return dependencies_.engine.Execute(std::move(query));
+      Result<std::unique_ptr<RowStream>> stream = dependencies_.engine.Execute(std::move(query));
+      if (stream.ok() || bound.native_plan == nullptr ||
+          !stream.status().Is(ErrorKind::NotAvailable)) {
+        return stream;
+      }
+      BoundPlan native = bound;
+      native.plan = std::exchange(native.native_plan, nullptr);
+      native.reads_segments = true;
+      return OpenOn(native, context, view);
     }
     const auto* select = std::get_if<SelectPlan>(&bound.plan->body);
     if (select == nullptr)

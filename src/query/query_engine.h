@@ -78,6 +78,10 @@ struct BoundPlan {
   size_t values_row_count = 0;
   /// Rows of its table may lie in segments: reading even one of them may wait for a file.
   bool reads_segments = false;
+  /// A scan that runs natively but reads so many cold rows that `plan` hands it to the engine: the
+  /// rows that made it so, and the plan for want of an engine.
+  int64_t cold_row_count = 0;
+  PlanPtr native_plan;
 };
 
 enum class PlanKind : uint8_t { kSelect, kInsert, kUpdate, kDelete };

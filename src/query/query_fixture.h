@@ -101,9 +101,9 @@ class QueryTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  void MakeEngine(const QueryLimits& limits) {
+  void MakeEngine(const QueryLimits& limits, segments::ColdRows* cold_rows = nullptr) {
     engine_ = QueryEngine::Make(
-        {*store_, *catalog_, *group_, analytics_, clock_, account_, metrics_}, limits);
+        {*store_, *catalog_, *group_, analytics_, clock_, account_, metrics_, cold_rows}, limits);
   }
 
   void Propose(catalog::RecordWrites records) {

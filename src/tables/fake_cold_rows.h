@@ -2,6 +2,8 @@
 // snapshot as real segments do.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "catalog/catalog.h"
+#include "replication/group.h"
 #include "replication/records.h"
 #include "segments/cold_rows.h"
 #include "types/key_codec.h"
@@ -21,16 +24,41 @@ class FakeColdRows final : public segments::ColdRows {
  public:
   explicit FakeColdRows(storage::Store& store) : store_(store) {}
 
-  // What a flush writes.
-
-  static catalog::RecordWrite VersionWrite(TableId table, uint64_t version) {
-    return {storage::Family::kSegments, VersionKey(table), std::to_string(version)};
-  }
-  /// `row` is a record of kRows.
-  static catalog::RecordWrite RowWrite(TableId table, const storage::Scope& scope,
-                                       std::string_view encoded_pk, std::string row) {
-    return {storage::Family::kSegments, ScopePrefix(table, scope).append(encoded_pk),
-            std::move(row)};
+  enum class Eviction : uint8_t { kDone, kPending };  // pending: rows stay hot as well
+  /// Moves those rows of a scope that are hot, tombstones too, as a flush does.
+  void Flush(replication::ReplicationGroup& group, const catalog::TablePtr& table,
+             const storage::Scope& scope, const std::vector<std::string>& encoded_pks,
+             Eviction eviction) {
+    NoteSegments();
+    const replication::View view = group.TakeView();
+    auto flush = std::make_shared<replication::Command>();
+    auto forget = std::make_shared<replication::Command>();
+    forget->view_seq = view.seq;
+    for (const std::string& encoded_pk : encoded_pks) {
+      auto value = store_.Get(storage::Family::kRows, storage::RowKey(table->id, scope, encoded_pk),
+                              view.snapshot);
+      ASSERT_TRUE(value.ok());
+      if (!*value) continue;
+      auto record = replication::DecodeRowRecord(**value);
+      ASSERT_TRUE(record.ok());
+      replication::RowMutation& row = forget->rows.emplace_back();
+      row.table = table->id;
+      row.scope = scope;
+      row.encoded_pk = encoded_pk;
+      row.op = replication::ChangeOp::kDelete;
+      row.schema_version = table->schema_version;
+      row.read_seq = record->seq;
+      row.read_was_tombstone = record->tombstone;
+      row.forgets_version = true;
+      flush->records.push_back({storage::Family::kSegments,
+                                ScopePrefix(table->id, scope).append(encoded_pk),
+                                std::move(**value)});
+    }
+    flush->records.push_back({storage::Family::kSegments, VersionKey(table->id),
+                              std::to_string(*SegmentsVersion(table->id, nullptr) + 1)});
+    ASSERT_TRUE(replication::ProposeAndWait(group, flush).status.ok());
+    if (eviction == Eviction::kPending || forget->rows.empty()) return;
+    ASSERT_TRUE(replication::ProposeAndWait(group, forget).status.ok());
   }
   /// Before the first segment is committed.
   void NoteSegments() { may_have_segments_ = true; }

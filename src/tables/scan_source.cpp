@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "storage/store.h"
+#include "tables/cold_extent.h"
 #include "tables/table_reader.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
@@ -20,6 +21,9 @@ using storage::Iterator;
 
 constexpr int64_t kPartBytes = 512 << 10;
 constexpr int64_t kPartCountMax = 64;
+constexpr int64_t kColdRowsPerPart = 65536;
+/// What a segment of many scopes is taken to hold of one of them.
+constexpr int64_t kRowsInSharedSegment = 500;
 constexpr int kSampleRows = 8;
 constexpr int kSplitDepthMax = 48;
 
@@ -225,8 +229,23 @@ class TableSource final : public ScanSource {
         std::string first, last;
         estimated_rows_ = Sample(Family::kRows, &first, &last);
         boundaries_ = Splitter(reader_.store(), Prefix(), bytes_).Split(first, last);
+        AddCold();
       }
     });
+  }
+
+  /// Counts cold rows and cuts them as well; what cannot be read counts as nothing here, too.
+  void AddCold() const {
+    Result<ColdExtent> extent = MeasureCold(reader_, scope_, kColdRowsPerPart);
+    if (!extent.ok() || extent->segment_count == 0) return;
+    estimated_rows_ += extent->row_count + extent->shared_segment_count * kRowsInSharedSegment;
+    std::vector<std::string> all;
+    std::merge(boundaries_.begin(), boundaries_.end(), extent->cuts.begin(), extent->cuts.end(),
+               std::back_inserter(all));
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    const size_t step = all.size() / kPartCountMax + 1;
+    boundaries_.clear();
+    for (size_t i = step - 1; i < all.size(); i += step) boundaries_.push_back(std::move(all[i]));
   }
 
   std::string Prefix() const { return storage::ScopePrefix(scope_.table->id, scope_.scope); }

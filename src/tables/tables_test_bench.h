@@ -120,39 +120,13 @@ class TablesTest : public testing::Test {
     return Commit(writer.Finish(scope.view.seq));
   }
 
-  enum class Eviction : uint8_t { kDone, kPending };
-  /// Moves rows (their tombstones too) that are hot to the cold tier; pending: they stay hot as
-  /// well.
+  using Eviction = FakeColdRows::Eviction;
+  /// Moves those of the rows that are hot, tombstones too, to the cold tier.
   void Flush(const catalog::TablePtr& table, const std::vector<int64_t>& ids, Eviction eviction,
              std::string_view user = "ann") {
-    cold_rows_.NoteSegments();
-    const ReadScope scope = ScopeNow(table, user);
-    auto flush = std::make_shared<replication::Command>();
-    auto forget = std::make_shared<replication::Command>();
-    forget->view_seq = scope.view.seq;
-    for (int64_t id : ids) {
-      auto value = database_.store->Get(storage::Family::kRows,
-                                        storage::RowKey(table->id, scope.scope, KeyOf(id)),
-                                        scope.view.snapshot);
-      ASSERT_TRUE(value.ok());
-      if (!*value) continue;
-      auto record = replication::DecodeRowRecord(**value);
-      ASSERT_TRUE(record.ok());
-      replication::RowMutation& row = forget->rows.emplace_back();
-      row.table = table->id;
-      row.scope = scope.scope;
-      row.encoded_pk = KeyOf(id);
-      row.op = replication::ChangeOp::kDelete;
-      row.schema_version = table->schema_version;
-      row.read_seq = record->seq;
-      row.read_was_tombstone = record->tombstone;
-      row.forgets_version = true;
-      flush->records.push_back(
-          FakeColdRows::RowWrite(table->id, scope.scope, KeyOf(id), std::move(**value)));
-    }
-    flush->records.push_back(FakeColdRows::VersionWrite(table->id, ++segments_version_));
-    Commit(flush);
-    if (eviction == Eviction::kDone && !forget->rows.empty()) Commit(forget);
+    std::vector<std::string> keys;
+    for (int64_t id : ids) keys.push_back(KeyOf(id));
+    cold_rows_.Flush(*group_, table, ScopeFor(*table, user), keys, eviction);
   }
 
   std::optional<StoredRow> Get(const ReadScope& scope, int64_t id, bool include_deleted = false) {
@@ -201,7 +175,6 @@ class TablesTest : public testing::Test {
   ManualClock clock_{kStartUs};
   replication::TestDatabase database_;
   FakeColdRows cold_rows_{*database_.store};
-  uint64_t segments_version_ = 0;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::optional<TableReader> reader_;
 };

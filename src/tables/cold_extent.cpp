@@ -1,0 +1,101 @@
+// See cold_extent.h.
+#include "tables/cold_extent.h"
+
+#include <algorithm>
+
+#include "segments/segment_record.h"
+#include "types/key_codec.h"
+
+namespace kalam::tables {
+namespace {
+
+using segments::RowGroup;
+using segments::SegmentRecord;
+
+Result<std::vector<SegmentRecord>> SegmentsOf(const TableReader& reader, const ReadScope& scope) {
+  if (!reader.MayHaveColdRows(*scope.table)) return std::vector<SegmentRecord>();
+  return segments::ListSegmentsOfScope(reader.store(), scope.table->id, scope.scope,
+                                       scope.view.snapshot);
+}
+
+using Runs = std::vector<std::pair<std::string, int64_t>>;  // first primary key, rows
+
+/// Adds the row groups of a segment of many scopes that lie within this one as a whole.
+void AddGroups(const std::vector<RowGroup>& groups, const std::string& prefix, ColdExtent* extent,
+               Runs* runs) {
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (!groups[i].first_key.starts_with(prefix)) continue;
+    // Where the next group begins elsewhere, this one may reach there too.
+    const bool is_whole = i + 1 < groups.size() && groups[i + 1].first_key.starts_with(prefix);
+    if (!is_whole) continue;
+    extent->row_count += groups[i].row_count;
+    runs->emplace_back(groups[i].first_key.substr(prefix.size()), groups[i].row_count);
+  }
+}
+
+/// Whether a read of the scope with this prefix may find something in the segment.
+bool MayHold(const SegmentRecord& record, const std::string& prefix, const ScanOptions& read) {
+  if (record.max_key < prefix + read.key_lower) return false;
+  const std::string end = read.key_upper.empty() ? PrefixEnd(prefix) : prefix + read.key_upper;
+  if (!end.empty() && record.min_key >= end) return false;
+  return record.max_seq > read.seq_after &&
+         (read.seq_up_to.value == 0 || record.min_seq <= read.seq_up_to);
+}
+
+std::vector<std::string> CutsOf(Runs runs, int64_t rows_per_cut) {
+  std::sort(runs.begin(), runs.end());
+  std::vector<std::string> cuts;
+  int64_t gathered = 0;
+  for (auto& [first_pk, row_count] : runs) {
+    if (gathered >= rows_per_cut) {
+      gathered = 0;
+      if (cuts.empty() || cuts.back() < first_pk) cuts.push_back(std::move(first_pk));
+    }
+    gathered += row_count;
+  }
+  return cuts;
+}
+
+}  // namespace
+
+Result<ColdExtent> MeasureCold(const TableReader& reader, const ReadScope& scope,
+                               int64_t rows_per_cut) {
+  ColdExtent extent;
+  KALAM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> records, SegmentsOf(reader, scope));
+  const std::string prefix = segments::SegmentKeyPrefix(scope.scope);
+  Runs runs;
+  for (const SegmentRecord& record : records) {
+    ++extent.segment_count;
+    if (record.place.many) ++extent.shared_segment_count;
+    if (!record.place.many) extent.row_count += record.row_count - record.tombstone_count;
+    if (!record.place.many && rows_per_cut == 0) continue;
+    KALAM_ASSIGN_OR_RETURN(const std::vector<RowGroup> groups,
+                           segments::ReadRowGroups(reader.store(), record, scope.view.snapshot));
+    if (record.place.many) {
+      AddGroups(groups, prefix, &extent, &runs);
+      continue;
+    }
+    for (const RowGroup& group : groups) {
+      runs.emplace_back(group.first_key.substr(std::min(prefix.size(), group.first_key.size())),
+                        group.row_count);
+    }
+  }
+  if (rows_per_cut > 0) extent.cuts = CutsOf(std::move(runs), rows_per_cut);
+  return extent;
+}
+
+Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
+                              std::span<const ScanOptions> reads) {
+  KALAM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> records, SegmentsOf(reader, scope));
+  ColdPruning pruning;
+  pruning.segment_count = static_cast<int64_t>(records.size());
+  const std::string prefix = segments::SegmentKeyPrefix(scope.scope);
+  for (const SegmentRecord& record : records) {
+    pruning.considered_count +=
+        std::any_of(reads.begin(), reads.end(),
+                    [&](const ScanOptions& read) { return MayHold(record, prefix, read); });
+  }
+  return pruning;
+}
+
+}  // namespace kalam::tables

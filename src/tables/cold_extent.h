@@ -1,0 +1,40 @@
+// How much of a scope lies in segments and where it can be cut, told by the segments' records
+// alone.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "tables/table_reader.h"
+
+namespace kalam::tables {
+
+struct ColdExtent {
+  int64_t segment_count = 0;
+  /// Rows that are there for certain, older versions of a key and what the store hides among them.
+  /// What a segment of many scopes may hold of this one beside them is not known without reading
+  /// it.
+  int64_t row_count = 0;
+  /// Segments of many scopes that may hold some more.
+  int64_t shared_segment_count = 0;
+  /// Encoded primary keys that cut the certain rows into runs of about `rows_per_cut`, ascending.
+  std::vector<std::string> cuts;
+};
+/// `rows_per_cut` 0: no cuts. All zeros when the table has no segments. Errors: StorageIo,
+/// Corruption.
+Result<ColdExtent> MeasureCold(const TableReader& reader, const ReadScope& scope,
+                               int64_t rows_per_cut = 0);
+
+/// How many of a scope's segments one of the reads has to look into, by the segments' ranges of
+/// keys and `_seq`; their Bloom filters leave out more.
+struct ColdPruning {
+  int64_t segment_count = 0;
+  int64_t considered_count = 0;
+};
+Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
+                              std::span<const ScanOptions> reads);
+
+}  // namespace kalam::tables
