@@ -15,7 +15,8 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
-    "suites: idle statements notifications connections scans deliveries items users\n"
+    "suites: idle statements notifications connections scans deliveries items users storm "
+    "budget\n"
     "(all when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
 
@@ -33,6 +34,8 @@ constexpr Suite kSuites[] = {
     {"deliveries", kalam::bench::RunDeliveries},
     {"items", kalam::bench::RunItems},
     {"users", kalam::bench::RunUsers},
+    {"storm", kalam::bench::RunStorm},
+    {"budget", kalam::bench::RunBudget},
 };
 
 }  // namespace

@@ -37,7 +37,7 @@ std::string Frame(uint8_t op, std::string_view payload) {
 
 }  // namespace
 
-Result<WebSocketClient> WebSocketClient::Open(const Endpoint& endpoint, std::string_view token) {
+Result<WebSocketClient> WebSocketClient::Begin(const Endpoint& endpoint, std::string_view token) {
   WebSocketClient client;
   KALAM_ASSIGN_OR_RETURN(client.socket_, Socket::Connect(endpoint));
   KALAM_RETURN_IF_ERROR(client.socket_.SendAll(
@@ -46,14 +46,33 @@ Result<WebSocketClient> WebSocketClient::Open(const Endpoint& endpoint, std::str
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: "
       "Bearer " +
       std::string(token) + "\r\n\r\n"));
-  size_t head_end;
-  while ((head_end = client.buffer_.find("\r\n\r\n")) == std::string::npos) {
-    KALAM_RETURN_IF_ERROR(client.socket_.Receive(&client.buffer_, kOpenTimeoutMs));
+  return client;
+}
+
+Result<bool> WebSocketClient::FinishUpgrade() {
+  KALAM_RETURN_IF_ERROR(socket_.Receive(&buffer_, kOpenTimeoutMs));
+  const size_t head_end = buffer_.find("\r\n\r\n");
+  if (head_end == std::string::npos) return false;
+  if (buffer_.compare(0, 12, "HTTP/1.1 101") != 0) {
+    return Status(ErrorKind::Execution, "upgrade refused: " + buffer_.substr(0, 300));
   }
-  if (client.buffer_.compare(0, 12, "HTTP/1.1 101") != 0) {
-    return Status(ErrorKind::Execution, "upgrade refused: " + client.buffer_.substr(0, 300));
+  buffer_.erase(0, head_end + 4);
+  return true;
+}
+
+Status WebSocketClient::TakeBuffered(std::vector<std::string>* messages) {
+  std::string message;
+  bool closed = false;
+  while (TakeMessage(&message, &closed)) messages->push_back(std::move(message));
+  return closed ? Status(ErrorKind::Cancelled, "the server closed the WebSocket") : Status();
+}
+
+Result<WebSocketClient> WebSocketClient::Open(const Endpoint& endpoint, std::string_view token) {
+  KALAM_ASSIGN_OR_RETURN(WebSocketClient client, Begin(endpoint, token));
+  while (true) {
+    KALAM_ASSIGN_OR_RETURN(const bool upgraded, client.FinishUpgrade());
+    if (upgraded) break;
   }
-  client.buffer_.erase(0, head_end + 4);
   KALAM_ASSIGN_OR_RETURN(const std::string hello, client.Receive(kOpenTimeoutMs));
   if (hello.find("\"auth_success\"") == std::string::npos)
     return Status(ErrorKind::Unauthorized, hello);
@@ -108,10 +127,7 @@ Result<std::string> WebSocketClient::Receive(int timeout_ms) {
 
 Status WebSocketClient::ReadAvailable(std::vector<std::string>* messages) {
   KALAM_RETURN_IF_ERROR(socket_.Receive(&buffer_, -1));
-  std::string message;
-  bool closed = false;
-  while (TakeMessage(&message, &closed)) messages->push_back(std::move(message));
-  return closed ? Status(ErrorKind::Cancelled, "the server closed the WebSocket") : Status();
+  return TakeBuffered(messages);
 }
 
 Status WebSocketClient::Subscribe(std::string_view id, std::string_view sql,

@@ -18,6 +18,13 @@ class WebSocketClient {
  public:
   /// Connects, upgrades with the bearer token and waits for auth_success.
   static Result<WebSocketClient> Open(const Endpoint& endpoint, std::string_view token);
+  /// Connects and asks for the upgrade without waiting; for storms of connections.
+  static Result<WebSocketClient> Begin(const Endpoint& endpoint, std::string_view token);
+  /// After Begin, when a poller says there is something: true when the upgrade has been answered.
+  /// What came behind the answer is left for TakeBuffered.
+  Result<bool> FinishUpgrade();
+  /// Messages that have been read already.
+  Status TakeBuffered(std::vector<std::string>* messages);
   /// Sends one text message (masked, as clients must).
   Status Send(std::string_view text);
   /// The next message, waiting at most `timeout_ms`. Pings are answered inside. Errors: Timeout,

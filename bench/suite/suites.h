@@ -29,5 +29,10 @@ Status RunDeliveries(const SuiteOptions& options, Report& report);
 Status RunItems(const SuiteOptions& options, Report& report);
 /// Ten thousand users who watch and write.
 Status RunUsers(const SuiteOptions& options, Report& report);
+/// Five thousand clients that resume at once.
+Status RunStorm(const SuiteOptions& options, Report& report);
+/// A budget of 64 MB under tables, connections, subscriptions, writes and grouping; a minute, or
+/// KALAM_BENCH_BUDGET_SECONDS.
+Status RunBudget(const SuiteOptions& options, Report& report);
 
 }  // namespace kalam::bench
