@@ -56,7 +56,7 @@ struct ColdSeqRange {
 /// moves from hot to cold is seen exactly once. Tombstones are given out like rows: they hide older
 /// versions and tell a resume of deletions. Thread-safety: all methods may be called from any
 /// thread. Errors: Corruption (a segment whose checksum does not match is fenced and named),
-/// StorageIo (its storage does not answer).
+/// StorageIo (its storage does not answer), StaleSchema (`table` is older than a segment).
 class ColdRows {
  public:
   virtual ~ColdRows() = default;

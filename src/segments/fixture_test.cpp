@@ -140,6 +140,13 @@ TEST_F(FixtureTest, ARowOfAnyGroupIsFound) {
   EXPECT_FALSE(segments_->Get(all_types_, {}, KeyOf(-1), nullptr)->has_value());
 }
 
+TEST_F(FixtureTest, AnOldDefinitionIsToldSoAndFencesNothing) {
+  auto old = std::make_shared<catalog::TableDefinition>(*all_types_);
+  old->layouts = std::make_shared<const std::vector<RowLayout>>();
+  EXPECT_TRUE(segments_->Get(old, {}, KeyOf(1), nullptr).status().Is(ErrorKind::StaleSchema));
+  EXPECT_TRUE(segments_->Get(all_types_, {}, KeyOf(1), nullptr)->has_value());
+}
+
 TEST_F(FixtureTest, ASchemaThatIsAnotherIsCorruption) {
   auto other = std::make_shared<catalog::TableDefinition>(*all_types_);
   auto columns = *all_types_->columns;

@@ -62,6 +62,17 @@ bool MayBeNull(const SegmentFile& file, uint32_t column) {
          !(columns.user_column && column == *columns.user_column);
 }
 
+/// In a key, around a user id that needs no escape: the bucket before it, the end mark behind it.
+constexpr size_t kScopeBytes = 3;
+
+/// Whether `key` is of the scope of `user`: most rows have the user of the row before. False when
+/// it would take an unescaping to tell.
+bool BeginsWithScopeOf(std::string_view user, std::string_view key) {
+  return key.size() > kScopeBytes + user.size() && key.substr(1, user.size()) == user &&
+         key[1 + user.size()] == 0 && key[2 + user.size()] == 1 &&
+         user.find('\0') == std::string_view::npos;
+}
+
 Status CheckGroups(const SegmentFile& file) {
   if (file.groups.size() != file.footer.row_groups.size()) {
     return Status(ErrorKind::Corruption, "its footer has other row groups than its record");
@@ -106,13 +117,16 @@ bool GroupColumns::deleted(size_t row) const {
 void GroupColumns::Key(size_t row, std::string* key) const {
   const SegmentColumns& shape = file->columns;
   const SegmentColumns::Cell& pk = shape.cells[shape.pk_cell];
-  if (shape.user_column) {
-    *key = SegmentKeyPrefix(storage::Scope::OfUser(columns[*shape.user_column]->bytes(row)));
-  } else {
+  if (!shape.user_column) {
     const storage::Scope& scope = file->record.place.scope;
     key->clear();
     key->push_back(static_cast<char>(scope.bucket()));
     EncodeKeyText(scope.user_id(), key);
+  } else if (const std::string_view user = columns[*shape.user_column]->bytes(row);
+             BeginsWithScopeOf(user, *key)) {
+    key->resize(kScopeBytes + user.size());
+  } else {
+    *key = SegmentKeyPrefix(storage::Scope::OfUser(user));
   }
   EncodeKey(CellValue(pk, *columns[pk.column], row), key);
 }
@@ -237,6 +251,10 @@ Result<SegmentFilePtr> SegmentReader::Open(const catalog::TablePtr& table,
   KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
   std::string key = FileCacheKey(record);
   if (SegmentFilePtr cached = cache_.Find<SegmentFile>(key)) return cached;
+  if (record.schema_version > table->layouts->size()) {
+    return Status(ErrorKind::StaleSchema,
+                  "a segment of " + table->QualifiedName() + " was written with another version");
+  }
   KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, OpenFile(table, record, snapshot));
   cache_.Put(std::move(key), file, file->memory_bytes());
   return file;

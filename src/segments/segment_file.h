@@ -76,7 +76,7 @@ class SegmentReader {
                 const SegmentStoreOptions& options);
 
   /// Errors of all that read: Corruption (fences the segment, unless the store itself is damaged),
-  /// StorageIo.
+  /// StorageIo, StaleSchema (`table` is older than the segment).
   Result<SegmentFilePtr> Open(const catalog::TablePtr& table, const SegmentRecord& record,
                               const storage::SnapshotPtr& snapshot);
   /// `keep`: what is read goes into the cache.

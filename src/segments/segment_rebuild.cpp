@@ -37,15 +37,15 @@ Result<ParquetFooter> ReadFooter(objects::ObjectStorage& storage, const std::str
 /// What the metadata of the file says of its table. Errors: Corruption.
 Result<uint32_t> SchemaVersionOf(const ParquetFooter& footer,
                                  const catalog::TableDefinition& table) {
-  uint32_t table_id = 0, schema_version = 0;
+  uint32_t schema_version = 0;
   const auto id = footer.metadata.find(std::string(kTableIdMetadata));
   const auto version = footer.metadata.find(std::string(kSchemaVersionMetadata));
   if (id == footer.metadata.end() || version == footer.metadata.end() ||
-      !ParseNumber(id->second, &table_id) || !ParseNumber(version->second, &schema_version)) {
+      !ParseNumber(version->second, &schema_version)) {
     return Status(ErrorKind::Corruption, "it does not say which table it belongs to");
   }
-  if (table_id != table.id.value) {
-    return Status(ErrorKind::Corruption, "it belongs to the table with the id " + id->second);
+  if (id->second != std::to_string(table.id.value) && id->second != table.QualifiedName()) {
+    return Status(ErrorKind::Corruption, "it belongs to the table " + id->second);
   }
   return schema_version;
 }

@@ -39,7 +39,7 @@ inline constexpr int32_t kUserFieldId = 0x7FFF0003;
 inline constexpr std::string_view kUserColumn = "_userid";
 
 // Entries of the file's key-value metadata.
-inline constexpr std::string_view kTableIdMetadata = "kalam.table_id";
+inline constexpr std::string_view kTableIdMetadata = "kalam.table_id";  // number, or `ns.table`
 inline constexpr std::string_view kSchemaVersionMetadata = "kalam.schema_version";
 inline constexpr std::string_view kColumnIdsMetadata = "kalam.column_ids";  // "1,2,5"
 
