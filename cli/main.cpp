@@ -7,18 +7,12 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/build_facts.h"
 #include "credentials.h"
 #include "options.h"
 #include "output.h"
 #include "session.h"
 #include "shell.h"
-
-#ifndef KALAM_VERSION
-#define KALAM_VERSION "0.0.0"
-#endif
-#ifndef KALAM_COMMIT
-#define KALAM_COMMIT "unknown"
-#endif
 
 namespace {
 
@@ -54,8 +48,29 @@ Result<std::string> Ask(const std::string& question, bool secret) {
 }
 
 int ShowVersion() {
-  fmt::print("kalam {}\ncommit {}\nbuilt {}\n", KALAM_VERSION, KALAM_COMMIT, __DATE__);
+  const kalam::BuildFacts& build = kalam::ThisBuild();
+  fmt::print("kalam {}\ncommit {} ({})\nbuilt {}\n", build.version, build.commit, build.branch,
+             build.date);
   return 0;
+}
+
+// The flags that ask for nothing of the server; -1 when none was given.
+int HintFlags(const cli::Options& options) {
+  if (!options.unsubscribe.empty()) {
+    fmt::print(
+        "A subscription ends with the shell that shows it (Ctrl+C or 'q').\nTo end one of another "
+        "client: kalam -c \"KILL LIVE QUERY '{}'\" (dba).\n",
+        options.unsubscribe);
+    return 0;
+  }
+  if (options.list_subscriptions) {
+    fmt::print(
+        "Subscriptions belong to the client that opened them.\nAll that run on the server: kalam "
+        "-c \"SELECT live_id, user_id, query FROM system.live\" (dba).\n");
+    return 0;
+  }
+  if (options.consume) return Fail(Status(ErrorKind::NotAvailable, "Topics are not available yet"));
+  return -1;
 }
 
 // The flags that only look at stored credentials; -1 when none was given.
@@ -89,6 +104,7 @@ int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
 }
 
 int Run(const cli::Options& options, const cli::Configuration& configuration) {
+  if (const int code = HintFlags(options); code >= 0) return code;
   cli::CredentialStore store;
   if (const int code = CredentialFlags(options, store); code >= 0) return code;
 

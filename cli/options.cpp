@@ -91,6 +91,14 @@ void AddOutputFlags(CLI::App& app, Options* options, std::string* format, bool* 
   app.add_option("--initial-data-timeout", options->initial_data_timeout_s,
                  "Seconds to wait for the first rows")
       ->capture_default_str();
+  app.add_option("--unsubscribe", options->unsubscribe, "How to end a subscription");
+  app.add_flag("--list-subscriptions", options->list_subscriptions,
+               "How to see what is subscribed to");
+  auto* consume = app.add_flag("--consume", options->consume, "Read a topic (not available yet)");
+  for (const char* flag :
+       {"--topic", "--group", "--from", "--consume-limit", "--consume-timeout"}) {
+    app.add_option(flag, "For --consume")->needs(consume);
+  }
   app.add_flag("--version", options->show_version, "Show the version");
 }
 

@@ -39,6 +39,9 @@ struct Options {
        save_credentials = false, list_instances = false;
   std::string subscribe;
   int subscription_timeout_s = 0, initial_data_timeout_s = 30;
+  std::string unsubscribe;  // an id; only a hint is printed: subscriptions live in their shell
+  bool list_subscriptions = false;
+  bool consume = false;
   bool show_version = false, show_help = false;
   std::string help_text;
 };

@@ -143,8 +143,8 @@ void SignIn(ServerContext& server, const Reply& reply, const std::string& user_i
     const catalog::Caller actor{user_id, (*user)->role};
     // The trail is written beside the answer: a full disk must not lock the administrators out.
     server.workers.SubmitAlways([&server, actor, address] {
-      const Status status = server.statements->Audit(actor, "LOGIN", actor.user_id, std::nullopt,
-                                                     address, std::nullopt);
+      const Status status = server.statements->Audit(actor, "LOGIN", "user:" + actor.user_id,
+                                                     std::nullopt, address, std::nullopt);
       if (!status.ok())
         Log(LogLevel::kWarn, "server.auth", "audit line not written", {{"why", status.message()}});
     });

@@ -4,17 +4,11 @@
 
 #include <cstdio>
 
+#include "base/build_facts.h"
 #include "server/server_context.h"
 #include "types/convert.h"
 
-#ifndef KALAM_VERSION
-#define KALAM_VERSION "0.0.0"
-#endif
-
 namespace kalam::server {
-
-std::string_view ServerVersion() { return KALAM_VERSION; }
-std::string_view BuildDate() { return __DATE__; }
 
 namespace {
 
@@ -49,7 +43,7 @@ std::string ClusterHealthBody(const ServerContext& server) {
       R"("millis_since_quorum_ack":null,"nodes":[{{"node_id":1,"role":"leader","status":"active","api_addr":{},)"
       R"("is_self":true,"is_leader":true,"replication_lag":null,"catchup_progress_pct":null,"hostname":{},)"
       R"("memory_usage_mb":{},"cpu_usage_percent":null,"uptime_seconds":{},"uptime_human":"{}"}}]}})",
-      ServerVersion(), BuildDate(), address, hostname, ResidentMegabytes(), uptime_s,
+      ThisBuild().version, ThisBuild().date, address, hostname, ResidentMegabytes(), uptime_s,
       HumanTime(uptime_s));
 }
 

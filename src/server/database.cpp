@@ -116,6 +116,12 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
   limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
   limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
+  limits.job_retention_seconds = settings.number("jobs.retention_days") * 86'400;
+  limits.user_grace_seconds =
+      settings.number("user_management.deletion_grace_period_days") * 86'400;
+  limits.stream_eviction_interval_seconds = settings.number("stream.eviction_interval_seconds");
+  limits.sample_stats = settings.flag("retention.enable_dba_stats");
+  limits.stats_retention_seconds = settings.number("retention.dba_stats_retention_days") * 86'400;
   limits.jobs_max_concurrent = static_cast<int>(settings.number("jobs.max_concurrent"));
   return limits;
 }
@@ -316,13 +322,17 @@ Status OpenDatabase::OpenStatements() {
       .read_live = [this](const ResultSchema& schema) { return ReadLive(schema); },
       .settings =
           [this] {
-            std::vector<std::pair<std::string, std::string>> values;
-            for (SettingRow& row : SettingRows(settings_))
-              values.emplace_back(std::move(row.name), std::move(row.value));
-            return values;
+            std::vector<statements::ShownSetting> shown;
+            for (SettingRow& row : AllSettingRows(settings_)) {
+              shown.push_back({std::move(row.name), std::move(row.value),
+                               std::move(row.description), std::move(row.category)});
+            }
+            return shown;
           },
       .data_directory = settings_.text("storage.data_path"),
       .log_directory = LogDirectory(settings_),
+      .shared_tables_template = settings_.text("storage.shared_tables_template"),
+      .user_tables_template = settings_.text("storage.user_tables_template"),
       .node_api_address = server_.api_address,
       .change_retention = &retention_,
       .storages = storages_.get(),
@@ -374,6 +384,7 @@ void OpenDatabase::Connect() {
       mailboxes_[index]->SetListening(following);
       if (following) TakeMail(*core, *mailboxes_[index]);
     };
+    core->context().take_commits = [this, core, index] { TakeMail(*core, *mailboxes_[index]); };
   }
   group_->AddObserver([this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
     for (const std::unique_ptr<CommitMailbox>& mailbox : mailboxes_) mailbox->Put(batch);

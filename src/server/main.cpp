@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/build_facts.h"
 #include "server/database.h"
 #include "server/server.h"
 #include "server/server_context.h"
@@ -105,7 +106,8 @@ int Main(const std::vector<std::string>& arguments) {
       fmt::print("{}", HelpText());
       return 0;
     case CommandLine::Action::kVersion:
-      fmt::print("kalamdb-server {} ({})\n", ServerVersion(), BuildDate());
+      fmt::print("kalamdb-server {} ({} {})\n", ThisBuild().version, ThisBuild().commit,
+                 ThisBuild().date);
       return 0;
     case CommandLine::Action::kPrintExample:
       fmt::print("{}", ExampleFile());

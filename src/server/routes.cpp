@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/build_facts.h"
 #include "server/auth_endpoints.h"
 #include "server/file_endpoint.h"
 #include "server/http_session.h"
@@ -25,7 +26,7 @@ void AnswerHealth(HttpSession& session) {
   }
   static const std::string kBody =
       fmt::format(R"({{"status":"healthy","version":"{}","api_version":"v1","build_date":"{}"}})",
-                  ServerVersion(), BuildDate());
+                  ThisBuild().version, ThisBuild().date);
   session.Respond({.body = kBody});
 }
 

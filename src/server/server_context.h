@@ -112,6 +112,8 @@ class CoreContext {
   live::LiveHub* hub = nullptr;
   /// Whether commits are brought to this core's hub: on while it has WebSockets.
   std::function<void(bool)> set_following;
+  /// Brings the commits that wait for this core to its hub now: everything acknowledged before.
+  std::function<void()> take_commits;
   size_t follower_count = 0;
   const std::unique_ptr<RequestReader> reader;
 
@@ -122,9 +124,5 @@ class CoreContext {
   uint32_t date_at_s_ = 0;
   std::string date_;
 };
-
-/// Version and build date as /health tells them.
-std::string_view ServerVersion();
-std::string_view BuildDate();
 
 }  // namespace kalam::server

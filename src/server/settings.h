@@ -109,11 +109,14 @@ Status CheckStartupSafety(const Settings& settings, std::string_view jwt_secret,
 std::string ExampleFile();
 /// docs/configuration.md: the same as a document, with environment variables and retired keys.
 std::string ConfigurationDocument();
-/// Rows of system.settings: name, value, description, category.
+/// A key with its value in effect.
 struct SettingRow {
   std::string name, value, description, category;
 };
 std::vector<SettingRow> SettingRows(const Settings& settings);
+/// Rows of system.settings: also the retired keys, without a value and with the reason, because
+/// clients look for their names.
+std::vector<SettingRow> AllSettingRows(const Settings& settings);
 
 /// Where the logs go: logging.logs_path, else <data>/logs.
 std::string LogDirectory(const Settings& settings);

@@ -55,6 +55,22 @@ std::string Comment(std::string_view text) {
   return comment;
 }
 
+// The names that a pattern such as "a.{b,c}.d" stands for.
+std::vector<std::string> ExpandName(std::string_view pattern) {
+  const size_t open = pattern.find('{');
+  if (open == std::string_view::npos) return {std::string(pattern)};
+  const size_t close = pattern.find('}', open);
+  std::vector<std::string> names;
+  std::string_view words = pattern.substr(open + 1, close - open - 1);
+  while (!words.empty()) {
+    const size_t comma = std::min(words.find(','), words.size());
+    for (const std::string& rest : ExpandName(pattern.substr(close + 1)))
+      names.push_back(fmt::format("{}{}{}", pattern.substr(0, open), words.substr(0, comma), rest));
+    words.remove_prefix(std::min(comma + 1, words.size()));
+  }
+  return names;
+}
+
 std::string EnvironmentNames(const SettingKey& key) {
   std::string names;
   std::string_view rest = key.environment;
@@ -137,6 +153,19 @@ std::vector<SettingRow> SettingRows(const Settings& settings) {
     const std::string_view section = SectionOf(key.name);
     rows.push_back({std::string(key.name), settings.ShownValue(key), std::string(key.help),
                     section.empty() ? "general" : std::string(section)});
+  }
+  return rows;
+}
+
+std::vector<SettingRow> AllSettingRows(const Settings& settings) {
+  std::vector<SettingRow> rows = SettingRows(settings);
+  for (const SettingKey& key : SettingKeys()) {
+    if (key.status != SettingStatus::kRetired) continue;
+    for (std::string& name : ExpandName(key.name)) {
+      std::string section(SectionOf(name));
+      rows.push_back(
+          {std::move(name), "", fmt::format("Without effect: {}.", key.help), std::move(section)});
+    }
   }
   return rows;
 }

@@ -217,6 +217,8 @@ void WebSocketSession::OnClientMessage(live::ClientMessage message) {
   }
   switch (message.type) {
     case Type::kSubscribe:
+      // A snapshot shows what was acknowledged before it was asked for.
+      core_.take_commits();
       core_.hub->Subscribe(connection_id_, std::move(message.subscription_id),
                            std::move(message.sql), message.options);
       break;

@@ -24,6 +24,9 @@ concept HasFamily = requires(AdminContext& context, StatementRun& run, const T& 
 jobs::MaintenanceOptions MaintenanceOptionsFrom(const StatementLimits& limits) {
   jobs::MaintenanceOptions options;
   options.change_retention_seconds = limits.change_retention_seconds;
+  options.job_retention_seconds = limits.job_retention_seconds;
+  options.user_grace_seconds = limits.user_grace_seconds;
+  options.stream_eviction_interval_seconds = limits.stream_eviction_interval_seconds;
   return options;
 }
 
@@ -37,7 +40,8 @@ class AdminStatementsImpl : public AdminStatements {
         jobs_(std::move(jobs)),
         system_(
             {services_, transactions, *jobs_, std::move(definitions), services_.clock.SteadyUs()}),
-        sampler_(system_.sources()),
+        sampler_(system_.sources(), {.is_enabled = limits_.sample_stats,
+                                     .retention_seconds = limits_.stats_retention_seconds}),
         maintenance_({services_.store, services_.catalog, services_.group, services_.query.reader(),
                       services_.clock, *jobs_, services_.change_retention},
                      MaintenanceOptionsFrom(limits_)),

@@ -81,7 +81,7 @@ class AdminTest : public ::testing::Test {
     services.websocket_url = [] { return std::string("ws://127.0.0.1:8080/v1/ws"); };
     services.kill_live_query = [](std::string_view id) { return id == "ann-1-sub"; };
     services.settings = [] {
-      return std::vector<std::pair<std::string, std::string>>{{"server.port", "8080"}};
+      return std::vector<ShownSetting>{{"server.port", "8080", "Port to listen on.", "server"}};
     };
     services.data_directory = directory_;
     services.log_directory = directory_;

@@ -91,8 +91,8 @@ Status AddLocalStorage(const StatementServices& services, int64_t now_us,
   storage.storage_name = "Local Filesystem";
   storage.description = "The data directory of this server";
   storage.base_directory = services.data_directory + "/storage";
-  storage.shared_tables_template = "{namespace}/{tableName}";
-  storage.user_tables_template = "{namespace}/{tableName}/{userId}";
+  storage.shared_tables_template = services.shared_tables_template;
+  storage.user_tables_template = services.user_tables_template;
   storage.created_at_us = storage.updated_at_us = now_us;
   Append(records, services.catalog.PutStorage(storage));
   return Status::Ok();

@@ -97,8 +97,8 @@ Result<std::shared_ptr<RowBuffer>> ShowAll(AdminContext& context) {
   auto rows = std::make_shared<RowBuffer>(
       ResultSchema{Column("name", TypeKind::kText), Column("value", TypeKind::kText)});
   if (!context.services.settings) return rows;
-  for (const auto& [name, value] : context.services.settings())
-    rows->Append({TextCell(name), TextCell(value)});
+  for (const ShownSetting& setting : context.services.settings())
+    rows->Append({TextCell(setting.name), TextCell(setting.value)});
   return rows;
 }
 

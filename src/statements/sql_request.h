@@ -81,6 +81,11 @@ class SqlRequest {
   virtual void Finish(int64_t rows_sent) = 0;
 };
 
+/// One row of system.settings.
+struct ShownSetting {
+  std::string name, value, description, category;
+};
+
 /// What `statements` needs from the running server.
 struct StatementServices {
   storage::Store& store;
@@ -94,11 +99,13 @@ struct StatementServices {
   std::function<std::string()> websocket_url;  // for SUBSCRIBE TO
   std::function<bool(std::string_view live_id)> kill_live_query;
   std::function<std::shared_ptr<const RowBuffer>(const ResultSchema&)>
-      read_live;  // rows of system.live
-  std::function<std::vector<std::pair<std::string, std::string>>()>
-      settings;  // name -> effective value
+      read_live;                                        // rows of system.live
+  std::function<std::vector<ShownSetting>()> settings;  // rows of system.settings
   std::string data_directory;
   std::string log_directory;
+  /// Folders of tables in the storage `local`, written when the server starts for the first time.
+  std::string shared_tables_template = "{namespace}/{tableName}";
+  std::string user_tables_template = "{namespace}/{tableName}/{userId}";
   std::string node_api_address;
   tables::ChangeRetention* change_retention =
       nullptr;                              // what the store asks at compaction; may be null
@@ -117,6 +124,11 @@ struct StatementLimits {
       7 * 86'400;  // how long a client may be away and still resume from the log
   /// Jobs at the same time, each on a thread of its own; 0: Tick runs them itself.
   int jobs_max_concurrent = 0;
+  int64_t job_retention_seconds = 7 * 86'400;  // finished jobs stay in system.jobs
+  int64_t user_grace_seconds = 30 * 86'400;    // between DROP USER and the end of the user's rows
+  int64_t stream_eviction_interval_seconds = 60;
+  bool sample_stats = true;                      // into dba.stats
+  int64_t stats_retention_seconds = 7 * 86'400;  // 0: for ever
 };
 
 /// The statement processor, one for the server. Thread-safety: Start may be called from any thread.

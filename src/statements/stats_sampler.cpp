@@ -14,7 +14,6 @@ constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kSampleIntervalUs = 30 * kSecondUs;
 constexpr int64_t kFullIntervalUs = 600 * kSecondUs;
 constexpr int64_t kPruneIntervalUs = 3600 * kSecondUs;
-constexpr int64_t kRetentionUs = 7 * 86'400 * kSecondUs;
 constexpr int kPruneBatch = 1000;
 constexpr std::string_view kNodeId = "1";
 
@@ -49,12 +48,14 @@ Status Propose(replication::ReplicationGroup& group,
 
 }  // namespace
 
-StatsSampler::StatsSampler(const SystemSources& sources)
+StatsSampler::StatsSampler(const SystemSources& sources, const SamplerOptions& options)
     : sources_(sources),
+      options_(options),
       next_sample_steady_us_(sources.started_steady_us + kSecondUs),
       next_prune_steady_us_(sources.started_steady_us + 60 * kSecondUs) {}
 
 void StatsSampler::Tick() {
+  if (!options_.is_enabled) return;
   const int64_t steady_us = sources_.services.clock.SteadyUs();
   const int64_t now_us = sources_.services.clock.NowUs();
   if (steady_us >= next_sample_steady_us_) {
@@ -67,7 +68,7 @@ void StatsSampler::Tick() {
       Log(LogLevel::kWarn, "stats", "dba.stats was not sampled", {{"error", status.ToString()}});
     }
   }
-  if (steady_us >= next_prune_steady_us_) {
+  if (options_.retention_seconds > 0 && steady_us >= next_prune_steady_us_) {
     const Result<bool> more = Prune(now_us);
     next_prune_steady_us_ = steady_us + (more.ok() && *more ? kSecondUs : kPruneIntervalUs);
   }
@@ -105,7 +106,8 @@ Result<bool> StatsSampler::Prune(int64_t now_us) {
   tables::ReadScope scope{table, storage::Scope::Shared(), services.group.TakeView(), nullptr};
   tables::TableWriter writer(services.query.reader());
   tables::ScanOptions options;
-  EncodeKey(Datum::Text(TimePart(now_us - kRetentionUs)), &options.key_upper);
+  EncodeKey(Datum::Text(TimePart(now_us - options_.retention_seconds * kSecondUs)),
+            &options.key_upper);
   int removed = 0;
   {
     KALAM_ASSIGN_OR_RETURN(auto scan, services.query.reader().OpenScan(scope, options));

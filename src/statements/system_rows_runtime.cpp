@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/build_facts.h"
 #include "statements/audit.h"
 #include "statements/process_facts.h"
 #include "statements/system_tables.h"
@@ -86,11 +87,9 @@ Status ReadAuditLog(const SystemSources& sources, const catalog::Caller&, RowBuf
 
 Status ReadSettings(const SystemSources& sources, const catalog::Caller&, RowBuffer* rows) {
   if (!sources.services.settings) return Status::Ok();
-  for (const auto& [name, value] : sources.services.settings()) {
-    std::string description = name.substr(name.find('.') + 1);
-    std::replace(description.begin(), description.end(), '_', ' ');
-    rows->Append({TextCell(name), TextCell(value), TextCell(description),
-                  TextCell(name.substr(0, name.find('.')))});
+  for (const ShownSetting& setting : sources.services.settings()) {
+    rows->Append({TextCell(setting.name), TextCell(setting.value), TextCell(setting.description),
+                  TextCell(setting.category)});
   }
   return Status::Ok();
 }
@@ -135,7 +134,7 @@ Status ReadCluster(const SystemSources& sources, const catalog::Caller&, RowBuff
                 SmallIntCell(100),
                 BigIntCell(0),
                 OptionalTextCell(HostName()),
-                TextCell(KALAM_VERSION),
+                TextCell(std::string(ThisBuild().version)),
                 BigIntCell(facts.machine_memory_bytes >> 20),
                 BigIntCell(facts.rss_bytes >> 20),
                 Value(cpu),

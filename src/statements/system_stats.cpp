@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/build_facts.h"
 #include "statements/process_facts.h"
 #include "statements/system_tables.h"
 
@@ -152,7 +153,8 @@ void AddAliases(Samples* out) {
 void AddSettings(const SystemSources& sources, Samples* out) {
   std::map<std::string, std::string> settings;
   if (sources.services.settings) {
-    for (auto& [name, value] : sources.services.settings()) settings.emplace(name, value);
+    for (ShownSetting& setting : sources.services.settings())
+      settings.emplace(std::move(setting.name), std::move(setting.value));
   }
   const auto add = [&](std::string_view name, const char* setting, const char* otherwise) {
     auto found = settings.find(setting);
@@ -167,8 +169,8 @@ void AddSettings(const SystemSources& sources, Samples* out) {
   add("max_connections_configured", "performance.max_connections", "0");
   add("connection_backlog", "performance.backlog", "0");
   add("worker_max_blocking_threads", "performance.worker_max_blocking_threads", "0");
-  add("datafusion_query_parallelism", "datafusion.query_parallelism", "0");
-  add("datafusion_max_partitions", "datafusion.max_partitions", "0");
+  add("datafusion_query_parallelism", "analytics.threads", "0");
+  add("datafusion_max_partitions", "analytics.threads", "0");
   add("datafusion_memory_limit_mb", "analytics.memory_limit_mb", "0");
 }
 
@@ -184,10 +186,10 @@ std::vector<StatSample> CollectStats(const SystemSources& sources) {
   AddAliases(&out);
   AddSettings(sources, &out);
   out.Number("node_id", 1);
-  out.Text("server_version", KALAM_VERSION);
-  out.Text("server_build_date", "unknown");
-  out.Text("server_git_branch", "unknown");
-  out.Text("server_git_commit", "unknown");
+  out.Text("server_version", std::string(ThisBuild().version));
+  out.Text("server_build_date", std::string(ThisBuild().date));
+  out.Text("server_git_branch", std::string(ThisBuild().branch));
+  out.Text("server_git_commit", std::string(ThisBuild().commit));
   out.Text("cluster_mode", "false");
   return std::move(out).Take();
 }

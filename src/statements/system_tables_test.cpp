@@ -189,8 +189,8 @@ TEST_F(SystemTablesTest, OneNodeLeadsItself) {
   EXPECT_EQ(Rows("SELECT group_type FROM system.cluster_groups WHERE current_leader = 1").size(),
             3u);
   EXPECT_EQ(Rows("SELECT arrow_type FROM system.datatypes").size(), 29u);
-  EXPECT_EQ(Rows("SELECT name, value, category FROM system.settings"),
-            Lines{"\"server.port\"|\"8080\"|\"server\""});
+  EXPECT_EQ(Rows("SELECT name, value, description, category FROM system.settings"),
+            Lines{"\"server.port\"|\"8080\"|\"Port to listen on.\"|\"server\""});
 }
 
 TEST_F(SystemTablesTest, ServerLogsShowTheTailOfTheJsonLog) {
