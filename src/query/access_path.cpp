@@ -151,6 +151,21 @@ Status BindKeyBound(const Node* node, bool past, const DataType& type, EvalConte
   return {};
 }
 
+/// Narrows the range to the keys that begin as the pattern does.
+Status BindLikePrefix(const LikeNode& like, EvalContext& context, BoundPath* bound) {
+  KALAM_ASSIGN_OR_RETURN(const std::optional<std::string> prefix, like.ConstantPrefix(context));
+  if (!prefix.has_value()) bound->is_empty = true;
+  if (!prefix.has_value() || prefix->empty()) return {};
+  std::string first;
+  EncodeKeyTextPrefix(*prefix, &first);
+  std::string last = PrefixEnd(first);
+  std::string& lower = bound->scan.key_lower;
+  std::string& upper = bound->scan.key_upper;
+  if (lower < first) lower = std::move(first);
+  if (!last.empty() && (upper.empty() || last < upper)) upper = std::move(last);
+  return {};
+}
+
 Status BindSeqBounds(const AccessPath& path, EvalContext& context, BoundPath* bound) {
   bound->scan.order = tables::ScanOrder::kBySeq;
   Datum value;
@@ -195,6 +210,13 @@ AccessPath ChoosePath(const catalog::TableDefinition& table, const Node* filter)
       }
       continue;
     }
+    if (const auto* like = dynamic_cast<const LikeNode*>(conjunct);
+        like != nullptr && like->has_constant_prefix()) {
+      const ColumnNode* column = AsColumn(like->subject());
+      if (column != nullptr && column->slot() == primary_key && column->type().is_text())
+        by_key.like = like;
+      continue;
+    }
     const auto restriction = AsRestriction(*conjunct);
     if (!restriction.has_value()) continue;
     if (restriction->column == primary_key) {
@@ -212,7 +234,7 @@ AccessPath ChoosePath(const catalog::TableDefinition& table, const Node* filter)
     by_key.covers_filter = conjuncts.size() == 1;
     return by_key;
   }
-  if (by_key.lower != nullptr || by_key.upper != nullptr) {
+  if (by_key.lower != nullptr || by_key.upper != nullptr || by_key.like != nullptr) {
     by_key.kind = PathKind::kKeyRange;
     return by_key;
   }
@@ -243,6 +265,7 @@ Result<BoundPath> BindPath(const AccessPath& path, const catalog::TableDefinitio
         BindKeyBound(path.lower, !path.lower_inside, type, context, &bound, &bound.scan.key_lower));
     KALAM_RETURN_IF_ERROR(
         BindKeyBound(path.upper, path.upper_inside, type, context, &bound, &bound.scan.key_upper));
+    if (path.like != nullptr) KALAM_RETURN_IF_ERROR(BindLikePrefix(*path.like, context, &bound));
     if (!bound.scan.key_upper.empty() && bound.scan.key_lower >= bound.scan.key_upper)
       bound.is_empty = true;
   } else if (path.kind == PathKind::kSeqRange) {

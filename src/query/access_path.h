@@ -25,6 +25,7 @@ struct AccessPath {
   std::vector<const Node*> keys;                  // kKeys
   const Node *lower = nullptr, *upper = nullptr;  // kKeyRange, kSeqRange
   bool lower_inside = false, upper_inside = false;
+  const LikeNode* like = nullptr;  // kKeyRange: keys with the constant prefix of its pattern
   /// The filter says nothing but which keys: rows found by key need not be tested again.
   bool covers_filter = false;
 };

@@ -23,6 +23,8 @@ using sql::Query;
 
 /// Views in views, and queries in queries.
 constexpr int kNestingMax = 512;
+/// Views that name others twice would otherwise double with every step.
+constexpr int kViewsMax = 256;
 
 class EngineBinder {
  public:
@@ -43,6 +45,7 @@ class EngineBinder {
         KALAM_RETURN_IF_ERROR(BindQuery(side->get(), default_namespace, common_tables));
     }
     if (query->from != nullptr) KALAM_RETURN_IF_ERROR(BindFrom(query->from.get(), place));
+    KALAM_RETURN_IF_ERROR(CheckDistinctOrder(*query));
     KALAM_RETURN_IF_ERROR(BindClauses(query, place));
     plan_->has_limit |= query->limit != nullptr;
     --depth_;
@@ -55,6 +58,26 @@ class EngineBinder {
     const std::set<std::string>* common_tables;
     const Query* query;
   };
+
+  /// Of equal rows one stays: a column that is not part of them has no one value to order by.
+  static Status CheckDistinctOrder(const Query& query) {
+    if (!query.distinct || !query.distinct_on.empty()) return {};
+    for (const sql::OrderItem& order : query.order_by) {
+      if (order.expr->kind != ExprKind::kColumn) continue;
+      const std::string& name = order.expr->name_parts.back();
+      const bool is_selected =
+          std::any_of(query.items.begin(), query.items.end(), [&](const sql::SelectItem& item) {
+            return item.alias == name || item.expr->kind == ExprKind::kStar ||
+                   (item.expr->kind == ExprKind::kColumn && item.expr->name_parts.back() == name);
+          });
+      if (!is_selected) {
+        return Status(ErrorKind::InvalidSql,
+                      "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
+            .WithPosition(order.expr->position);
+      }
+    }
+    return {};
+  }
 
   Status BindClauses(Query* query, const Place& place) {
     for (sql::SelectItem& item : query->items)
@@ -148,10 +171,20 @@ class EngineBinder {
     KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(view.query));
     auto* query = std::get_if<sql::QueryPtr>(&statement.body);
     if (query == nullptr) return Status(ErrorKind::Internal, "a view that is no query");
+    const std::string name = view.namespace_id + "." + view.name;
+    if (std::find(open_views_.begin(), open_views_.end(), name) != open_views_.end())
+      return Status(ErrorKind::InvalidSql, fmt::format("view '{}' is defined by itself", name));
+    if (++view_count_ > kViewsMax) {
+      return Status(ErrorKind::InvalidSql,
+                    fmt::format("the views of a statement hold more than {} views", kViewsMax));
+    }
+    open_views_.push_back(name);
     Status bound = BindQuery(query->get(), view.default_namespace, {});
+    open_views_.pop_back();
     if (!bound.ok()) {
-      return std::move(bound).WithContext(
-          fmt::format("view '{}.{}' cannot be read", view.namespace_id, view.name));
+      // The view that was asked for is enough: those that it is made of are its own affair.
+      if (!open_views_.empty()) return bound;
+      return std::move(bound).WithContext(fmt::format("view '{}' cannot be read", name));
     }
     item->kind = FromKind::kSubquery;
     item->subquery = std::move(*query);
@@ -176,6 +209,8 @@ class EngineBinder {
   const PlanInput& input_;
   EnginePlan* const plan_;
   int depth_ = 0;
+  std::vector<std::string> open_views_;  // from the outermost inwards
+  int view_count_ = 0;
 };
 
 const FromItem* LeftmostItem(const FromItem* item) {

@@ -138,6 +138,42 @@ Status Describe(const ExplainInput& input, const Plan& plan, PlanText* logical,
   return {};
 }
 
+std::string_view ShareRead(const AccessPath& path) {
+  switch (path.kind) {
+    case PathKind::kFullScan:
+      return "all of them are read";
+    case PathKind::kKeys:
+      return "those with the given keys are read";
+    case PathKind::kKeyRange:
+    case PathKind::kSeqRange:
+      return "those within the range are read";
+  }
+  return "";
+}
+
+/// What the plan costs: the rows that it reads, table by table.
+void DescribeCost(const ExplainInput& input, const Plan& plan, PlanText* text) {
+  const auto add = [&](const catalog::TablePtr& table, std::string_view share) {
+    const std::optional<int64_t> rows =
+        input.estimate_rows ? input.estimate_rows(table) : std::nullopt;
+    if (rows.has_value()) {
+      text->Add(
+          0, fmt::format("{}: about {} row(s) in reach, {}", table->QualifiedName(), *rows, share));
+    }
+  };
+  if (const auto* select = std::get_if<SelectPlan>(&plan.body)) {
+    if (select->table != nullptr) add(select->table, ShareRead(select->path));
+  } else if (const auto* engine = std::get_if<EnginePlan>(&plan.body)) {
+    for (const auto& source : engine->tables)
+      add(source.table, "all that the filter does not rule out by key are read");
+  } else if (const auto* insert = std::get_if<InsertPlan>(&plan.body)) {
+    if (insert->source != nullptr) DescribeCost(input, *insert->source, text);
+  } else if (const auto* change = std::get_if<ChangePlan>(&plan.body)) {
+    if (change->source != nullptr) return DescribeCost(input, *change->source, text);
+    add(change->table, ShareRead(change->path));
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<RowBuffer>> ExplainPlan(const ExplainInput& input) {
@@ -157,6 +193,9 @@ Result<std::shared_ptr<RowBuffer>> ExplainPlan(const ExplainInput& input) {
   add("physical_plan", physical.text());
   add("engine", on_engine ? "analytical: see the reason in physical_plan"
                           : "native: single table, no grouping");
+  PlanText cost;
+  DescribeCost(input, plan, &cost);
+  if (!cost.text().empty()) add("estimate", cost.text());
   if (!input.engine_plan.empty()) add("engine_plan", input.engine_plan);
   if (input.measured.has_value()) {
     add("analyze", fmt::format("rows={}, elapsed={:.3f} ms", input.measured->row_count,

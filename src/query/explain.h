@@ -1,6 +1,7 @@
 // EXPLAIN: what a plan will do, in rows of plan_type and plan.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,9 @@ struct ExplainInput {
   std::string engine_plan;  // the engine's own plan, with VERBOSE
   std::optional<Measurement> measured;
   std::optional<tables::ColdPruning> segments;  // of a native SELECT over a table that has some
+  /// A rough number of the rows that the caller has in a table; nullopt when nobody can tell
+  /// without reading them.
+  std::function<std::optional<int64_t>(const catalog::TablePtr&)> estimate_rows;
 };
 
 Result<std::shared_ptr<RowBuffer>> ExplainPlan(const ExplainInput& input);

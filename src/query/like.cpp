@@ -43,6 +43,19 @@ Status ParseLikeEscape(std::string_view text, LikeOptions* options) {
   return {};
 }
 
+std::string LikePrefix(std::string_view pattern, const LikeOptions& options) {
+  // Invalid bytes read as this; they match each other, so they stand for no bytes in particular.
+  constexpr char32_t kReplacement = 0xFFFD;
+  std::string prefix;
+  Element element = Element::kEnd;
+  char32_t character = 0;
+  while (ReadElement(&pattern, options, &element, &character) && element == Element::kCharacter &&
+         character != kReplacement) {
+    AppendUtf8(character, &prefix);
+  }
+  return prefix;
+}
+
 Status MatchLike(std::string_view subject, std::string_view pattern, const LikeOptions& options,
                  bool* matches) {
   // On a mismatch only the last % can take one character more: earlier ones have found their

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
@@ -17,6 +18,9 @@ struct LikeOptions {
 
 /// Sets `options->escape` from the text after ESCAPE. Errors: InvalidSql (more than one character).
 Status ParseLikeEscape(std::string_view text, LikeOptions* options);
+
+/// The text that everything that matches `pattern` (without ignore_case) begins with.
+std::string LikePrefix(std::string_view pattern, const LikeOptions& options);
 
 /// Whether `subject` matches `pattern` as a whole; `_` stands for one code point. At most |subject|
 /// x |pattern| steps. Errors: Execution (the pattern ends with the escape character).

@@ -1,10 +1,13 @@
 // The nodes that the compiler looks into again, and the factories of the others.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "query/expression.h"
+#include "query/like.h"
 
 namespace kalam::query {
 
@@ -93,6 +96,25 @@ class InListNode final : public Node {
   const NodePtr subject_;
   const std::vector<NodePtr> candidates_;
   const bool negated_;
+};
+
+/// LIKE and ILIKE. `escape` may be null.
+class LikeNode final : public Node {
+ public:
+  LikeNode(NodePtr subject, NodePtr pattern, NodePtr escape, bool ignore_case, bool negated);
+  Status Evaluate(EvalContext& context, Datum* out) const override;
+  const Node& subject() const { return *subject_; }
+  /// True when whatever matches begins with a text that is the same for the whole statement.
+  bool has_constant_prefix() const;
+  /// That text, which may be empty; nullopt when nothing can match.
+  Result<std::optional<std::string>> ConstantPrefix(EvalContext& context) const;
+
+ private:
+  /// False: the answer is NULL.
+  Result<bool> EvaluatePattern(EvalContext& context, Datum* pattern, LikeOptions* options) const;
+
+  const NodePtr subject_, pattern_, escape_;
+  const bool ignore_case_, negated_;
 };
 
 // Factories of operators.cpp. `position` is for messages.

@@ -143,43 +143,56 @@ class ConcatNode final : public Node {
   const NodePtr left_, right_;
 };
 
-class LikeNode final : public Node {
- public:
-  LikeNode(NodePtr subject, NodePtr pattern, NodePtr escape, bool ignore_case, bool negated)
-      : subject_(std::move(subject)),
-        pattern_(std::move(pattern)),
-        escape_(std::move(escape)),
-        ignore_case_(ignore_case),
-        negated_(negated) {
-    type_ = BooleanType();
-    is_statement_constant_ = subject_->is_statement_constant() && pattern_->is_statement_constant();
-  }
-  Status Evaluate(EvalContext& context, Datum* out) const override {
-    *out = Datum::Null(TypeKind::kBoolean);
-    Datum subject, pattern;
-    KALAM_RETURN_IF_ERROR(EvaluateAs(*subject_, TextType(), context, &subject));
-    KALAM_RETURN_IF_ERROR(EvaluateAs(*pattern_, TextType(), context, &pattern));
-    LikeOptions options;
-    options.ignore_case = ignore_case_;
-    if (escape_ != nullptr) {
-      Datum escape;
-      KALAM_RETURN_IF_ERROR(EvaluateAs(*escape_, TextType(), context, &escape));
-      if (escape.is_null) return {};
-      KALAM_RETURN_IF_ERROR(ParseLikeEscape(escape.text(), &options));
-    }
-    if (subject.is_null || pattern.is_null) return {};
-    bool matches = false;
-    KALAM_RETURN_IF_ERROR(MatchLike(subject.text(), pattern.text(), options, &matches));
-    *out = Datum::Boolean(matches != negated_);
-    return {};
-  }
-
- private:
-  const NodePtr subject_, pattern_, escape_;
-  const bool ignore_case_, negated_;
-};
-
 }  // namespace
+
+LikeNode::LikeNode(NodePtr subject, NodePtr pattern, NodePtr escape, bool ignore_case, bool negated)
+    : subject_(std::move(subject)),
+      pattern_(std::move(pattern)),
+      escape_(std::move(escape)),
+      ignore_case_(ignore_case),
+      negated_(negated) {
+  type_ = BooleanType();
+  is_statement_constant_ = subject_->is_statement_constant() && pattern_->is_statement_constant() &&
+                           (escape_ == nullptr || escape_->is_statement_constant());
+}
+
+bool LikeNode::has_constant_prefix() const {
+  return !negated_ && !ignore_case_ && pattern_->is_statement_constant() &&
+         (escape_ == nullptr || escape_->is_statement_constant());
+}
+
+Result<bool> LikeNode::EvaluatePattern(EvalContext& context, Datum* pattern,
+                                       LikeOptions* options) const {
+  KALAM_RETURN_IF_ERROR(EvaluateAs(*pattern_, TextType(), context, pattern));
+  options->ignore_case = ignore_case_;
+  if (escape_ == nullptr) return !pattern->is_null;
+  Datum escape;
+  KALAM_RETURN_IF_ERROR(EvaluateAs(*escape_, TextType(), context, &escape));
+  if (escape.is_null) return false;
+  KALAM_RETURN_IF_ERROR(ParseLikeEscape(escape.text(), options));
+  return !pattern->is_null;
+}
+
+Result<std::optional<std::string>> LikeNode::ConstantPrefix(EvalContext& context) const {
+  Datum pattern;
+  LikeOptions options;
+  KALAM_ASSIGN_OR_RETURN(const bool may_match, EvaluatePattern(context, &pattern, &options));
+  if (!may_match) return std::optional<std::string>();
+  return std::optional<std::string>(LikePrefix(pattern.text(), options));
+}
+
+Status LikeNode::Evaluate(EvalContext& context, Datum* out) const {
+  *out = Datum::Null(TypeKind::kBoolean);
+  Datum subject, pattern;
+  LikeOptions options;
+  KALAM_RETURN_IF_ERROR(EvaluateAs(*subject_, TextType(), context, &subject));
+  KALAM_ASSIGN_OR_RETURN(const bool is_known, EvaluatePattern(context, &pattern, &options));
+  if (!is_known || subject.is_null) return {};
+  bool matches = false;
+  KALAM_RETURN_IF_ERROR(MatchLike(subject.text(), pattern.text(), options, &matches));
+  *out = Datum::Boolean(matches != negated_);
+  return {};
+}
 
 CompareNode::CompareNode(CompareOp op, NodePtr left, NodePtr right)
     : op_(op), left_(std::move(left)), right_(std::move(right)) {

@@ -93,10 +93,13 @@ class QueryEngineImpl final : public QueryEngine {
                                              const StatementContext& context, bool analyze,
                                              bool verbose) override {
     KALAM_ASSIGN_OR_RETURN(const BoundPlan bound, Prepare(text, parameters, context));
-    ExplainInput input{bound, context, verbose, {}, {}, {}};
+    ExplainInput input{bound, context, verbose, {}, {}, {}, {}};
     if (bound.reads_segments) {
       KALAM_ASSIGN_OR_RETURN(input.segments, Prune(bound, context));
     }
+    input.estimate_rows = [&](const catalog::TablePtr& table) {
+      return EstimateRows(table, context);
+    };
     if (std::holds_alternative<EnginePlan>(bound.plan->body) && verbose) {
       KALAM_ASSIGN_OR_RETURN(
           analytics::EngineQuery query,
@@ -163,6 +166,16 @@ class QueryEngineImpl final : public QueryEngine {
     KALAM_ASSIGN_OR_RETURN(const tables::ColdPruning pruning,
                            tables::PruneCold(reader_, scope, reads));
     return std::optional<tables::ColdPruning>(pruning);
+  }
+
+  std::optional<int64_t> EstimateRows(const catalog::TablePtr& table,
+                                      const StatementContext& context) {
+    const bool is_stored =
+        table->type != catalog::TableType::kSystem && table->type != catalog::TableType::kView;
+    if (!is_stored) return std::nullopt;
+    auto scope = ScopeOf(table, context, ViewFor(context), false);
+    if (!scope.ok()) return std::nullopt;
+    return tables::MakeTableSource(reader_, std::move(scope).value(), false)->estimated_rows();
   }
 
   static bool HasLimit(const Plan& plan) {

@@ -65,13 +65,14 @@ class ScanRows final : public RowSource {
     if (scan_ == nullptr) {
       KALAM_ASSIGN_OR_RETURN(scan_, reader_.OpenScan(scope_, options_, resume_after_));
     }
-    KALAM_ASSIGN_OR_RETURN(const bool found, scan_->Next());
-    if (!found) {
+    Result<bool> found = scan_->Next();
+    // A scan that failed stands nowhere: it must not be asked for its position.
+    has_row_ = found.ok() && *found;
+    if (!has_row_) {
       at_end_ = true;
       scan_.reset();
-      return false;
+      return found;
     }
-    has_row_ = true;
     KALAM_RETURN_IF_ERROR(
         decoder_.Decode(scan_->schema_version(), scan_->row(), scan_->seq(), scan_->deleted()));
     return true;

@@ -87,6 +87,17 @@ void Unescape(std::string_view escaped, char* out) {
   }
 }
 
+void EscapeZeros(std::string_view text, std::string* out) {
+  size_t begin = 0;
+  for (size_t zero = text.find(kEscape); zero != std::string_view::npos;
+       zero = text.find(kEscape, begin)) {
+    out->append(text, begin, zero + 1 - begin);
+    out->push_back(kEscapedZero);
+    begin = zero + 1;
+  }
+  out->append(text, begin);
+}
+
 Status Malformed() { return Status(ErrorKind::Corruption, "a key is malformed"); }
 
 Result<std::string_view> Take(std::string_view* in, size_t size) {
@@ -105,19 +116,13 @@ uint32_t DecodeBigEndian32(const char* bytes) {
 }
 uint64_t DecodeBigEndian64(const char* bytes) { return ReadBigEndian(bytes, 8); }
 
+void EncodeKeyTextPrefix(std::string_view prefix, std::string* out) { EscapeZeros(prefix, out); }
+
 void EncodeKeyText(std::string_view text, std::string* out) {
-  size_t begin = 0;
-  for (size_t zero = text.find(kEscape); zero != std::string_view::npos;
-       zero = text.find(kEscape, begin)) {
-    out->append(text, begin, zero + 1 - begin);
-    out->push_back(kEscapedZero);
-    begin = zero + 1;
-  }
-  out->append(text, begin);
+  EscapeZeros(text, out);
   out->push_back(kEscape);
   out->push_back(kTerminator);
 }
-
 bool DecodeKeyText(std::string_view* in, std::string* text) {
   size_t escaped_size = 0;
   size_t plain_size = 0;

@@ -20,6 +20,8 @@ Result<Datum> DecodeKey(const DataType& type, std::string_view* in, Arena* arena
 
 /// Escaped text as above, for scopes and names inside keys.
 void EncodeKeyText(std::string_view text, std::string* out);
+/// The bytes that the encodings of all texts that begin with `prefix` begin with.
+void EncodeKeyTextPrefix(std::string_view prefix, std::string* out);
 [[nodiscard]] bool DecodeKeyText(std::string_view* in, std::string* text);
 
 void EncodeBigEndian32(uint32_t value, std::string* out);
