@@ -63,11 +63,12 @@ Status ParseSubscribeOptions(TokenCursor& cursor, SubscribeStatement* subscribe)
 
 // The one table of `SELECT .. FROM t`, when it is that simple; other shapes are refused when the
 // query is compiled.
-void ReadTable(const Query& query, QualifiedName* table) {
+void ReadTable(const Query& query, SubscribeStatement* subscribe) {
   if (query.from == nullptr || query.from->kind != FromKind::kTable) return;
   const std::vector<std::string>& parts = query.from->table.parts;
-  table->name = parts.back();
-  if (parts.size() > 1) table->namespace_id = parts[parts.size() - 2];
+  subscribe->table.name = parts.back();
+  if (parts.size() > 1) subscribe->table.namespace_id = parts[parts.size() - 2];
+  subscribe->table_position = query.from->table.position;
 }
 
 bool IsStandard(StatementKind kind) {
@@ -211,7 +212,11 @@ Result<Statement> ParseSubscribe(TokenCursor& cursor) {
   KALAM_ASSIGN_OR_RETURN(Statement select, std::move(parsed));
   auto* query = std::get_if<QueryPtr>(&select.body);
   if (query == nullptr) return cursor.Error("a subscription is made of a SELECT");
-  ReadTable(**query, &subscribe.table);
+  ReadTable(**query, &subscribe);
+  // The position of a SELECT that stood in the statement counts from the statement's begin.
+  if (is_select && subscribe.table_position >= 0) {
+    subscribe.table_position -= static_cast<int>(source.data() - cursor.source().data());
+  }
   if (options > 0) {
     for (size_t i = 0; i < options; ++i) cursor.Skip();
     KALAM_RETURN_IF_ERROR(ParseSubscribeOptions(cursor, &subscribe));

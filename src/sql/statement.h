@@ -152,6 +152,7 @@ struct KillStatement {
 struct SubscribeStatement {
   std::string select_text;  // the SELECT to register over the WebSocket
   QualifiedName table;
+  int table_position = -1;  // where the table's name begins in select_text
   std::vector<std::pair<std::string, int64_t>> options;  // last_rows, batch_size, from
 };
 

@@ -40,11 +40,11 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   const std::string name = catalog::FoldName(statement.name);
   std::lock_guard lock(context.ddl_mutex);
   catalog::Catalog& catalog = context.services.catalog;
-  if (catalog.NamespaceExists(name)) {
-    if (statement.if_not_exists) return Told(Subject(name) + " already exists");
-    return Status(ErrorKind::AlreadyExists, Subject(name) + " already exists");
-  }
+  const bool exists = catalog.NamespaceExists(name);
+  if (exists && statement.if_not_exists) return Told(Subject(name) + " already exists");
+  // Clients take "already exists" for success; a reserved name is told as such before that.
   KALAM_RETURN_IF_ERROR(catalog::ValidateNamespaceName(statement.name));
+  if (exists) return Status(ErrorKind::AlreadyExists, Subject(name) + " already exists");
   catalog::RecordWrites records =
       catalog.PutNamespace({.id = name, .options_json = "", .created_at_us = run.now_us});
   records.push_back(AuditWrite(MakeAudit(run, "CREATE_NAMESPACE", name)));

@@ -48,12 +48,25 @@ ResultSchema SubscriptionSchema() {
           {.name = "message", .type = text}};
 }
 
+/// The SELECT with the request's namespace before an unqualified table: the WebSocket where it is
+/// registered has no namespace of its own.
+std::string QualifiedSelect(const sql::SubscribeStatement& statement,
+                            const sql::QualifiedName& table) {
+  std::string text = statement.select_text;
+  const auto position = static_cast<size_t>(statement.table_position);
+  if (statement.table.namespace_id.empty() && statement.table_position >= 0 &&
+      position <= text.size()) {
+    text.insert(position, table.namespace_id + ".");
+  }
+  return text;
+}
+
 /// `{"id": .., "sql": .., "options": {..}}`; options only when some were given.
 std::string SubscriptionJson(const sql::SubscribeStatement& statement,
-                             const sql::QualifiedName& table) {
+                             const sql::QualifiedName& table, const std::string& select_text) {
   nlohmann::json json = {
       {"id", "sub-" + table.namespace_id + "-" + table.name + "-" + RandomHex(12)},
-      {"sql", statement.select_text},
+      {"sql", select_text},
   };
   for (const auto& [name, value] : statement.options) json["options"][name] = value;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -98,17 +111,18 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
 Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::SubscribeStatement& statement) {
   const sql::QualifiedName table = Resolve(run, statement.table);
-  KALAM_ASSIGN_OR_RETURN(const auto compiled,
-                         query::CompileLiveQuery(statement.select_text, context.services.catalog,
-                                                 run.effective, run.now_us));
+  const std::string select_text = QualifiedSelect(statement, table);
+  KALAM_ASSIGN_OR_RETURN(
+      const auto compiled,
+      query::CompileLiveQuery(select_text, context.services.catalog, run.effective, run.now_us));
   const std::string url =
       context.services.websocket_url ? context.services.websocket_url() : std::string();
   auto rows = std::make_shared<RowBuffer>(SubscriptionSchema());
-  rows->Append({TextCell("active"), TextCell(url), JsonCell(SubscriptionJson(statement, table)),
+  rows->Append({TextCell("active"), TextCell(url),
+                JsonCell(SubscriptionJson(statement, table, select_text)),
                 TextCell("WebSocket subscription created. Connect to ws_url to receive updates.")});
   KALAM_RETURN_IF_ERROR(AuditRead(
-      context,
-      MakeAudit(run, "SUBSCRIBE", compiled->table()->QualifiedName(), statement.select_text)));
+      context, MakeAudit(run, "SUBSCRIBE", compiled->table()->QualifiedName(), select_text)));
   return Shown(std::move(rows));
 }
 

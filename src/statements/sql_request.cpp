@@ -322,9 +322,7 @@ std::optional<SqlRequest::Step> Request::Fail(Status status, const ErrorPlace& p
 void Request::Finish(int64_t rows_sent) {
   if (std::exchange(finished_, true)) return;
   const int64_t duration_us = environment_.services.clock.SteadyUs() - started_steady_us_;
-  if (environment_.limits.slow_query_ms <= 0 ||
-      duration_us < environment_.limits.slow_query_ms * 1000)
-    return;
+  if (duration_us < environment_.limits.slow_query_ms * 1000) return;
   environment_.slow_queries.Add();
   LogSlowStatement(environment_.services.catalog, {.sql = input_.sql,
                                                    .user_id = input_.caller.user_id,

@@ -97,9 +97,13 @@ Status RequestBatch::EnterImpersonation(const RequestStatement& statement,
   if (is_dml)
     KALAM_RETURN_IF_ERROR(
         CheckNotSharedDml(environment_.services.catalog, namespace_id_, statement));
-  KALAM_RETURN_IF_ERROR(environment_.admin.Audit(input_.caller, "EXECUTE_AS_USER",
-                                                 "user:" + *statement.execute_as, std::nullopt,
-                                                 input_.client_address, statement.execute_as));
+  // Once, however often its transaction has to run.
+  if (index_ >= audited_count_) {
+    KALAM_RETURN_IF_ERROR(environment_.admin.Audit(input_.caller, "EXECUTE_AS_USER",
+                                                   "user:" + *statement.execute_as, std::nullopt,
+                                                   input_.client_address, statement.execute_as));
+    audited_count_ = index_ + 1;
+  }
   *effective = {*statement.execute_as, catalog::Role::kUser};
   return {};
 }
@@ -252,6 +256,7 @@ Status RequestBatch::BeginTransaction() {
   open_->totals = totals_;
   open_->namespace_id = namespace_id_;
   open_->buffered_bytes = buffered_bytes_;
+  open_->row_count = row_count_;
   Register("open_read");
   AddMessage("Transaction started (" + open_->id + ")", input_.caller.user_id);
   return {};
@@ -283,6 +288,7 @@ Status RequestBatch::CommitTransaction() {
   totals_ = open_->totals;
   namespace_id_ = open_->namespace_id;
   buffered_bytes_ = open_->buffered_bytes;
+  row_count_ = open_->row_count;
   charge_.Resize(static_cast<int64_t>(buffered_bytes_));
   rerun_id_ = id;
   CloseTransaction();

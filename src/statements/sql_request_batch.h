@@ -41,6 +41,7 @@ class RequestBatch {
     Totals totals;
     std::string namespace_id;
     size_t buffered_bytes = 0;
+    int64_t row_count = 0;
   };
 
   Status RunOne(RequestStatement& statement);
@@ -75,6 +76,7 @@ class RequestBatch {
   MemoryCharge charge_;
   std::unique_ptr<Open> open_;
   int transaction_runs_ = 0;  // of the block that is open
+  size_t audited_count_ = 0;  // statements whose EXECUTE AS is in the audit trail
   std::string rerun_id_;      // the id that a block keeps when it is run again
 };
 

@@ -52,6 +52,9 @@ class Planner {
   Status OpenEnvelope(RequestStatement* statement, RequestPlan* plan) {
     Result<sql::ExecuteAs> envelope = sql::ParseExecuteAsEnvelope(statement->text);
     if (!envelope.ok()) return Shift(std::move(envelope).status(), statement->offset);
+    // The id becomes part of keys and of names on disk, whether or not such a user exists.
+    const std::string problem = catalog::UserIdProblem(envelope->user_id, true);
+    if (!problem.empty()) return Status(ErrorKind::InvalidInput, "EXECUTE AS USER: " + problem);
     statement->execute_as = envelope->user_id;
     statement->text = statement->text.substr(static_cast<size_t>(envelope->inner_offset),
                                              envelope->inner_text.size());

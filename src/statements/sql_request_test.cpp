@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "statements/sql_request_environment.h"
 #include "statements/sql_request_test_bench.h"
 
 namespace kalam::statements {
@@ -144,6 +145,70 @@ TEST_F(SqlRequestTest, ExecuteAsRunsInTheTargetsScope) {
       Run("SELECT action, subject_user_id FROM system.audit_log WHERE actor_user_id = 'bob'",
           Dba()),
       ElementsAre("EXECUTE_AS_USER_DENIED|ann"));
+}
+
+/// Two thousand rows: enough that a statement over all of them asks whether it is cancelled, which
+/// is the moment for somebody else to come in between.
+constexpr int kManyRows = 2000;
+
+std::string InsertManyRows() {
+  std::string sql = "INSERT INTO notes (id, n) VALUES (1, 0)";
+  for (int id = 2; id <= kManyRows; ++id) sql += ", (" + std::to_string(id) + ", 0)";
+  return sql;
+}
+
+TEST_F(SqlRequestTest, WhoeverKeepsLosingGetsItsTurnAtTheGate) {
+  Prepare();
+  ASSERT_THAT(Run(InsertManyRows(), User("ann")), ElementsAre("Inserted 2000 row(s)"));
+  RequestInput input;
+  input.sql = "UPDATE notes SET n = n + 1 WHERE n >= 0";
+  input.caller = User("ann");
+  input.namespace_id = "app";
+  int came_between = 0;
+  bool is_inside = false;
+  input.cancelled = [&] {
+    // At the gate nobody can come in between: this would wait for ever.
+    if (is_inside || came_between == kConflictRoundsMax) return false;
+    is_inside = true;
+    ++came_between;
+    Run("UPDATE notes SET n = n + 1000 WHERE id = 1", User("ann"));
+    is_inside = false;
+    return false;
+  };
+  const Answer answer = Send(std::move(input));
+  EXPECT_THAT(answer.results, ElementsAre("Updated 2000 row(s)")) << answer.error;
+  EXPECT_GT(came_between, 1);
+  EXPECT_THAT(Run("SELECT min(n), max(n) FROM notes", User("ann")),
+              ElementsAre("1|" + std::to_string(came_between * 1000 + 1)));
+}
+
+TEST_F(SqlRequestTest, ATableThatChangesMeanwhileIsPlannedAnew) {
+  Prepare();
+  ASSERT_THAT(Run(InsertManyRows(), User("ann")), ElementsAre("Inserted 2000 row(s)"));
+  int altered = 0;
+  const auto update = [&](int times) {
+    altered = 0;
+    RequestInput input;
+    input.sql = "UPDATE notes SET n = 7 WHERE n >= 0";
+    input.caller = User("ann");
+    input.namespace_id = "app";
+    input.cancelled = [this, &altered, times] {
+      if (altered < times) {
+        const std::string name = "c" + std::to_string(times) + "_" + std::to_string(altered++);
+        EXPECT_EQ(Send("ALTER TABLE notes ADD COLUMN " + name + " TEXT", Dba()).error, "");
+      }
+      return false;
+    };
+    return Send(std::move(input));
+  };
+  const Answer once = update(1);
+  EXPECT_THAT(once.results, ElementsAre("Updated 2000 row(s)")) << once.error;
+  EXPECT_EQ(altered, 1);
+  EXPECT_THAT(Run("SELECT min(n), count(c1_0) FROM notes", User("ann")), ElementsAre("7|0"));
+  Run("UPDATE notes SET n = 0 WHERE n = 7", User("ann"));
+  const Answer always = update(1000);
+  EXPECT_EQ(always.code, "SCHEMA_CHANGED") << always.error;
+  EXPECT_THAT(Run("SELECT max(n) FROM notes", User("ann")), ElementsAre("0"));
 }
 
 }  // namespace

@@ -87,5 +87,33 @@ TEST_F(SqlTransactionTest, LosersRunAgain) {
               ElementsAre(std::to_string(committed.load())));
 }
 
+TEST_F(SqlTransactionTest, RunningAgainIsAuditedOnce) {
+  Prepare();
+  const catalog::Caller ann = User("ann");
+  Run("INSERT INTO notes VALUES (1, 'x', 0)", ann);
+  RequestInput input;
+  input.sql =
+      "BEGIN; EXECUTE AS USER 'ann' (UPDATE notes SET n = n + 1 WHERE id = 1); "
+      "EXECUTE AS USER 'ann' (UPDATE notes SET body = 'y' WHERE id = 1); COMMIT";
+  input.caller = {"robot", catalog::Role::kService};
+  input.namespace_id = "app";
+  // Asked before every statement: the moment for another writer to come in between.
+  bool came_between = false;
+  input.cancelled = [&] {
+    const auto open = Run("SELECT write_count FROM system.transactions", Dba());
+    if (!came_between && open == std::vector<std::string>{"1"}) {
+      came_between = true;
+      Run("UPDATE notes SET n = 100 WHERE id = 1", ann);
+    }
+    return false;
+  };
+  const Answer answer = Send(std::move(input));
+  EXPECT_EQ(answer.error, "");
+  EXPECT_TRUE(came_between);
+  EXPECT_THAT(Run("SELECT n, body FROM notes WHERE id = 1", ann), ElementsAre("101|y"));
+  EXPECT_THAT(Run("SELECT count(*) FROM system.audit_log WHERE action = 'EXECUTE_AS_USER'", Dba()),
+              ElementsAre("2"));
+}
+
 }  // namespace
 }  // namespace kalam::statements
