@@ -1,5 +1,6 @@
 """The process from outside: configuration errors, exit codes, a taken port or directory, TLS, a lost root password."""
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -44,6 +45,25 @@ def test_a_taken_port_and_a_taken_directory():
         assert server.request("GET", "/health")[0] == 200
     code, _, text = run("--port", "0", "--data-dir", "/proc/nothing")
     assert code == 3 and "/proc/nothing" in text
+
+
+def test_slow_statements_are_logged_without_their_secrets():
+    with ServerProcess(FAST + "[logging]\nslow_query_threshold_ms = 0\n") as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE logged")
+        server.sql(root, "CREATE TABLE logged.t (id INT PRIMARY KEY) WITH (TYPE = 'SHARED')")
+        server.sql(root, "INSERT INTO logged.t (id) VALUES (1), (2)")
+        server.sql(root, "SELECT * FROM logged.t")
+        server.sql(root, "CREATE USER 'ann' WITH PASSWORD 'very-secret-9' ROLE 'user'")
+        assert server.stop()[0] == 0
+        with open(os.path.join(server.directory, "logs", "slow.log"), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        wanted = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\] SLOW QUERY - user=root, table=logged\.t \(shared\), duration=\d+\.\d{3}s, "
+        assert any(re.fullmatch(wanted + r"rows=2, query=SELECT \* FROM logged\.t", line) for line in lines), lines
+        assert any("CREATE USER 'ann'" in line for line in lines), lines
+        assert not any("very-secret-9" in line for line in lines)
+        with open(os.path.join(server.directory, "logs", "server.log"), encoding="utf-8") as file:
+            assert "very-secret-9" not in file.read()
 
 
 def test_a_lost_root_password():

@@ -122,6 +122,12 @@ def test_commands_formats_and_exit_codes(shell):
     assert nobody.returncode == 1 and "127.0.0.1:1" in nobody.stderr, nobody
     version = subprocess.run([shell.binary, "--version"], env=shell.environment, text=True, capture_output=True)
     assert version.returncode == 0 and len(version.stdout.splitlines()) == 3, version
+    assert "unknown" not in version.stdout.splitlines()[2], version
+    hint = shell.run("--unsubscribe", "ann-1-s1", login=False)
+    assert hint.returncode == 0 and "KILL LIVE QUERY 'ann-1-s1'" in hint.stdout, hint
+    assert "system.live" in shell.run("--list-subscriptions", login=False).stdout
+    consume = shell.run("--consume", "--topic", "a.b", "--from", "earliest", login=False)
+    assert consume.returncode == 1 and "not available" in consume.stderr, consume
 
 
 @with_server
