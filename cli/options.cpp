@@ -2,7 +2,6 @@
 #include "options.h"
 
 #include <sys/stat.h>
-#include <toml++/toml.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
@@ -10,6 +9,12 @@
 #include <fstream>
 #include <map>
 #include <sstream>
+
+// toml++ asserts, and in optimised builds assumes, what a malformed file can break; without that it
+// comes to the place where it reports the error.
+#undef NDEBUG
+#define TOML_ASSERT(expression) static_cast<void>(0)
+#include <toml++/toml.h>
 
 namespace kalam::cli {
 namespace {

@@ -152,6 +152,14 @@ TEST(SettingsTable, HasNoNameTwiceAndHelpForEach) {
   }
 }
 
+TEST(Settings, WhatIsNoTomlIsAnError) {
+  for (const char* text : {"[!]", "[", "[]", "[.x]", "[[", "[a", "= 1", "a =", "a = [1,", "a = \"",
+                           "\xff = 1", "[server]\nport = 1e", "[server]\n[server]\n"}) {
+    const auto parsed = ParseSettings(text, "f");
+    EXPECT_FALSE(parsed.ok()) << text;
+  }
+}
+
 TEST(Settings, ShowsNoSecrets) {
   const auto parsed =
       ParseSettings("[auth]\njwt_secret = \"hidden-hidden-hidden-hidden-hidden\"\n", "f");
