@@ -3,14 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/status.h"
 #include "catalog/schema.h"
+#include "segments/segment_record.h"
 #include "storage/key_layout.h"
 #include "storage/store.h"
 
@@ -52,6 +55,16 @@ struct ColdSeqRange {
   bool descending = false;
 };
 
+/// A segment's file as it lies in its storage, for a reader that understands Parquet itself: what
+/// it reads is not compared with checksums.
+struct RawSegment {
+  SegmentRecord record;
+  std::string local_path;  // where it can be opened; empty: only `read` reaches it
+  /// `size` bytes. From any thread, while the ColdRows lives.
+  std::function<Result<std::string>(int64_t offset, int64_t size)> read;
+  std::shared_ptr<const void> pin;  // while it lives the file is not deleted
+};
+
 /// Which segments there are is read from the same snapshot as the hot rows, so that a row that
 /// moves from hot to cold is seen exactly once. Tombstones are given out like rows: they hide older
 /// versions and tell a resume of deletions. Thread-safety: all methods may be called from any
@@ -84,6 +97,11 @@ class ColdRows {
                                                         const storage::Scope& scope,
                                                         const ColdSeqRange& range,
                                                         const storage::SnapshotPtr& snapshot) = 0;
+  /// The files of all segments that may hold rows of the scope.
+  virtual Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
+                                                      const storage::SnapshotPtr&) {
+    return std::vector<RawSegment>();
+  }
 };
 
 }  // namespace kalam::segments

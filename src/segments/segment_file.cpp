@@ -220,6 +220,19 @@ Result<std::string> SegmentReader::ReadBytes(const SegmentRecord& record, int64_
   return bytes;
 }
 
+Result<RawSegment> SegmentReader::Raw(SegmentRecord record) {
+  KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
+  KALAM_ASSIGN_OR_RETURN(auto storage, storage_of_(record.storage_id));
+  RawSegment raw;
+  raw.local_path = storage->LocalPath(record.path);
+  raw.read = [this, record](int64_t offset, int64_t size) {
+    return ReadBytes(record, offset, size);
+  };
+  raw.pin = Pin(record.table, record.segment_id);
+  raw.record = std::move(record);
+  return raw;
+}
+
 Result<SegmentFilePtr> SegmentReader::OpenFile(const catalog::TablePtr& table,
                                                const SegmentRecord& record,
                                                const storage::SnapshotPtr& snapshot) {

@@ -86,6 +86,8 @@ class SegmentReader {
   Result<bool> MayContain(const SegmentRecord& record, std::string_view segment_key,
                           const storage::SnapshotPtr& snapshot);
   Status Verify(const SegmentRecord& record);
+  /// Pins the segment. Errors: Corruption (it is fenced), StorageIo.
+  Result<RawSegment> Raw(SegmentRecord record);
 
   Status CheckFence(TableId table, uint64_t segment_id) const;
   std::shared_ptr<const void> Pin(TableId table, uint64_t segment_id);

@@ -44,6 +44,16 @@ class SegmentStoreOverFiles : public SegmentStore {
                                                 const storage::Scope& scope,
                                                 const ColdSeqRange& range,
                                                 const storage::SnapshotPtr& snapshot) override;
+  Result<std::vector<RawSegment>> RawSegments(TableId table, const storage::Scope& scope,
+                                              const storage::SnapshotPtr& snapshot) override {
+    std::vector<RawSegment> raw;
+    KALAM_ASSIGN_OR_RETURN(auto records, ListSegmentsOfScope(store_, table, scope, snapshot));
+    for (SegmentRecord& record : records) {
+      KALAM_ASSIGN_OR_RETURN(RawSegment segment, reader_.Raw(std::move(record)));
+      raw.push_back(std::move(segment));
+    }
+    return raw;
+  }
   Result<std::unique_ptr<SegmentMerge>> OpenMerge(const catalog::TablePtr& table,
                                                   const std::vector<SegmentRecord>& records,
                                                   const storage::SnapshotPtr& snapshot) override {

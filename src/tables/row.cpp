@@ -58,6 +58,12 @@ size_t ZeroBytesNeeded(const std::vector<catalog::ColumnDefinition>& columns) {
 
 }  // namespace
 
+Value AbsentValue(const catalog::ColumnDefinition& column) {
+  if (column.nullable) return Value::Null(column.type.kind);
+  const std::string zeros(ZeroBytesNeeded({column}), '\0');
+  return Value(ZeroOf(column.type, zeros));
+}
+
 struct RowDecoder::Rep {
   catalog::TablePtr table;
   std::vector<bool> wanted;  // by column index

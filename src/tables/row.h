@@ -16,6 +16,9 @@ namespace kalam::tables {
 /// Which columns a reader wants; anything else is not decoded. Indexes into TableDefinition::columns.
 using ColumnSet = std::vector<uint32_t>;
 
+/// What a column reads as in rows that are older than it: NULL, or the type's zero when it is NOT NULL.
+Value AbsentValue(const catalog::ColumnDefinition& column);
+
 /// Decodes stored rows of one table into `columns().size()` cells by column index. Reused from row to row: cells are valid
 /// until the next Decode, and byte-like cells point into the bytes given to Decode.
 /// Columns that the stored version lacks read as NULL, or as the type's zero when NOT NULL (sql.md 1.3); a column whose type

@@ -9,6 +9,7 @@
 
 #include "storage/store.h"
 #include "tables/cold_extent.h"
+#include "tables/cold_files.h"
 #include "tables/table_reader.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
@@ -202,13 +203,9 @@ class TableSource final : public ScanSource {
   Result<std::unique_ptr<ScanPart>> OpenPart(size_t part, std::span<const uint32_t> columns,
                                              std::span<const ScanHint> hints) override {
     Measure();
-    KeyRange range;
-    if (part > 0) range.lower = boundaries_[part - 1];
-    if (part < boundaries_.size()) range.upper = boundaries_[part];
-    std::optional<size_t> key = scope_.table->PrimaryKey();
-    for (const ScanHint& hint : hints) {
-      if (key && hint.column == *key) Narrow(hint, columns_[*key].type, &range);
-    }
+    KeyRange range = KeysWithin(hints);
+    if (part > 0) range.RaiseLower(boundaries_[part - 1]);
+    if (part < boundaries_.size()) range.CutUpper(boundaries_[part]);
     if (range.empty()) return std::unique_ptr<ScanPart>(std::make_unique<EmptyPart>());
     ScanOptions options;
     options.include_deleted = include_deleted_;
@@ -219,7 +216,23 @@ class TableSource final : public ScanSource {
         std::make_unique<TablePart>(scope_.table, std::move(scan), columns));
   }
 
+  Result<std::shared_ptr<ColdFiles>> OpenColdFiles(std::span<const ScanHint> hints) override {
+    const KeyRange range = KeysWithin(hints);
+    // The cold half gives no tombstones.
+    if (include_deleted_ || range.empty()) return std::shared_ptr<ColdFiles>();
+    return OpenTableColdFiles(reader_, scope_, range.lower, range.upper);
+  }
+
  private:
+  KeyRange KeysWithin(std::span<const ScanHint> hints) const {
+    KeyRange range;
+    const std::optional<size_t> key = scope_.table->PrimaryKey();
+    for (const ScanHint& hint : hints) {
+      if (key && hint.column == *key) Narrow(hint, columns_[*key].type, &range);
+    }
+    return range;
+  }
+
   /// Sizes up the scope on first use: a source that is only planned with costs nothing.
   void Measure() const {
     std::call_once(measured_, [this] {

@@ -109,6 +109,8 @@ class TableReader {
 
   storage::Store& store() const { return store_; }
   const Clock& clock() const { return clock_; }
+  /// Null: there are no segments.
+  segments::ColdRows* cold_rows() const { return cold_rows_; }
 
  private:
   storage::Store& store_;

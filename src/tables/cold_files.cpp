@@ -1,0 +1,147 @@
+// A table's scope as cold files and hot rows, for an engine that reads Parquet by itself.
+#include "tables/cold_files.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "segments/cold_rows.h"
+#include "types/key_codec.h"
+
+namespace kalam::tables {
+namespace {
+
+using segments::RawSegment;
+using segments::SegmentRecord;
+
+int32_t FieldId(const catalog::ColumnDefinition& column) {
+  if (column.name == catalog::kSeqColumn) return segments::kSeqFieldId;
+  if (column.name == catalog::kDeletedColumn) return segments::kDeletedFieldId;
+  return static_cast<int32_t>(column.column_id);
+}
+
+/// True when the engine reads a value of the type `written` as RowDecoder casts it.
+bool IsReadAlike(const DataType& written, const DataType& now) {
+  if (written == now) return true;
+  if (written.is_text() && now.is_text()) return true;
+  const auto width = [](TypeKind kind) {
+    return kind == TypeKind::kSmallInt ? 2 : kind == TypeKind::kInt ? 4 : 8;
+  };
+  return written.is_integer() && now.is_integer() && width(written.kind) <= width(now.kind);
+}
+
+bool IsReadAlike(const catalog::TableDefinition& table, uint32_t schema_version) {
+  if (schema_version == 0 || schema_version > table.layouts->size()) return false;
+  const RowLayout& layout = (*table.layouts)[schema_version - 1];
+  return std::all_of(table.columns->begin(), table.columns->end(), [&layout](const auto& column) {
+    const auto cell =
+        std::find_if(layout.cells.begin(), layout.cells.end(),
+                     [&column](const auto& each) { return each.column_id == column.column_id; });
+    return cell == layout.cells.end() || IsReadAlike(cell->type, column.type);
+  });
+}
+
+ColdFile FileOf(RawSegment segment) {
+  const SegmentRecord& record = segment.record;
+  ColdFile file;
+  file.name = std::to_string(record.table.value) + "/" + std::to_string(record.segment_id) + "/" +
+              record.path;
+  file.local_path = std::move(segment.local_path);
+  file.read = std::move(segment.read);
+  file.size_bytes = record.size_bytes;
+  file.row_count = record.row_count;
+  file.tombstone_count = record.tombstone_count;
+  file.many_scopes = record.place.many;
+  file.min_pk = record.min_pk;
+  file.max_pk = record.max_pk;
+  file.min_seq = record.min_seq;
+  file.max_seq = record.max_seq;
+  file.pin = std::move(segment.pin);
+  return file;
+}
+
+class TableColdFiles final : public ColdFiles {
+ public:
+  TableColdFiles(TableReader& reader, const ReadScope& scope, std::vector<ColdFile> files,
+                 size_t file_count_total)
+      : hot_reader_(reader.store(), reader.clock()),
+        scope_(scope),
+        hot_(MakeTableSource(hot_reader_, scope_, false)),
+        files_(std::move(files)),
+        file_count_total_(file_count_total),
+        user_id_(scope.scope.user_id()) {
+    for (const catalog::ColumnDefinition& column : *scope_.table->columns) {
+      field_ids_.push_back(FieldId(column));
+      absent_values_.push_back(AbsentValue(column));
+    }
+  }
+
+  const std::vector<ColdFile>& files() const override { return files_; }
+  size_t file_count_total() const override { return file_count_total_; }
+  const std::vector<int32_t>& field_ids() const override { return field_ids_; }
+  const std::vector<Value>& absent_values() const override { return absent_values_; }
+  uint32_t key_column() const override {
+    return static_cast<uint32_t>(scope_.table->PrimaryKey().value_or(0));
+  }
+  uint32_t seq_column() const override { return Find(catalog::kSeqColumn); }
+  uint32_t deleted_column() const override { return Find(catalog::kDeletedColumn); }
+  int32_t user_field_id() const override { return segments::kUserFieldId; }
+  const std::string& user_id() const override { return user_id_; }
+
+  Status VisitHotKeys(const std::function<bool(std::string_view encoded_pk)>& visit) override {
+    ScanOptions options;
+    options.include_deleted = true;
+    KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowScan> scan, hot_reader_.OpenScan(scope_, options));
+    while (true) {
+      KALAM_ASSIGN_OR_RETURN(bool more, scan->Next());
+      if (!more || !visit(scan->encoded_pk())) return Status::Ok();
+    }
+  }
+  size_t hot_part_count() const override { return hot_->part_count(); }
+  Result<std::unique_ptr<ScanPart>> OpenHotPart(size_t part, std::span<const uint32_t> columns,
+                                                std::span<const ScanHint> hints) override {
+    return hot_->OpenPart(part, columns, hints);
+  }
+
+ private:
+  uint32_t Find(std::string_view name) const {
+    return static_cast<uint32_t>(scope_.table->FindColumn(name).value_or(0));
+  }
+
+  TableReader hot_reader_;  // knows of no segments
+  const ReadScope scope_;
+  const std::shared_ptr<ScanSource> hot_;
+  const std::vector<ColdFile> files_;
+  const size_t file_count_total_;
+  const std::string user_id_;
+  std::vector<int32_t> field_ids_;
+  std::vector<Value> absent_values_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const ReadScope& scope,
+                                                      const std::string& key_lower,
+                                                      const std::string& key_upper) {
+  const catalog::TableDefinition& table = *scope.table;
+  std::shared_ptr<ColdFiles> none;
+  if (!reader.MayHaveColdRows(table) || !table.PrimaryKey()) return none;
+  KALAM_ASSIGN_OR_RETURN(
+      std::vector<RawSegment> segments,
+      reader.cold_rows()->RawSegments(table.id, scope.scope, scope.view.snapshot));
+  if (segments.empty()) return none;
+  const std::string lower = segments::SegmentKey(scope.scope, key_lower);
+  const std::string upper = key_upper.empty() ? PrefixEnd(segments::SegmentKeyPrefix(scope.scope))
+                                              : segments::SegmentKey(scope.scope, key_upper);
+  const size_t total = segments.size();
+  std::vector<ColdFile> files;
+  for (RawSegment& segment : segments) {
+    if (!IsReadAlike(table, segment.record.schema_version)) return none;
+    if (segment.record.max_key < lower || segment.record.min_key >= upper) continue;
+    files.push_back(FileOf(std::move(segment)));
+  }
+  return std::shared_ptr<ColdFiles>(
+      std::make_shared<TableColdFiles>(reader, scope, std::move(files), total));
+}
+
+}  // namespace kalam::tables

@@ -1,0 +1,165 @@
+// What a table's scope offers an engine that reads Parquet by itself: which files, which hot keys,
+// and when it offers nothing.
+#include "tables/cold_files.h"
+
+#include <gtest/gtest.h>
+
+#include "tables/tables_test_bench.h"
+#include "types/convert.h"
+
+namespace kalam::tables {
+namespace {
+
+using segments::RawSegment;
+
+/// Segments that a test lists; nothing can be read of them.
+class ListedSegments final : public segments::ColdRows {
+ public:
+  bool MayHaveSegments(TableId) const override { return true; }
+  Result<uint64_t> SegmentsVersion(TableId, const storage::SnapshotPtr&) override {
+    return uint64_t{1};
+  }
+  Result<std::optional<segments::ColdRow>> Get(const catalog::TablePtr&, const storage::Scope&,
+                                               std::string_view,
+                                               const storage::SnapshotPtr&) override {
+    return std::optional<segments::ColdRow>();
+  }
+  Result<std::unique_ptr<segments::ColdScan>> OpenKeyScan(const catalog::TablePtr&,
+                                                          const storage::Scope&,
+                                                          const segments::ColdKeyRange&,
+                                                          const storage::SnapshotPtr&) override {
+    return Status(ErrorKind::StorageIo, "not here");
+  }
+  Result<std::unique_ptr<segments::ColdScan>> OpenSeqScan(const catalog::TablePtr&,
+                                                          const storage::Scope&,
+                                                          const segments::ColdSeqRange&,
+                                                          const storage::SnapshotPtr&) override {
+    return Status(ErrorKind::StorageIo, "not here");
+  }
+  Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
+                                              const storage::SnapshotPtr&) override {
+    return listed;
+  }
+
+  std::vector<RawSegment> listed;
+};
+
+class ColdFilesTest : public TablesTest {
+ protected:
+  ColdFilesTest() { cold_reader_.emplace(*database_.store, clock_, &listed_); }
+
+  RawSegment Segment(const catalog::TablePtr& table, std::string_view user, int64_t first,
+                     int64_t last, uint64_t id, uint32_t schema_version = 1) {
+    RawSegment segment;
+    segment.record.table = table->id;
+    segment.record.segment_id = id;
+    segment.record.path = "app/t/batch-" + std::to_string(id) + ".parquet";
+    segment.record.min_pk = KeyOf(first);
+    segment.record.max_pk = KeyOf(last);
+    segment.record.min_key = segments::SegmentKey(ScopeFor(*table, user), KeyOf(first));
+    segment.record.max_key = segments::SegmentKey(ScopeFor(*table, user), KeyOf(last));
+    segment.record.row_count = last - first + 1;
+    segment.record.schema_version = schema_version;
+    return segment;
+  }
+
+  std::shared_ptr<ColdFiles> Open(const catalog::TablePtr& table, std::vector<ScanHint> hints = {},
+                                  bool include_deleted = false) {
+    const auto source = MakeTableSource(*cold_reader_, ScopeNow(table, "ann"), include_deleted);
+    auto files = source->OpenColdFiles(hints);
+    EXPECT_TRUE(files.ok());
+    return files.ok() ? *files : nullptr;
+  }
+
+  ListedSegments listed_;
+  std::optional<TableReader> cold_reader_;
+};
+
+TEST_F(ColdFilesTest, OffersFilesWithinTheHints) {
+  const catalog::TablePtr table = MakeTable(BenchTable(TableId{9}, catalog::TableType::kUser));
+  EXPECT_EQ(Open(table), nullptr);
+  listed_.listed = {Segment(table, "ann", 1, 100, 1), Segment(table, "ann", 101, 200, 2)};
+  auto files = Open(table);
+  ASSERT_NE(files, nullptr);
+  ASSERT_EQ(files->files().size(), 2U);
+  EXPECT_EQ(files->files()[1].name, std::to_string(table->id.value) + "/2/app/t/batch-2.parquet");
+  EXPECT_EQ(files->user_id(), "ann");
+  EXPECT_EQ(files->field_ids()[files->key_column()], 1);
+  EXPECT_EQ(files->field_ids()[files->seq_column()], segments::kSeqFieldId);
+  EXPECT_EQ(files->field_ids()[files->deleted_column()], segments::kDeletedFieldId);
+
+  ScanHint hint;
+  hint.column = files->key_column();
+  hint.op = ScanHint::Op::kGreater;
+  hint.value = Value::BigInt(100);
+  files = Open(table, {hint});
+  ASSERT_NE(files, nullptr);
+  ASSERT_EQ(files->files().size(), 1U);
+  EXPECT_EQ(files->files()[0].row_count, 100);
+  EXPECT_EQ(files->file_count_total(), 2U);
+  EXPECT_EQ(Open(table, {}, true), nullptr);
+}
+
+TEST_F(ColdFilesTest, HotKeysAreRowsAndTombstones) {
+  const catalog::TablePtr table = MakeTable(BenchTable(TableId{9}, catalog::TableType::kUser));
+  listed_.listed = {Segment(table, "ann", 1, 100, 1)};
+  Insert(table, 7, "seven", 7);
+  Insert(table, 8, "eight", 8);
+  Insert(table, 9, "not ann's", 9, "bob");
+  Delete(table, 8);
+  const auto files = Open(table);
+  ASSERT_NE(files, nullptr);
+  std::vector<std::string> keys;
+  ASSERT_TRUE(files
+                  ->VisitHotKeys([&keys](std::string_view key) {
+                    keys.emplace_back(key);
+                    return true;
+                  })
+                  .ok());
+  EXPECT_EQ(keys, (std::vector<std::string>{KeyOf(7), KeyOf(8)}));
+  const uint32_t wanted[] = {files->key_column()};
+  auto part = files->OpenHotPart(0, wanted, {});
+  ASSERT_TRUE(part.ok());
+  EXPECT_TRUE(*(*part)->Next());
+  EXPECT_EQ((*part)->cells()[0].i, 7);
+  EXPECT_FALSE(*(*part)->Next());
+}
+
+TEST_F(ColdFilesTest, FilesOfOlderSchemasAreOfferedWhenTheyReadAlike) {
+  catalog::TableDefinition definition = BenchTable(TableId{9}, catalog::TableType::kUser);
+  const auto alter = [&definition, this](const DataType& amount) {
+    std::vector<catalog::ColumnDefinition> columns = *definition.columns;
+    columns[2].type = amount;
+    if (columns.size() == 5) {
+      columns.push_back({.column_id = 6,
+                         .name = "level",
+                         .type = DataType::Of(TypeKind::kDouble),
+                         .nullable = false});
+    }
+    std::vector<RowLayout> layouts = *definition.layouts;
+    layouts.push_back(catalog::LayoutOf(columns));
+    definition.columns = std::make_shared<const std::vector<catalog::ColumnDefinition>>(columns);
+    definition.layouts = std::make_shared<const std::vector<RowLayout>>(layouts);
+    definition.next_column_id = 7;
+    ++definition.schema_version;
+    return MakeTable(definition);
+  };
+  catalog::TablePtr table = alter(DataType::Of(TypeKind::kBigInt));
+  listed_.listed = {Segment(table, "ann", 1, 100, 1, 1), Segment(table, "ann", 101, 200, 2, 2)};
+  const auto files = Open(table);
+  ASSERT_NE(files, nullptr);
+  EXPECT_TRUE(files->absent_values()[1].is_null());
+  EXPECT_EQ(files->absent_values()[5].datum().d, 0.0);
+  EXPECT_FALSE(files->absent_values()[5].is_null());
+
+  // The engine writes numbers as text in another way.
+  table = alter(DataType::Of(TypeKind::kText));
+  EXPECT_EQ(Open(table), nullptr);
+  listed_.listed = {Segment(table, "ann", 101, 200, 2, 3)};
+  EXPECT_NE(Open(table), nullptr);
+  listed_.listed = {Segment(table, "ann", 101, 200, 2, 4)};  // of a version not known here
+  EXPECT_EQ(Open(table), nullptr);
+}
+
+}  // namespace
+}  // namespace kalam::tables
