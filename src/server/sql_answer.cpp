@@ -93,13 +93,18 @@ void SqlAnswerWriter::FinishWithSuccess(double took_ms, bool null_error) {
 }
 
 void SqlAnswerWriter::FinishWithError(std::string_view code, std::string_view message,
-                                      std::string_view as_user, double took_ms) {
+                                      std::string_view details, std::string_view as_user,
+                                      double took_ms) {
   if (rows_open_) EndRows(as_user, "");
   fmt::format_to(std::back_inserter(out_),
                  "],\"status\":\"error\",\"took\":{:.3f},\"error\":{{\"code\":", took_ms);
   AppendJsonString(code, &out_);
   out_ += ",\"message\":";
   AppendJsonString(message, &out_);
+  if (!details.empty()) {
+    out_ += ",\"details\":";
+    AppendJsonString(details, &out_);
+  }
   out_ += "}}";
 }
 

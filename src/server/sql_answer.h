@@ -25,8 +25,9 @@ class SqlAnswerWriter : public RowSink {
   /// The end. `null_error` writes "error":null (answers with a stream of rows).
   void FinishWithSuccess(double took_ms, bool null_error);
   /// The end after rows were given out already; rows that are open are closed.
-  void FinishWithError(std::string_view code, std::string_view message, std::string_view as_user,
-                       double took_ms);
+  /// `details` is left out when it is empty.
+  void FinishWithError(std::string_view code, std::string_view message, std::string_view details,
+                       std::string_view as_user, double took_ms);
 
   void BeginRow() override;
   void Cell(const Datum& cell, const DataType& type) override;

@@ -38,7 +38,7 @@ TEST(SqlAnswerWriter, ClosesOpenRowsBeforeAnError) {
   writer.BeginRow();
   writer.Cell(Datum::OfInt(TypeKind::kInt, 1), DataType::Of(TypeKind::kInt));
   writer.EndRow();
-  writer.FinishWithError("STATEMENT_TIMEOUT", "Timeout", "ann", 5);
+  writer.FinishWithError("STATEMENT_TIMEOUT", "Timeout", "", "ann", 5);
   EXPECT_EQ(writer.Take(), R"([1]],"row_count":1,"as_user":"ann"}],"status":"error","took":5.000,)"
                            R"("error":{"code":"STATEMENT_TIMEOUT","message":"Timeout"}})");
 }

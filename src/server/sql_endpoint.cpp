@@ -113,7 +113,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       if (!std::exchange(rows_begun_, true)) writer_.BeginRows(result.rows->schema());
       Result<bool> more = result.rows->Next(writer_, chunk_bytes);
       if (!more.ok()) {
-        failure_ = std::move(more).status();
+        failure_ = request_->FailRows(std::move(more).status());
         as_user_ = result.as_user;
         break;
       }
@@ -126,25 +126,21 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       rows_begun_ = false;
       ++result_index_;
     }
-    done_ = !failure_.ok() || result_index_ == results.size();
-    if (done_ && failure_.ok()) {
-      writer_.FinishWithSuccess(took_ms(), single);
-      request_->Finish(rows_sent_);
-    }
+    done_ = failure_.has_value() || result_index_ == results.size();
+    if (done_ && !failure_.has_value()) writer_.FinishWithSuccess(took_ms(), single);
+    if (done_) request_->Finish(rows_sent_);
     OnCore(on_worker, [](SqlRun& run, HttpSession& session) { run.Emit(session); });
   }
 
   // Sends what has been written. On the core.
   void Emit(HttpSession& session) {
-    if (!failure_.ok() && !begun_) {
-      const ErrorTraits& traits = TraitsOf(failure_.kind());
-      session.Respond({.status = traits.http_status,
-                       .body = SqlErrorBody(traits.wire_code, failure_.ToString(), "", took_ms())});
+    if (failure_.has_value() && !begun_) {
+      Answer(session, *failure_);
       return;
     }
-    if (!failure_.ok()) {
+    if (failure_.has_value()) {
       // The status line is gone: the error stands at the end of the body.
-      writer_.FinishWithError(TraitsOf(failure_.kind()).wire_code, failure_.ToString(), as_user_,
+      writer_.FinishWithError(failure_->code, failure_->message, failure_->details, as_user_,
                               took_ms());
     }
     if (done_ && !begun_) {
@@ -172,8 +168,9 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     }
   }
 
-  void AnswerError(HttpSession& session) {
-    const statements::RequestError& error = *request_->error();
+  void AnswerError(HttpSession& session) { Answer(session, *request_->error()); }
+
+  void Answer(HttpSession& session, const statements::RequestError& error) {
     std::string headers =
         error.http_status == 503 || error.http_status == 429 ? "Retry-After: 1\r\n" : "";
     session.Respond({.status = error.http_status,
@@ -214,7 +211,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   SqlAnswerWriter writer_;
   size_t result_index_ = 0;
   int64_t rows_sent_ = 0;
-  Status failure_;
+  std::optional<statements::RequestError> failure_;  // of the rows
   std::string as_user_;
   bool rows_begun_ = false;
   bool rows_on_worker_ = false;

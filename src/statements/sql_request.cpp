@@ -39,6 +39,7 @@ class Request : public SqlRequest {
   bool rows_need_worker() const override {
     return results_.size() == 1 && results_[0].rows != nullptr && results_[0].rows->needs_worker();
   }
+  RequestError FailRows(Status status) override;
   void Finish(int64_t rows_sent) override;
 
  private:
@@ -317,6 +318,16 @@ std::optional<SqlRequest::Step> Request::Fail(Status status, const ErrorPlace& p
   error_ = MakeRequestError(std::move(status), input_.caller.role, place);
   stage_ = Stage::kDone;
   return Step::kFinished;
+}
+
+RequestError Request::FailRows(Status status) {
+  environment_.statements_failed.Add();
+  const RequestStatement& statement = plan_.statements[0];
+  if (status.position() >= 0) {
+    const int position = status.position() + statement.offset;
+    status = std::move(status).WithPosition(position);
+  }
+  return MakeRequestError(std::move(status), input_.caller.role, {.source = statement.source});
 }
 
 void Request::Finish(int64_t rows_sent) {

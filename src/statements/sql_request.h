@@ -77,6 +77,8 @@ class SqlRequest {
   virtual std::vector<StatementResult>& results() = 0;
   /// True when the stream of the single result must be pulled on a worker.
   virtual bool rows_need_worker() const = 0;
+  /// The rows of the single result failed while they were pulled: what the caller may be told.
+  virtual RequestError FailRows(Status status) = 0;
   /// Called after the last row: slow-query log, metrics.
   virtual void Finish(int64_t rows_sent) = 0;
 };

@@ -211,5 +211,29 @@ TEST_F(SqlRequestTest, ATableThatChangesMeanwhileIsPlannedAnew) {
   EXPECT_THAT(Run("SELECT max(n) FROM notes", User("ann")), ElementsAre("0"));
 }
 
+TEST_F(SqlRequestTest, RowsThatFailLateTellUsersNoMoreThanOtherFailures) {
+  Prepare();
+  const auto fail = [&](const catalog::Caller& caller) {
+    RequestInput input;
+    input.sql = "SELECT * FROM notes";
+    input.caller = caller;
+    input.namespace_id = "app";
+    std::unique_ptr<SqlRequest> request = processor_->Start(std::move(input));
+    bool used_worker = false;
+    Drive(*request, &used_worker);
+    EXPECT_EQ(request->results().size(), 1u);
+    RequestError error = request->FailRows(Status(ErrorKind::Corruption, "in /data/000030.sst"));
+    request->Finish(0);
+    return error;
+  };
+  const RequestError theirs = fail(User("ann"));
+  EXPECT_EQ(theirs.code, "DATA_CORRUPTED");
+  EXPECT_EQ(theirs.message, "SQL request failed");
+  EXPECT_EQ(theirs.details, "");
+  const RequestError mine = fail(Dba());
+  EXPECT_THAT(mine.message, HasSubstr("in /data/000030.sst"));
+  EXPECT_EQ(mine.details, "SELECT * FROM notes");
+}
+
 }  // namespace
 }  // namespace kalam::statements

@@ -173,6 +173,7 @@ def test_computed_columns_have_names_and_types(world):
     assert result["rows"] == [["1", "2", 2.0, "1"], ["1", "7", 7.0, "3"]], result["rows"]
     assert root.rows(f"SELECT sum(d), min(d), max(d) FROM {table}") == [["2.00", "0.75", "1.25"]]
     assert "division by zero" in root.error("SELECT 1 / 0")
+    assert root.answer("SELECT 1 / 0")[1]["error"]["details"] == "SELECT 1 / 0"
     assert root.rows("SELECT NULL = NULL, NULL IS NULL, 1 = NULL, coalesce(NULL, 5), nullif(1, 1)") == [[None, True, None, "5", None]]
     assert root.rows("SELECT round(2.345, 2), round(2.5), round(-2.5)") in ([[2.35, 3.0, -3.0]], [[2.35, 3, -3]],
                                                                             [["2.35", "3", "-3"]])

@@ -266,6 +266,11 @@ def test_a_damaged_table_file_is_told_and_the_rest_lives():
                                                 dict(JSON, Authorization="Bearer " + root), raw=True)
             failed += b"DATA_CORRUPTED" in content
         assert failed, content[-300:]
+        assert b".sst" in content
+        server.sql(root, "CREATE USER 'sam' WITH PASSWORD 'sam-password-1' ROLE 'service'")
+        _, _, content = server.request("POST", "/v1/api/sql", {"sql": "SELECT * FROM torn.large"},
+                                       dict(JSON, Authorization="Bearer " + server.login("sam", "sam-password-1")), raw=True)
+        assert b"DATA_CORRUPTED" in content and b".sst" not in content, content[-300:]
         assert server.rows(root, "SELECT body FROM torn.small") == [["fine"]]
         server.sql(root, "INSERT INTO torn.small (id, body) VALUES (2, 'goes on')")
         server.sql(root, "CREATE TABLE torn.fresh (id INT PRIMARY KEY)")
