@@ -51,6 +51,14 @@ std::string_view SubscribeErrorCode(const Status& status) {
   }
 }
 
+std::string SubscriberText(const Status& status, const catalog::Caller& caller) {
+  const bool is_ours = status.Is(ErrorKind::Corruption) || status.Is(ErrorKind::StorageIo) ||
+                       status.Is(ErrorKind::Internal);
+  if (!is_ours) return status.ToString();
+  Log(LogLevel::kError, "live", "a subscription cannot be served", {{"error", status.ToString()}});
+  return catalog::IsAdmin(caller.role) ? status.ToString() : "The rows cannot be read now";
+}
+
 std::unique_ptr<LiveHub> LiveHub::Make(Dependencies dependencies, const LiveLimits& limits) {
   return std::make_unique<Hub>(std::move(dependencies), limits);
 }
@@ -168,7 +176,7 @@ void Hub::Subscribe(ConnectionId connection_id, std::string id, std::string sql,
     code = SubscribeErrorCode(status);
   }
   counts_.Remove(connection->user_id);
-  refuse(answer_id, code, status.ToString());
+  refuse(answer_id, code, SubscriberText(status, connection->subscriber->caller()));
 }
 
 Status Hub::CheckSubscribe(Connection& connection, std::string_view id,

@@ -195,5 +195,8 @@ class Hub : public LiveHub {
 
 /// `error` code of a failed subscribe.
 std::string_view SubscribeErrorCode(const Status& status);
+/// What the subscriber may be told of a failure: trouble of the server itself, which names files
+/// and records, is shown to dba and system only; the others get a fixed sentence.
+std::string SubscriberText(const Status& status, const catalog::Caller& caller);
 
 }  // namespace kalam::live

@@ -227,7 +227,7 @@ void Hub::OnReadDone(const std::shared_ptr<ReadJob>& job) {
 void Hub::FinishSnapshot(Subscription* subscription, SnapshotBatch batch) {
   if (!batch.status.ok()) {
     EndWithError(subscription, subscription->ack_due ? "SUBSCRIPTION_FAILED" : "BATCH_FETCH_FAILED",
-                 batch.status.ToString());
+                 SubscriberText(batch.status, subscription->connection->subscriber->caller()));
     return;
   }
   if (subscription->ack_due) {
@@ -257,7 +257,8 @@ void Hub::FinishChanges(Subscription* subscription, const ReadJob& job) {
     return;
   }
   if (!chunk.status.ok()) {
-    EndWithError(subscription, "SUBSCRIPTION_FAILED", chunk.status.ToString());
+    EndWithError(subscription, "SUBSCRIPTION_FAILED",
+                 SubscriberText(chunk.status, subscription->connection->subscriber->caller()));
     return;
   }
   if (subscription->ack_due) AnswerResume(subscription);

@@ -1,4 +1,5 @@
 """What must not bring the server down: crowds that never sign in, mutated requests, a full disk, damaged files."""
+import asyncio
 import json
 import os
 import random
@@ -239,6 +240,19 @@ def table_files(server):
     return sorted((os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".sst")), key=os.path.getsize)
 
 
+async def snapshot_failure(server, token, sql):
+    """The error in which a snapshot ends."""
+    client = await LiveClient.connect(server, token)
+    message = await client.subscribe("s", sql, {"batch_size": 1000})
+    while message["type"] != "error":
+        if message["type"] == "initial_data_batch":
+            assert message["batch_control"]["has_more"], "the snapshot came whole"
+            await client.send({"type": "next_batch", "subscription_id": "s", "last_seq_id": message["batch_control"]["last_seq_id"]})
+        message = await client.receive()
+    await client.close()
+    return message
+
+
 def test_a_damaged_table_file_is_told_and_the_rest_lives():
     with ServerProcess(UNLIMITED) as server:
         root = server.login()
@@ -268,9 +282,12 @@ def test_a_damaged_table_file_is_told_and_the_rest_lives():
         assert failed, content[-300:]
         assert b".sst" in content
         server.sql(root, "CREATE USER 'sam' WITH PASSWORD 'sam-password-1' ROLE 'service'")
+        sam = server.login("sam", "sam-password-1")
         _, _, content = server.request("POST", "/v1/api/sql", {"sql": "SELECT * FROM torn.large"},
-                                       dict(JSON, Authorization="Bearer " + server.login("sam", "sam-password-1")), raw=True)
+                                       dict(JSON, Authorization="Bearer " + sam), raw=True)
         assert b"DATA_CORRUPTED" in content and b".sst" not in content, content[-300:]
+        failure = asyncio.run(snapshot_failure(server, sam, "SELECT * FROM torn.large"))
+        assert failure["message"] == "The rows cannot be read now", failure
         assert server.rows(root, "SELECT body FROM torn.small") == [["fine"]]
         server.sql(root, "INSERT INTO torn.small (id, body) VALUES (2, 'goes on')")
         server.sql(root, "CREATE TABLE torn.fresh (id INT PRIMARY KEY)")
