@@ -43,12 +43,12 @@ class QueryEngineImpl final : public QueryEngine {
     const auto& select = std::get<SelectPlan>(bound.plan->body);
     const tables::ReadScope scope{
         select.table, tables::ScopeFor(*select.table, context.caller.user_id), {}, nullptr};
-    KALAM_ASSIGN_OR_RETURN(const tables::ColdExtent extent, tables::MeasureCold(reader_, scope));
-    if (extent.row_count <= kColdRowsNativeMax) return bound;
+    KALAM_ASSIGN_OR_RETURN(const int64_t cold_rows, tables::CountOwnColdRows(reader_, scope));
+    if (cold_rows <= kColdRowsNativeMax) return bound;
     Result<BoundPlan> moved = planner.Prepare(text, parameters, context, "rows in segments");
     // What the engine cannot be asked stays native.
     if (!moved.ok() || moved->parameters.size() != bound.parameters.size()) return bound;
-    moved->cold_row_count = extent.row_count;
+    moved->cold_row_count = cold_rows;
     moved->native_plan = std::move(bound.plan);
     return moved;
   }

@@ -84,6 +84,18 @@ Result<ColdExtent> MeasureCold(const TableReader& reader, const ReadScope& scope
   return extent;
 }
 
+Result<int64_t> CountOwnColdRows(const TableReader& reader, const ReadScope& scope) {
+  int64_t row_count = 0;
+  if (!reader.MayHaveColdRows(*scope.table)) return row_count;
+  KALAM_ASSIGN_OR_RETURN(
+      const std::vector<SegmentRecord> records,
+      segments::ListSegments(reader.store(), scope.table->id,
+                             segments::SegmentPlace::OfScope(scope.scope), scope.view.snapshot));
+  for (const SegmentRecord& record : records)
+    row_count += record.row_count - record.tombstone_count;
+  return row_count;
+}
+
 Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
                               std::span<const ScanOptions> reads) {
   KALAM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> records, SegmentsOf(reader, scope));

@@ -28,6 +28,10 @@ struct ColdExtent {
 Result<ColdExtent> MeasureCold(const TableReader& reader, const ReadScope& scope,
                                int64_t rows_per_cut = 0);
 
+/// Rows in the segments that are this scope's alone, older versions of a key among them. What lies
+/// in segments of many scopes is little by design. Cheap enough for every statement that scans.
+Result<int64_t> CountOwnColdRows(const TableReader& reader, const ReadScope& scope);
+
 /// How many of a scope's segments one of the reads has to look into, by the segments' ranges of
 /// keys and `_seq`; their Bloom filters leave out more.
 struct ColdPruning {

@@ -79,6 +79,8 @@ TEST_F(ColdExtentTest, RowsOfOwnSegmentsCountAndCut) {
   EXPECT_EQ(extent->segment_count, 2);
   EXPECT_EQ(extent->row_count, 330);
   EXPECT_EQ(extent->shared_segment_count, 0);
+  EXPECT_EQ(*CountOwnColdRows(*reader_, ScopeNow(table_)), 330);
+  EXPECT_EQ(*CountOwnColdRows(*reader_, ScopeNow(table_, "cid")), 0);
   // Runs by first key: 1 (100), 50 (80), 101 (100), 201 (50).
   EXPECT_THAT(extent->cuts, ElementsAre(KeyOf(101)));
 }
