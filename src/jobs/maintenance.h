@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/clock.h"
 #include "catalog/catalog.h"
@@ -22,6 +23,9 @@ struct MaintenanceOptions {
   int64_t sweep_interval_seconds = 3600;  // retention, user and job cleanup look for work
 };
 
+/// Deletes the files of the dropped table that a cleanup job names.
+using CleanUpFiles = std::function<Status(const JobRecord&, const JobCancelled&)>;
+
 /// Executes cleanup, stream_eviction, retention, user_cleanup and job_cleanup jobs and queues them
 /// when there is work. Thread-safety: Tick is called by one thread at a time; executors run on the
 /// thread of JobQueue::Tick.
@@ -37,6 +41,7 @@ class Maintenance {
     /// What compaction asks; null when the store was opened without it (then change records are
     /// purged by jobs alone).
     tables::ChangeRetention* change_retention = nullptr;
+    CleanUpFiles clean_up_files = {};  // empty: tables have no files
   };
   /// Registers its executors with the queue; both it and the dependencies must outlive the queue's
   /// last Tick.

@@ -85,6 +85,8 @@ Result<JobOutcome> Maintenance::Cleanup(const JobRecord& job, const JobCancelled
     if (cancelled()) return Stopped();
     KALAM_RETURN_IF_ERROR(dependencies_.store.CompactRange(family, {prefix, PrefixEnd(prefix)}));
   }
+  if (dependencies_.clean_up_files)
+    KALAM_RETURN_IF_ERROR(dependencies_.clean_up_files(job, cancelled));
   return JobOutcome{
       false, "Cleaned up table " + MessageName(parameters) + " successfully - space given back"};
 }

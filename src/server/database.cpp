@@ -3,7 +3,9 @@
 #include "server/database.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -18,6 +20,7 @@
 #include "live/live_hub.h"
 #include "query/query_engine.h"
 #include "replication/group.h"
+#include "segments/segment_store.h"
 #include "server/commit_mailbox.h"
 #include "server/limits.h"
 #include "server/server.h"
@@ -25,12 +28,15 @@
 #include "statements/sql_request.h"
 #include "storage/store.h"
 #include "tables/retention.h"
+#include "tiering/open_tiering.h"
 
 namespace kalam::server {
 namespace {
 
 // Definitions kept in memory; names are always kept.
 constexpr size_t kDefinitionsMax = 4096;
+// Of a test that ends the process at a step of its choice.
+constexpr int kExitAtFailPoint = 86;
 // How long a statement waits for the cores to answer about their live queries.
 constexpr auto kCoresAnswerTimeout = std::chrono::seconds(2);
 
@@ -122,8 +128,29 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
   limits.stream_eviction_interval_seconds = settings.number("stream.eviction_interval_seconds");
   limits.sample_stats = settings.flag("retention.enable_dba_stats");
   limits.stats_retention_seconds = settings.number("retention.dba_stats_retention_days") * 86'400;
+  limits.flush_check_interval_seconds = settings.number("flush.check_interval_seconds");
   limits.jobs_max_concurrent = static_cast<int>(settings.number("jobs.max_concurrent"));
   return limits;
+}
+
+tiering::TieringOptions TieringOptionsFrom(const Settings& settings) {
+  tiering::TieringOptions options;
+  options.flush_defaults = {
+      .row_limit = static_cast<uint32_t>(settings.number("flush.default_row_limit")),
+      .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval"))};
+  options.temp_directory = settings.text("storage.data_path") + "/tmp/segments";
+  // A test names a step of the cold tier, `flush.put`, and how often it is passed before,
+  // `flush.put:2`; the process ends there as if it had been killed.
+  if (const char* variable = std::getenv("KALAMDB_END_AT")) {
+    const std::string text = variable;
+    const size_t colon = text.find(':');
+    auto left = std::make_shared<std::atomic<int>>(
+        colon == text.npos ? 0 : std::atoi(text.c_str() + colon + 1));
+    options.fail_point = [point = text.substr(0, colon), left](std::string_view reached) {
+      if (reached == point && left->fetch_sub(1) == 0) _exit(kExitAtFailPoint);
+    };
+  }
+  return options;
 }
 
 // The secret of the configuration, else the one in the data directory, made at first start.
@@ -223,6 +250,7 @@ class OpenDatabase : public Database {
   Status OpenData(std::vector<std::string>* warnings);
 
  private:
+  Status OpenColdTier();
   Status OpenStatements();
   void OpenHubs();
   void Connect();
@@ -246,6 +274,8 @@ class OpenDatabase : public Database {
   std::unique_ptr<files::FileStore> files_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<analytics::Engine> engine_;
+  std::unique_ptr<segments::SegmentStore> segments_;
+  std::unique_ptr<tiering::Tiering> tiering_;
   std::unique_ptr<query::QueryEngine> query_;
   live::SubscriptionCounts subscription_counts_;
   std::vector<std::unique_ptr<live::LiveHub>> hubs_;       // by core
@@ -268,6 +298,11 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
   group_options.clock = &server_.clock;
   group_options.metrics = &server_.metrics;
   group_options.account = &memory_;
+  group_options.segments_version = [this](TableId table) -> Result<uint64_t> {
+    KALAM_ASSIGN_OR_RETURN(const segments::TableSegmentsHead head,
+                           segments::ReadHead(*store_, table));
+    return head.version;
+  };
   KALAM_ASSIGN_OR_RETURN(group_,
                          replication::OpenStandaloneGroup(*store_, *catalog_, group_options));
   KALAM_ASSIGN_OR_RETURN(std::string secret, SecretFor(settings_));
@@ -293,17 +328,38 @@ Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
                    .find_storage = [this](std::string_view id) { return storages_->Find(id); }},
                   FileLimitsFrom(settings_)));
   engine_ = analytics::MakeEngine(EngineOptionsFrom(settings_, ids_, &memory_, &server_.metrics));
+  KALAM_RETURN_IF_ERROR(OpenColdTier());
   query_ = query::QueryEngine::Make({.store = *store_,
                                      .catalog = *catalog_,
                                      .group = *group_,
                                      .engine = *engine_,
                                      .clock = server_.clock,
                                      .memory = memory_,
-                                     .metrics = server_.metrics},
+                                     .metrics = server_.metrics,
+                                     .cold_rows = segments_.get()},
                                     QueryLimitsFrom(settings_));
   KALAM_RETURN_IF_ERROR(OpenStatements());
   OpenHubs();
   Connect();
+  return Status::Ok();
+}
+
+Status OpenDatabase::OpenColdTier() {
+  const segments::StorageLookup storage_of = [this](const std::string& storage_id) {
+    return storages_->Find(storage_id);
+  };
+  KALAM_ASSIGN_OR_RETURN(segments_,
+                         segments::OpenSegmentStore(
+                             *store_, storage_of,
+                             {.account = &memory_.Child("segments"), .metrics = &server_.metrics}));
+  KALAM_ASSIGN_OR_RETURN(tiering_, tiering::OpenTiering({.store = *store_,
+                                                         .catalog = *catalog_,
+                                                         .group = *group_,
+                                                         .engine = *engine_,
+                                                         .segments = *segments_,
+                                                         .storage_of = storage_of,
+                                                         .clock = server_.clock},
+                                                        TieringOptionsFrom(settings_)));
   return Status::Ok();
 }
 
@@ -336,7 +392,8 @@ Status OpenDatabase::OpenStatements() {
       .node_api_address = server_.api_address,
       .change_retention = &retention_,
       .storages = storages_.get(),
-      .files = files_.get()};
+      .files = files_.get(),
+      .tiering = tiering_.get()};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.
@@ -366,7 +423,8 @@ void OpenDatabase::OpenHubs() {
          .post = [core](std::function<void()> function) { core->loop().Post(std::move(function)); },
          .post_worker =
              [this](std::function<void()> work) { server_.workers.SubmitAlways(std::move(work)); },
-         .counts = &subscription_counts_},
+         .counts = &subscription_counts_,
+         .cold_rows = segments_.get()},
         limits));
     core->context().hub = hubs_.back().get();
   }

@@ -56,7 +56,6 @@ constexpr std::string_view kNoTracing = "trace export is not offered";
 constexpr std::string_view kNoCluster =
     "clusters are not offered yet; the server runs as a single node";
 constexpr std::string_view kNoOidc = "sign-in through other providers is not offered yet";
-constexpr std::string_view kNoRowsMoved = "rows are not moved to cold storage yet";
 
 constexpr SettingKey kKeys[] = {
     Number("transaction_timeout_secs", "300", 1, 86400,
@@ -195,13 +194,19 @@ constexpr SettingKey kKeys[] = {
     Retired("datafusion.max_partitions", "analytics.threads replaces it"),
     Retired("datafusion.batch_size", "the engine chooses"),
 
-    Retired("flush.default_row_limit", kNoRowsMoved),
-    Retired("flush.default_time_interval", kNoRowsMoved),
-    Retired("flush.flush_batch_size", kNoRowsMoved),
-    Retired("flush.check_interval_seconds", kNoRowsMoved),
+    Number(
+        "flush.default_row_limit", "100000", 0, 999'999'999,
+        "Hot rows at which a table without a FLUSH_POLICY is flushed to cold storage; 0: never."),
+    Number(
+        "flush.default_time_interval", "0", 0, 86400 * 366,
+        "Seconds after which the rows of a table without a FLUSH_POLICY are flushed, however few; "
+        "0: never."),
+    Number("flush.check_interval_seconds", "10", 0, 86400,
+           "Seconds between looks at the flush policies; 0: rows are flushed by command only."),
+    Retired("flush.flush_batch_size", "a flush reads in bounded memory by itself"),
     Retired("manifest_cache.{eviction_interval_seconds,max_entries,eviction_ttl_days,user_table_"
             "weight_factor}",
-            kNoRowsMoved),
+            "manifests are read from the index of segments"),
     Retired("retention.default_deleted_retention_hours",
             "the table option DELETED_RETENTION_HOURS counts"),
     Flag("retention.enable_dba_stats", true,

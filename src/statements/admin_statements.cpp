@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "jobs/maintenance.h"
+#include "jobs/tiering_jobs.h"
 #include "statements/bootstrap.h"
 #include "statements/families.h"
 #include "statements/stats_sampler.h"
@@ -42,10 +43,11 @@ class AdminStatementsImpl : public AdminStatements {
             {services_, transactions, *jobs_, std::move(definitions), services_.clock.SteadyUs()}),
         sampler_(system_.sources(), {.is_enabled = limits_.sample_stats,
                                      .retention_seconds = limits_.stats_retention_seconds}),
+        tiering_(MakeTieringJobs()),
         maintenance_({services_.store, services_.catalog, services_.group, services_.query.reader(),
-                      services_.clock, *jobs_, services_.change_retention},
+                      services_.clock, *jobs_, services_.change_retention, CleanUpFiles()},
                      MaintenanceOptionsFrom(limits_)),
-        context_{services_, limits_, transactions, *jobs_, system_, ddl_mutex_} {
+        context_{services_, limits_, transactions, *jobs_, tiering_.get(), system_, ddl_mutex_} {
     services_.query.SetSystemTables(&system_);
   }
   ~AdminStatementsImpl() override {
@@ -91,6 +93,7 @@ class AdminStatementsImpl : public AdminStatements {
     if (!lock.owns_lock() || closed_) return;
     sampler_.Tick();
     maintenance_.Tick();
+    if (tiering_ != nullptr) tiering_->Tick();
     jobs_->Tick();
   }
 
@@ -101,6 +104,20 @@ class AdminStatementsImpl : public AdminStatements {
   }
 
  private:
+  std::unique_ptr<jobs::TieringJobs> MakeTieringJobs() {
+    if (services_.tiering == nullptr) return nullptr;
+    return std::make_unique<jobs::TieringJobs>(
+        jobs::TieringJobs::Dependencies{services_.store, services_.catalog, *services_.tiering,
+                                        services_.clock, *jobs_},
+        jobs::TieringJobsOptions{.check_interval_seconds = limits_.flush_check_interval_seconds});
+  }
+  jobs::CleanUpFiles CleanUpFiles() {
+    if (tiering_ == nullptr) return {};
+    return [this](const jobs::JobRecord& job, const jobs::JobCancelled& cancelled) {
+      return tiering_->CleanUpDropped(job, cancelled);
+    };
+  }
+
   const StatementServices services_;
   const StatementLimits limits_;
   const std::unique_ptr<jobs::JobQueue> jobs_;
@@ -108,6 +125,7 @@ class AdminStatementsImpl : public AdminStatements {
   SystemTableRows system_;
   std::mutex tick_mutex_;  // guards sampler_, maintenance_ and closed_
   StatsSampler sampler_;
+  const std::unique_ptr<jobs::TieringJobs> tiering_;  // null without a cold tier
   jobs::Maintenance maintenance_;
   bool closed_ = false;
   AdminContext context_;

@@ -3,17 +3,22 @@
 #include <nlohmann/json.hpp>
 
 #include "statements/families.h"
+#include "tiering/tiering.h"
 
 namespace kalam::statements {
 namespace {
 
-std::string CleanupParameters(const catalog::TableDefinition& table) {
+std::string CleanupParameters(const catalog::TableDefinition& table,
+                              const std::string& folder_prefix) {
   std::string type(catalog::TableTypeName(table.type));
   type.front() = static_cast<char>(type.front() - 'a' + 'A');
-  return nlohmann::json{{"table_id", table.QualifiedName()},
-                        {"table_type", type},
-                        {"operation", "drop_table"},
-                        {"internal_id", table.id.value}}
+  return nlohmann::json{
+      {"table_id", table.QualifiedName()},
+      {"table_type", type},
+      {"operation", "drop_table"},
+      {"storage",
+       {{"storage_id", table.options.storage_id}, {"relative_path_template", folder_prefix}}},
+      {"internal_id", table.id.value}}
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -25,9 +30,15 @@ Status AddTableDrop(AdminContext& context, const StatementRun& run,
   // A table of this name that was dropped just before may still be cleaned up; its rows have
   // another id.
   if (context.jobs.HasActive(key)) key += "-" + std::to_string(table.id.value);
+  tiering::TableFiles files;
+  if (context.services.tiering != nullptr) {
+    KALAM_ASSIGN_OR_RETURN(files, context.services.tiering->PrepareDrop(table));
+  }
   KALAM_ASSIGN_OR_RETURN(
       jobs::JobRecord job,
-      context.jobs.Prepare(jobs::JobType::kCleanup, CleanupParameters(table), std::move(key)));
+      context.jobs.Prepare(jobs::JobType::kCleanup, CleanupParameters(table, files.folder_prefix),
+                           std::move(key)));
+  Append(&drop->records, std::move(files.writes));
   Append(&drop->records, context.services.catalog.DropTable(table));
   drop->records.push_back(jobs::JobQueue::Write(job));
   drop->records.push_back(AuditWrite(MakeAudit(run, "DROP_TABLE", table.QualifiedName())));

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "jobs/job_queue.h"
+#include "jobs/tiering_jobs.h"
 #include "sql/statement.h"
 #include "statements/admin_statements.h"
 #include "statements/audit.h"
@@ -21,6 +22,7 @@ struct AdminContext {
   const StatementLimits& limits;
   const TransactionRegistry& transactions;
   jobs::JobQueue& jobs;
+  jobs::TieringJobs* tiering;  // null: rows are not moved to cold storage
   SystemTableRows& system;
   /// Held from the check that an object (does not) exist until the change is durable, so that two
   /// DDL statements never meet.
@@ -64,6 +66,10 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::StorageStatement& statement);
 Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::OtherStatement& statement);
+
+/// STORAGE FLUSH and STORAGE COMPACT.
+Result<StatementResult> ExecuteTiering(AdminContext& context, StatementRun& run,
+                                       const sql::StorageStatement& statement);
 
 // ---- What the families share (families.cpp).
 

@@ -126,7 +126,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   return Shown(std::move(rows));
 }
 
-Result<StatementResult> Execute(AdminContext&, StatementRun&,
+Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::StorageStatement& statement) {
   using Kind = sql::StorageStatement::Kind;
   switch (statement.kind) {
@@ -140,10 +140,9 @@ Result<StatementResult> Execute(AdminContext&, StatementRun&,
       return NotAvailable("STORAGE CHECK");
     case Kind::kFlushTable:
     case Kind::kFlushAll:
-      return NotAvailable("STORAGE FLUSH");
     case Kind::kCompactTable:
     case Kind::kCompactAll:
-      return NotAvailable("STORAGE COMPACT");
+      return ExecuteTiering(context, run, statement);
   }
   return NotAvailable("This storage statement");
 }

@@ -30,6 +30,9 @@ class FileStore;
 class StagingArea;
 }  // namespace kalam::files
 
+namespace kalam::tiering {
+class Tiering;
+}
 namespace kalam::statements {
 
 struct RequestInput {
@@ -113,6 +116,7 @@ struct StatementServices {
       nullptr;                              // what the store asks at compaction; may be null
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
   files::FileStore* files = nullptr;        // null: uploads are not available
+  tiering::Tiering* tiering = nullptr;      // null: rows are not moved to cold storage
 };
 
 struct StatementLimits {
@@ -124,6 +128,7 @@ struct StatementLimits {
   size_t batch_result_bytes_max = 64u << 20;
   int64_t change_retention_seconds =
       7 * 86'400;  // how long a client may be away and still resume from the log
+  int64_t flush_check_interval_seconds = 10;  // between looks at flush policies; 0: never
   /// Jobs at the same time, each on a thread of its own; 0: Tick runs them itself.
   int jobs_max_concurrent = 0;
   int64_t job_retention_seconds = 7 * 86'400;  // finished jobs stay in system.jobs

@@ -7,8 +7,10 @@
 
 #include "base/build_facts.h"
 #include "statements/audit.h"
+#include "statements/families.h"
 #include "statements/process_facts.h"
 #include "statements/system_tables.h"
+#include "tiering/tiering.h"
 
 namespace kalam::statements {
 namespace {
@@ -69,6 +71,26 @@ Status ReadJobNodes(const SystemSources& sources, const catalog::Caller&, RowBuf
                   TextCell(jobs::JobStatusName(job.status)), OptionalTextCell(job.exception_trace),
                   TimestampCell(job.created_at_us), OptionalTimestampCell(job.started_at_us),
                   OptionalTimestampCell(job.finished_at_us), TimestampCell(job.updated_at_us)});
+  }
+  return Status::Ok();
+}
+
+/// Admins see all folders; others those of their own rows and of shared tables that they may read.
+Status ReadManifests(const SystemSources& sources, const catalog::Caller& caller, RowBuffer* rows) {
+  if (sources.services.tiering == nullptr) return Status::Ok();
+  KALAM_ASSIGN_OR_RETURN(const auto manifests, sources.services.tiering->ListManifests());
+  for (const tiering::ManifestRow& manifest : manifests) {
+    if (!catalog::IsAdmin(caller.role)) {
+      KALAM_ASSIGN_OR_RETURN(const auto table, sources.services.catalog.FindTable(
+                                                   manifest.namespace_id, manifest.table_name));
+      if (table == nullptr || !MaySee(*table, caller)) continue;
+      if (table->is_scoped_by_user() && manifest.scope != caller.user_id) continue;
+    }
+    rows->Append({TextCell(manifest.cache_key), TextCell(manifest.namespace_id),
+                  TextCell(manifest.table_name), TextCell(manifest.scope), TextCell(manifest.etag),
+                  TimestampCell(manifest.updated_at_us), TimestampCell(manifest.updated_at_us),
+                  Value(Datum::Boolean(false)), TextCell("in_sync"),
+                  JsonCell(manifest.manifest_json)});
   }
   return Status::Ok();
 }

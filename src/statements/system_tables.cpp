@@ -24,7 +24,7 @@ constexpr std::array<Reader, 30> kReaders = {{
     {"system", "jobs", ReadJobs},
     {"system", "job_nodes", ReadJobNodes},
     {"system", "audit_log", ReadAuditLog},
-    {"system", "manifest", ReadNothing},
+    {"system", "manifest", ReadManifests},
     {"system", "topics", ReadNothing},
     {"system", "topic_offsets", ReadNothing},
     {"system", "tables", ReadTables, true},

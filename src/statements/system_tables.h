@@ -65,6 +65,7 @@ Status ReadTables(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadColumns(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadJobs(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadJobNodes(const SystemSources&, const catalog::Caller&, RowBuffer*);
+Status ReadManifests(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadAuditLog(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadStats(const SystemSources&, const catalog::Caller&, RowBuffer*);
 Status ReadSettings(const SystemSources&, const catalog::Caller&, RowBuffer*);

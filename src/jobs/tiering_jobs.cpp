@@ -1,0 +1,227 @@
+// Jobs of the cold tier.
+#include "jobs/tiering_jobs.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "tables/retention.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr std::string_view kTarget = "tiering";
+constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kHourUs = 3600 * kSecondUs;
+constexpr std::string_view kAutomatic = "small_segments";
+
+nlohmann::json ParametersOf(const JobRecord& job) {
+  auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
+  return parameters.is_object() ? parameters : nlohmann::json::object();
+}
+
+std::string TypeTitle(catalog::TableType type) {
+  std::string title(catalog::TableTypeName(type));
+  title.front() = static_cast<char>(title.front() - 'a' + 'A');
+  return title;
+}
+
+/// `ns:t`, as messages of jobs write it.
+std::string MessageName(const nlohmann::json& parameters) {
+  std::string name = parameters.value("table_id", std::string("?"));
+  if (const size_t dot = name.find('.'); dot != name.npos) name[dot] = ':';
+  return name;
+}
+
+JobOutcome NotFound(const nlohmann::json& parameters) {
+  return {true, "Table " + MessageName(parameters) + " not found (table may have been dropped)"};
+}
+
+std::string FlushKey(const catalog::TableDefinition& table) {
+  return "flush-" + table.namespace_id + "-" + table.name;
+}
+
+std::string HourOf(int64_t now_us) {
+  const auto seconds = static_cast<std::time_t>(now_us / kSecondUs);
+  return fmt::format("{:%Y-%m-%d-%H}", fmt::gmtime(seconds));
+}
+
+void Warn(std::string_view what, const Status& status) {
+  if (status.ok() || status.Is(ErrorKind::IdempotentConflict) || status.Is(ErrorKind::ShuttingDown))
+    return;
+  Log(LogLevel::kWarn, kTarget, what, {{"error", status.ToString()}});
+}
+
+tiering::Work WorkOf(JobQueue& queue, const JobRecord& job, const JobCancelled& cancelled) {
+  tiering::Work work;
+  work.cancelled = cancelled;
+  work.report = [&queue, id = job.job_id](std::string message) {
+    queue.Report(id, std::move(message));
+  };
+  // An earlier run, or one that a crash has cut off, may have left files.
+  work.is_repeated = job.retry_count > 0 || !job.message.empty();
+  return work;
+}
+
+}  // namespace
+
+TieringJobs::TieringJobs(Dependencies dependencies, const TieringJobsOptions& options)
+    : dependencies_(dependencies), options_(options) {
+  using Method = Result<JobOutcome> (TieringJobs::*)(const JobRecord&, const JobCancelled&);
+  const auto bind = [this](JobType type, Method method) {
+    dependencies_.queue.SetExecutor(
+        type, [this, method](const JobRecord& job, const JobCancelled& cancelled) {
+          return (this->*method)(job, cancelled);
+        });
+  };
+  bind(JobType::kFlush, &TieringJobs::Flush);
+  bind(JobType::kCompact, &TieringJobs::Compact);
+  bind(JobType::kManifestEviction, &TieringJobs::DeleteRetired);
+}
+
+void TieringJobs::Tick() {
+  const int64_t steady_us = dependencies_.clock.SteadyUs();
+  if (options_.check_interval_seconds > 0 && steady_us >= next_check_steady_us_) {
+    next_check_steady_us_ = steady_us + options_.check_interval_seconds * kSecondUs;
+    QueueDueFlushes();
+  }
+  if (steady_us >= next_sweep_steady_us_) {
+    next_sweep_steady_us_ = steady_us + options_.sweep_interval_seconds * kSecondUs;
+    QueueRetiredDeletion();
+  }
+}
+
+void TieringJobs::QueueDueFlushes() {
+  tiering::HotRowCounts& counts = dependencies_.tiering.counts();
+  if (!loaded_) {
+    const Status loaded = counts.Load();
+    Warn("the hot rows could not be counted", loaded);
+    loaded_ = loaded.ok();
+  }
+  for (const TableId id : counts.TakeDue()) {
+    const auto table = dependencies_.catalog.FindTable(id);
+    if (!table.ok() || *table == nullptr || HasActiveFlush(**table)) continue;
+    const std::string key = "FL:" + (*table)->namespace_id + ":" + (*table)->name + ":" +
+                            HourOf(dependencies_.clock.NowUs());
+    Warn("a flush was not queued", Submit(JobType::kFlush, **table, key).status());
+  }
+}
+
+void TieringJobs::QueueRetiredDeletion() {
+  const Result<bool> found = dependencies_.tiering.HasRetired();
+  Warn("replaced files could not be looked for", found.status());
+  if (!found.ok() || !*found) return;
+  Warn("the deletion of replaced files was not queued",
+       dependencies_.queue.Submit(JobType::kManifestEviction, "{}", "ME").status());
+}
+
+bool TieringJobs::HasActiveFlush(const catalog::TableDefinition& table) const {
+  const JobQueue& queue = dependencies_.queue;
+  const std::string scheduled = "FL:" + table.namespace_id + ":" + table.name + ":";
+  const int64_t now_us = dependencies_.clock.NowUs();
+  // One of the hour before may still run.
+  return queue.HasActive(FlushKey(table)) || queue.HasActive(scheduled + HourOf(now_us)) ||
+         queue.HasActive(scheduled + HourOf(now_us - kHourUs));
+}
+
+Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefinition& table,
+                                      std::string key) {
+  nlohmann::json parameters = {{"table_id", table.QualifiedName()},
+                               {"table_type", TypeTitle(table.type)},
+                               {"internal_id", table.id.value}};
+  if (type == JobType::kFlush && table.options.flush_policy.row_limit > 0)
+    parameters["flush_threshold"] = table.options.flush_policy.row_limit;
+  if (type == JobType::kCompact) parameters[std::string(kAutomatic)] = key.starts_with("CO:");
+  return dependencies_.queue.Submit(type, parameters.dump(), std::move(key));
+}
+
+Result<JobRecord> TieringJobs::QueueFlush(const catalog::TableDefinition& table) {
+  if (HasActiveFlush(table)) {
+    return Status(ErrorKind::IdempotentConflict, "Job with idempotency key '" + FlushKey(table) +
+                                                     "' is already running or queued");
+  }
+  return Submit(JobType::kFlush, table, FlushKey(table));
+}
+
+Result<JobRecord> TieringJobs::QueueCompaction(const catalog::TableDefinition& table) {
+  return Submit(JobType::kCompact, table, "compact-" + table.namespace_id + "-" + table.name);
+}
+
+size_t TieringJobs::FlushLargest(size_t count_max) {
+  size_t queued = 0;
+  for (const auto& [id, row_count] : dependencies_.tiering.counts().Largest(count_max)) {
+    const auto table = dependencies_.catalog.FindTable(id);
+    if (!table.ok() || *table == nullptr) continue;
+    if (QueueFlush(**table).ok()) ++queued;
+  }
+  return queued;
+}
+
+Result<JobOutcome> TieringJobs::Flush(const JobRecord& job, const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  const TableId id{parameters.value("internal_id", 0u)};
+  Result<tiering::FlushOutcome> flushed =
+      dependencies_.tiering.Flush(id, WorkOf(dependencies_.queue, job, cancelled));
+  if (!flushed.ok()) {
+    dependencies_.tiering.counts().FlushFailed(id);
+    return flushed.status();
+  }
+  if (!flushed->table_found) return NotFound(parameters);
+  if (flushed->wants_compaction) {
+    if (const auto table = dependencies_.catalog.FindTable(id); table.ok() && *table != nullptr) {
+      const std::string key = "CO:" + (*table)->namespace_id + ":" + (*table)->name;
+      Warn("a compaction was not queued", Submit(JobType::kCompact, **table, key).status());
+    }
+  }
+  return JobOutcome{
+      false, fmt::format("Flushed {} successfully ({} rows, {} files)", MessageName(parameters),
+                         flushed->row_count, flushed->file_count)};
+}
+
+Result<JobOutcome> TieringJobs::Compact(const JobRecord& job, const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  const TableId id{parameters.value("internal_id", 0u)};
+  KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table, dependencies_.catalog.FindTable(id));
+  if (table == nullptr) return NotFound(parameters);
+  const int64_t before_us =
+      dependencies_.clock.NowUs() - int64_t{table->options.deleted_retention_hours} * kHourUs;
+  KALAM_ASSIGN_OR_RETURN(const Seq tombstones_up_to,
+                         tables::SeqAtTime(dependencies_.store, before_us));
+  tiering::Work work = WorkOf(dependencies_.queue, job, cancelled);
+  work.is_thorough = !parameters.value(std::string(kAutomatic), false);
+  KALAM_ASSIGN_OR_RETURN(const tiering::CompactionOutcome compacted,
+                         dependencies_.tiering.Compact(id, tombstones_up_to, work));
+  if (!compacted.table_found) return NotFound(parameters);
+  return JobOutcome{false, fmt::format("Compaction completed for {} ({} segments before, {} after, "
+                                       "{} old versions dropped)",
+                                       MessageName(parameters), compacted.segments_before,
+                                       compacted.segments_after, compacted.dropped_row_count)};
+}
+
+Result<JobOutcome> TieringJobs::DeleteRetired(const JobRecord& job, const JobCancelled& cancelled) {
+  KALAM_ASSIGN_OR_RETURN(const int64_t deleted, dependencies_.tiering.DeleteRetired(
+                                                    WorkOf(dependencies_.queue, job, cancelled)));
+  return JobOutcome{false, fmt::format("Deleted {} replaced file(s)", deleted)};
+}
+
+Status TieringJobs::CleanUpDropped(const JobRecord& job, const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  const auto storage = parameters.find("storage");
+  if (storage == parameters.end() || !storage->is_object()) return Status::Ok();
+  const std::string name = parameters.value("table_id", std::string());
+  const size_t dot = name.find('.');
+  if (dot == name.npos) return Status::Ok();
+  const tiering::DroppedTable dropped{
+      .id = TableId{parameters.value("internal_id", 0u)},
+      .namespace_id = name.substr(0, dot),
+      .name = name.substr(dot + 1),
+      .storage_id = storage->value("storage_id", std::string()),
+      .folder_prefix = storage->value("relative_path_template", std::string())};
+  return dependencies_.tiering.CleanUpDropped(dropped, WorkOf(dependencies_.queue, job, cancelled))
+      .status();
+}
+
+}  // namespace kalam::jobs

@@ -1,0 +1,237 @@
+// What is merged, how, and what may be dropped on the way.
+#include "tiering/compaction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/log.h"
+#include "tables/retention.h"
+#include "tiering/folders.h"
+#include "tiering/row_feed.h"
+#include "types/key_codec.h"
+
+namespace kalam::tiering {
+namespace {
+
+using Segments = std::vector<segments::SegmentRecord>;
+
+// Each segment of a merge holds a row group in memory.
+constexpr size_t kMergedSegmentsMax = 12;
+
+/// Half a full segment; smaller ones are merged.
+bool IsSmall(const segments::SegmentRecord& segment) {
+  return segment.row_count < segments::kSegmentRowsMax / 2;
+}
+
+/// Cuts a group into merges of bounded size, oldest segments first; what is left over waits for the
+/// next compaction.
+void AddMerges(Segments group, std::vector<Segments>* merges) {
+  std::sort(group.begin(), group.end(),
+            [](const auto& a, const auto& b) { return a.segment_id < b.segment_id; });
+  for (size_t begin = 0; begin < group.size(); begin += kMergedSegmentsMax) {
+    const size_t end = std::min(begin + kMergedSegmentsMax, group.size());
+    if (begin > 0 && end - begin == 1) break;
+    merges->emplace_back(std::make_move_iterator(group.begin() + static_cast<ptrdiff_t>(begin)),
+                         std::make_move_iterator(group.begin() + static_cast<ptrdiff_t>(end)));
+  }
+}
+
+/// Whether segments outside of a merge may hold a key. A key range is all that is asked.
+class OutsideKeys {
+ public:
+  explicit OutsideKeys(Segments outside) : outside_(std::move(outside)) {}
+  bool MayHold(std::string_view key) const {
+    return std::any_of(outside_.begin(), outside_.end(), [&](const auto& segment) {
+      return segment.min_key <= key && key <= segment.max_key;
+    });
+  }
+
+ private:
+  const Segments outside_;
+};
+
+/// The rows of a merge without the tombstones that hide nothing any more.
+class MergeFeed final : public RowFeed {
+ public:
+  MergeFeed(std::unique_ptr<segments::SegmentMerge> merge, const OutsideKeys& outside,
+            Seq tombstones_up_to)
+      : merge_(std::move(merge)), outside_(outside), tombstones_up_to_(tombstones_up_to) {}
+
+  Result<bool> Next() override {
+    for (;;) {
+      KALAM_ASSIGN_OR_RETURN(const bool more, merge_->Next());
+      if (!more) return false;
+      if (!merge_->deleted() || merge_->seq() > tombstones_up_to_) break;
+      if (outside_.MayHold(segments::SegmentKey(merge_->scope(), merge_->encoded_pk()))) break;
+      Seq& newest = dropped_[segments::SegmentKeyPrefix(merge_->scope())];
+      newest = std::max(newest, merge_->seq());
+    }
+    ++row_count_;
+    return true;
+  }
+  const storage::Scope& scope() const override { return merge_->scope(); }
+  std::string_view encoded_pk() const override { return merge_->encoded_pk(); }
+  Seq seq() const override { return merge_->seq(); }
+  bool deleted() const override { return merge_->deleted(); }
+  uint32_t schema_version() const override { return merge_->schema_version(); }
+  std::string_view row() const override { return merge_->row(); }
+
+  int64_t row_count() const { return row_count_; }
+  /// The newest tombstone dropped, by scope prefix.
+  const std::map<std::string, Seq>& dropped() const { return dropped_; }
+
+ private:
+  const std::unique_ptr<segments::SegmentMerge> merge_;
+  const OutsideKeys& outside_;
+  const Seq tombstones_up_to_;
+  int64_t row_count_ = 0;
+  std::map<std::string, Seq> dropped_;
+};
+
+class TableCompaction {
+ public:
+  TableCompaction(const TieringServices& services, const WorkedTable& worked, Seq tombstones_up_to)
+      : services_(services), worked_(worked), tombstones_up_to_(tombstones_up_to) {}
+
+  Result<CompactionOutcome> Run(const CompactionChoice& choice) {
+    const TableId id = worked_.table->id;
+    KALAM_ASSIGN_OR_RETURN(const Segments all, segments::ListSegments(services_.store, id));
+    outcome_.segments_before = static_cast<int64_t>(all.size());
+    for (auto begin = all.begin(); begin != all.end();) {
+      const auto end = std::find_if(
+          begin, all.end(), [&](const auto& segment) { return !(segment.place == begin->place); });
+      for (const Segments& group : ChooseMerges({begin, end}, choice, tombstones_up_to_))
+        KALAM_RETURN_IF_ERROR(Merge(group));
+      begin = end;
+    }
+    KALAM_ASSIGN_OR_RETURN(const Segments left, segments::ListSegments(services_.store, id));
+    outcome_.segments_after = static_cast<int64_t>(left.size());
+    return outcome_;
+  }
+
+ private:
+  Status Merge(const Segments& group) {
+    const segments::SegmentPlace& place = group.front().place;
+    KALAM_ASSIGN_OR_RETURN(const OutsideKeys outside, Outside(group));
+    KALAM_ASSIGN_OR_RETURN(auto merge, services_.segments.OpenMerge(
+                                           worked_.table, group, services_.store.TakeSnapshot()));
+    MergeFeed feed(std::move(merge), outside, tombstones_up_to_);
+    FeedCursor cursor(feed);
+    KALAM_RETURN_IF_ERROR(cursor.Start());
+    KALAM_ASSIGN_OR_RETURN(auto change,
+                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    const SegmentTarget target = worked_.TargetAt(place, "compact");
+    while (!cursor.at_end()) {
+      KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/false,
+                                         services_.clock.NowUs(), &change));
+    }
+    int64_t rows_before = 0;
+    for (const segments::SegmentRecord& segment : group) {
+      KALAM_RETURN_IF_ERROR(change.Retire(segment, services_.clock.NowUs()));
+      rows_before += segment.row_count;
+    }
+    const size_t written_count = change.added().size();
+    KALAM_RETURN_IF_ERROR(RaisePurged(feed.dropped()));
+    KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
+    worked_.Reached("compact.committed");
+    outcome_.dropped_row_count += rows_before - feed.row_count();
+    const Status written = WriteManifest(services_.store, *worked_.table, place, *worked_.storage);
+    if (!written.ok()) {
+      Log(LogLevel::kWarn, "tiering", "a manifest could not be written",
+          {{"table", worked_.table->QualifiedName()}, {"error", written.ToString()}});
+    }
+    worked_.Reached("compact.manifest");
+    if (worked_.work.report)
+      worked_.work.report(fmt::format("{} segments merged into {}", group.size(), written_count));
+    return Status::Ok();
+  }
+
+  /// The segments that may hold keys of the group's scopes and are not of the group.
+  Result<OutsideKeys> Outside(const Segments& group) {
+    KALAM_ASSIGN_OR_RETURN(Segments all,
+                           segments::ListSegments(services_.store, worked_.table->id));
+    std::erase_if(all, [&](const segments::SegmentRecord& segment) {
+      return std::any_of(group.begin(), group.end(), [&](const auto& member) {
+        return member.segment_id == segment.segment_id;
+      });
+    });
+    return OutsideKeys(std::move(all));
+  }
+
+  /// Before the tombstones go: a resume from state must know what it cannot tell any more.
+  Status RaisePurged(const std::map<std::string, Seq>& dropped) {
+    auto command = std::make_shared<replication::Command>();
+    for (const auto& [prefix, newest] : dropped) {
+      storage::Scope scope;
+      if (!ParseScope(prefix, &scope)) continue;
+      KALAM_ASSIGN_OR_RETURN(auto writes, tables::RaisePurgedTombstone(
+                                              services_.store, worked_.table->id, scope, newest));
+      for (catalog::RecordWrite& write : writes) command->records.push_back(std::move(write));
+    }
+    if (command->records.empty()) return Status::Ok();
+    return replication::ProposeAndWait(services_.group, std::move(command)).status;
+  }
+
+  const TieringServices& services_;
+  const WorkedTable& worked_;
+  const Seq tombstones_up_to_;
+  CompactionOutcome outcome_;
+};
+
+}  // namespace
+
+std::vector<Segments> ChooseMerges(Segments segments, const CompactionChoice& choice,
+                                   Seq droppable) {
+  std::vector<Segments> merges;
+  if (!choice.all) {
+    std::erase_if(segments, [](const auto& segment) { return !IsSmall(segment); });
+    if (segments.size() >= std::max<size_t>(choice.small_segments_max, 2))
+      AddMerges(std::move(segments), &merges);
+    return merges;
+  }
+  std::sort(segments.begin(), segments.end(),
+            [](const auto& a, const auto& b) { return a.min_key < b.min_key; });
+  Segments group;
+  std::string reach;  // greatest key of the group
+  int64_t rows = 0;
+  const auto close = [&] {
+    const bool has_old_tombstones =
+        std::any_of(group.begin(), group.end(), [&](const auto& segment) {
+          return segment.tombstone_count > 0 && segment.min_seq <= droppable;
+        });
+    if (group.size() > 1 || has_old_tombstones) AddMerges(std::move(group), &merges);
+    group.clear();
+    rows = 0;
+  };
+  for (segments::SegmentRecord& segment : segments) {
+    const bool overlaps = !group.empty() && segment.min_key <= reach;
+    const bool fits = rows + segment.row_count <= segments::kSegmentRowsMax;
+    if (!group.empty() && !overlaps && !fits) close();
+    reach = group.empty() ? segment.max_key : std::max(reach, segment.max_key);
+    rows += segment.row_count;
+    group.push_back(std::move(segment));
+  }
+  if (!group.empty()) close();
+  return merges;
+}
+
+Result<bool> WantsCompaction(storage::Store& store, TableId table, size_t small_segments_max) {
+  KALAM_ASSIGN_OR_RETURN(const Segments all, segments::ListSegments(store, table));
+  size_t small = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i > 0 && !(all[i].place == all[i - 1].place)) small = 0;
+    small += IsSmall(all[i]) ? 1 : 0;
+    if (small >= std::max<size_t>(small_segments_max, 2)) return true;
+  }
+  return false;
+}
+
+Result<CompactionOutcome> CompactTable(const TieringServices& services, const WorkedTable& worked,
+                                       const CompactionChoice& choice, Seq tombstones_up_to) {
+  return TableCompaction(services, worked, tombstones_up_to).Run(choice);
+}
+
+}  // namespace kalam::tiering

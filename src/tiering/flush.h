@@ -1,0 +1,45 @@
+// A flush: one table's hot rows into segments, as one view shows them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "objects/object_storage.h"
+#include "tiering/manifest.h"
+#include "tiering/open_tiering.h"
+#include "tiering/segment_writer.h"
+
+namespace kalam::tiering {
+
+/// A table that is being worked on, with what belongs to it.
+struct WorkedTable {
+  catalog::TablePtr table;
+  catalog::StorageRecord storage_record;
+  std::shared_ptr<objects::ObjectStorage> storage;
+  std::string temp_directory;
+  Work work;  // cancelled also when the table is dropped
+  FailPoint fail_point;
+
+  void Reached(std::string_view point) const {
+    if (fail_point) fail_point(point);
+  }
+  SegmentTarget TargetAt(const segments::SegmentPlace& place, std::string_view job) const;
+};
+
+/// Proposes a change of the table's segments and waits. Errors: those of a proposal; NotFound when
+/// the table was dropped meanwhile (then the change is undone).
+Status CommitSegments(const TieringServices& services, const WorkedTable& worked,
+                      segments::SegmentChange* change);
+
+/// Finishes the evictions that an earlier flush has left. Errors: as Tiering::Flush.
+Status FinishEvictions(const TieringServices& services, const WorkedTable& worked);
+
+/// Removes segment files that no record of the table names. Only for tables with a folder of their
+/// own. Errors: StorageIo.
+Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked);
+
+/// The flush proper. `worked.table` must not be older than `view`.
+Result<FlushOutcome> FlushView(const TieringServices& services, const WorkedTable& worked,
+                               const replication::View& view);
+
+}  // namespace kalam::tiering

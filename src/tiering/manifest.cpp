@@ -1,0 +1,137 @@
+// The text of manifest.json.
+#include "tiering/manifest.h"
+
+#define XXH_INLINE_ALL
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <nlohmann/json.hpp>
+
+#include "storage/key_layout.h"
+#include "types/convert.h"
+#include "types/key_codec.h"
+
+namespace kalam::tiering {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kManifestName = "/manifest.json";
+
+/// A value with its type as the key: 64-bit integers as strings, so that no reader rounds them.
+Json TaggedScalar(const DataType& type, std::string_view encoded_pk) {
+  Arena arena;
+  const Result<Datum> value = DecodeKey(type, &encoded_pk, &arena);
+  if (!value.ok() || value->is_null) return "Null";
+  switch (type.kind) {
+    case TypeKind::kBigInt:
+      return {{"Int64", std::to_string(value->i)}};
+    case TypeKind::kInt:
+      return {{"Int32", value->i}};
+    case TypeKind::kSmallInt:
+      return {{"Int16", value->i}};
+    case TypeKind::kBoolean:
+      return {{"Boolean", value->i != 0}};
+    case TypeKind::kDouble:
+      return {{"Float64", value->d}};
+    case TypeKind::kFloat:
+      return {{"Float32", value->d}};
+    case TypeKind::kDate:
+      return {{"Date32", value->i}};
+    case TypeKind::kTimestamp:
+    case TypeKind::kDateTime:
+      return {{"TimestampMicrosecond", {{"value", value->i}, {"timezone", nullptr}}}};
+    default:
+      return {{"Utf8", ToText(*value)}};
+  }
+}
+
+Json ColumnStats(const catalog::TableDefinition& table, const segments::SegmentRecord& segment) {
+  const std::optional<size_t> key = table.PrimaryKey();
+  if (!key) return Json::object();
+  const catalog::ColumnDefinition& column = (*table.columns)[*key];
+  return {{std::to_string(column.column_id),
+           {{"min", TaggedScalar(column.type, segment.min_pk)},
+            {"max", TaggedScalar(column.type, segment.max_pk)},
+            {"null_count", 0}}}};
+}
+
+std::string Hex(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return text;
+}
+
+Json SegmentJson(const catalog::TableDefinition& table, const segments::SegmentRecord& segment) {
+  return {{"min_seq", segment.min_seq.value},
+          {"max_seq", segment.max_seq.value},
+          {"row_count", segment.row_count},
+          {"size_bytes", segment.size_bytes},
+          {"created_at", segment.created_at_us / 1000},
+          {"id", segment.FileName()},
+          {"path", segment.FileName()},
+          {"column_stats", ColumnStats(table, segment)},
+          {"schema_version", segment.schema_version},
+          {"status", "committed"},
+          {"tombstone_count", segment.tombstone_count},
+          {"checksum", "xxh3-128:" + Hex(segment.checksum)}};
+}
+
+}  // namespace
+
+std::string ManifestScope(const segments::SegmentPlace& place) {
+  if (place.many) return "_many";
+  return place.scope.is_shared() ? "shared" : place.scope.user_id();
+}
+
+std::string ManifestCacheKey(const catalog::TableDefinition& table,
+                             const segments::SegmentPlace& place) {
+  return table.namespace_id + ":" + table.name + ":" + ManifestScope(place);
+}
+
+std::string ManifestJson(const catalog::TableDefinition& table,
+                         const segments::FolderRecord& folder,
+                         const std::vector<segments::SegmentRecord>& segments) {
+  const bool has_user = !folder.place.many && !folder.place.scope.is_shared();
+  Json list = Json::array();
+  for (const segments::SegmentRecord& segment : segments)
+    list.push_back(SegmentJson(table, segment));
+  const Json manifest = {
+      {"table_id", table.QualifiedName()},
+      {"user_id", has_user ? Json(folder.place.scope.user_id()) : Json(nullptr)},
+      {"version", folder.manifest_version},
+      {"created_at", folder.created_at_us / 1000},
+      {"updated_at", folder.updated_at_us / 1000},
+      {"segments", std::move(list)},
+      {"last_sequence_number", folder.next_batch == 0 ? 0 : folder.next_batch - 1},
+      {"files", nullptr},
+      {"vector_indexes", Json::object()}};
+  return manifest.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::optional<Manifest>> ReadManifest(storage::Store& store,
+                                             const catalog::TableDefinition& table,
+                                             const segments::SegmentPlace& place) {
+  const storage::SnapshotPtr snapshot = store.TakeSnapshot();
+  KALAM_ASSIGN_OR_RETURN(auto folder, segments::ReadFolder(store, table.id, place, snapshot));
+  if (!folder) return std::optional<Manifest>();
+  KALAM_ASSIGN_OR_RETURN(const auto segments,
+                         segments::ListSegments(store, table.id, place, snapshot));
+  Manifest manifest;
+  manifest.json = ManifestJson(table, *folder, segments);
+  manifest.etag = fmt::format("{:016x}", XXH3_64bits(manifest.json.data(), manifest.json.size()));
+  manifest.folder = *std::move(folder);
+  return std::optional<Manifest>(std::move(manifest));
+}
+
+Status WriteManifest(storage::Store& store, const catalog::TableDefinition& table,
+                     const segments::SegmentPlace& place, objects::ObjectStorage& storage) {
+  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(store, table, place));
+  if (!manifest) return Status::Ok();
+  const std::string path = manifest->folder.folder + std::string(kManifestName);
+  KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
+  if (segments.empty()) return storage.Delete(path);
+  return storage.Put(path, manifest->json);
+}
+
+}  // namespace kalam::tiering

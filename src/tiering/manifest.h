@@ -1,0 +1,43 @@
+// manifest.json: a copy of the records of one folder, for tools that read the files without us.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/schema.h"
+#include "objects/object_storage.h"
+#include "segments/segment_record.h"
+#include "storage/store.h"
+
+namespace kalam::tiering {
+
+/// The manifest of one folder, as it lies or will lie beside the segments.
+struct Manifest {
+  segments::FolderRecord folder;
+  std::string json;
+  std::string etag;  // hash of the text
+};
+
+/// Compact JSON, fields in the order that docs/operations.md lists them.
+std::string ManifestJson(const catalog::TableDefinition& table,
+                         const segments::FolderRecord& folder,
+                         const std::vector<segments::SegmentRecord>& segments);
+
+/// The manifest of a place; nullopt when it never had a segment. Errors: StorageIo, Corruption.
+Result<std::optional<Manifest>> ReadManifest(storage::Store& store,
+                                             const catalog::TableDefinition& table,
+                                             const segments::SegmentPlace& place);
+
+/// Replaces the manifest.json of a place by what the records say now; removes it when no segment
+/// is left.
+Status WriteManifest(storage::Store& store, const catalog::TableDefinition& table,
+                     const segments::SegmentPlace& place, objects::ObjectStorage& storage);
+
+/// `ns:table:scope`; the scope is `shared`, a user id, or `_many`.
+std::string ManifestCacheKey(const catalog::TableDefinition& table,
+                             const segments::SegmentPlace& place);
+std::string ManifestScope(const segments::SegmentPlace& place);
+
+}  // namespace kalam::tiering

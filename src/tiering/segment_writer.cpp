@@ -1,0 +1,172 @@
+// From rows to a Parquet file in its storage.
+#include "tiering/segment_writer.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "tables/row.h"
+#include "tables/scan_source.h"
+
+namespace kalam::tiering {
+namespace {
+
+/// The columns of a segment's file: the user's in table order, then `_seq`, `_deleted` and, where
+/// many scopes share the file, `_userid`.
+struct FileColumns {
+  static constexpr uint32_t kUser = UINT32_MAX;
+
+  FileColumns(const catalog::TableDefinition& table, bool with_user) {
+    const std::vector<catalog::ColumnDefinition>& columns = *table.columns;
+    for (uint32_t i = 0; i < columns.size(); ++i) {
+      if (!table.StoragePosition(i)) continue;
+      Add(columns[i], i, static_cast<int32_t>(columns[i].column_id));
+      if (!column_ids.empty()) column_ids += ',';
+      column_ids += std::to_string(columns[i].column_id);
+    }
+    for (const auto& [name, id] : {std::pair(catalog::kSeqColumn, segments::kSeqFieldId),
+                                   std::pair(catalog::kDeletedColumn, segments::kDeletedFieldId)}) {
+      if (const auto index = table.FindColumn(name))
+        Add(columns[*index], static_cast<uint32_t>(*index), id);
+    }
+    if (!with_user) return;
+    schema.push_back({.name = std::string(segments::kUserColumn),
+                      .type = DataType::Of(TypeKind::kText),
+                      .not_null = true});
+    sources.push_back(kUser);
+    field_ids.push_back(segments::kUserFieldId);
+  }
+
+  ResultSchema schema;
+  std::vector<uint32_t> sources;  // index into the table's columns, or kUser
+  std::vector<int32_t> field_ids;
+  std::string column_ids;  // of the user's columns
+
+ private:
+  void Add(const catalog::ColumnDefinition& column, uint32_t index, int32_t field_id) {
+    schema.push_back({.name = column.name, .type = column.type});
+    sources.push_back(index);
+    field_ids.push_back(field_id);
+  }
+};
+
+/// What the writer of the file pulls: rows of the feed, told to the builder as they pass.
+class FeedPart final : public tables::ScanPart {
+ public:
+  FeedPart(const SegmentTarget& target, std::vector<uint32_t> sources, FeedCursor& cursor,
+           segments::SegmentBuilder& builder)
+      : target_(target),
+        sources_(std::move(sources)),
+        cursor_(cursor),
+        builder_(builder),
+        decoder_(target.table),
+        cells_(sources_.size()) {}
+
+  Result<bool> Next() override {
+    if (std::exchange(on_row_, false)) KALAM_RETURN_IF_ERROR(cursor_.Move());
+    if (cursor_.at_end() || builder_.row_count() >= target_.row_count_max) return false;
+    const RowFeed& row = cursor_.row();
+    if (!target_.place.many && !(row.scope() == target_.place.scope)) return false;
+    KALAM_RETURN_IF_ERROR(builder_.Add(row.scope(), row.encoded_pk(), row.seq(), row.deleted()));
+    KALAM_RETURN_IF_ERROR(
+        decoder_.Decode(row.schema_version(), row.row(), row.seq(), row.deleted()));
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      cells_[i] = sources_[i] == FileColumns::kUser
+                      ? Datum::Bytes(TypeKind::kText, row.scope().user_id())
+                      : decoder_.cells()[sources_[i]];
+    }
+    on_row_ = true;
+    return true;
+  }
+  std::span<const Datum> cells() const override { return cells_; }
+
+ private:
+  const SegmentTarget& target_;
+  const std::vector<uint32_t> sources_;
+  FeedCursor& cursor_;
+  segments::SegmentBuilder& builder_;
+  tables::RowDecoder decoder_;
+  std::vector<Datum> cells_;
+  bool on_row_ = false;  // the cursor is on a row that was given out
+};
+
+class FeedSource final : public tables::ScanSource {
+ public:
+  FeedSource(const SegmentTarget& target, const FileColumns& columns, FeedCursor& cursor,
+             segments::SegmentBuilder& builder)
+      : target_(target), columns_(columns), cursor_(cursor), builder_(builder) {}
+
+  const ResultSchema& columns() const override { return columns_.schema; }
+  int64_t estimated_rows() const override { return target_.row_count_max; }
+  size_t part_count() const override { return 1; }
+  Result<std::unique_ptr<tables::ScanPart>> OpenPart(size_t, std::span<const uint32_t> columns,
+                                                     std::span<const tables::ScanHint>) override {
+    if (std::exchange(opened_, true))
+      return Status(ErrorKind::Internal, "the rows of a segment can be read once only");
+    std::vector<uint32_t> sources;
+    for (const uint32_t column : columns) sources.push_back(columns_.sources[column]);
+    return std::unique_ptr<tables::ScanPart>(
+        std::make_unique<FeedPart>(target_, std::move(sources), cursor_, builder_));
+  }
+
+ private:
+  const SegmentTarget& target_;
+  const FileColumns& columns_;
+  FeedCursor& cursor_;
+  segments::SegmentBuilder& builder_;
+  bool opened_ = false;
+};
+
+/// Removes the local file when it goes.
+class LocalFile {
+ public:
+  explicit LocalFile(std::string path) : path_(std::move(path)) { Remove(); }
+  ~LocalFile() { Remove(); }
+  LocalFile(const LocalFile&) = delete;
+  LocalFile& operator=(const LocalFile&) = delete;
+
+ private:
+  void Remove() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  const std::string path_;
+};
+
+}  // namespace
+
+Status FeedCursor::Move() {
+  KALAM_ASSIGN_OR_RETURN(const bool more, feed_.Next());
+  at_end_ = !more;
+  return Status::Ok();
+}
+
+Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, FeedCursor& cursor,
+                    bool evicting, int64_t now_us, segments::SegmentChange* change) {
+  const auto done = [&](std::string_view step) {
+    if (target.fail_point) target.fail_point(target.job + "." + std::string(step));
+  };
+  const FileColumns columns(*target.table, target.place.many);
+  segments::SegmentBuilder builder({.table = target.table, .place = target.place});
+  const LocalFile local(target.local_path);
+  analytics::ParquetFile file;
+  file.local_path = target.local_path;
+  file.source = std::make_shared<FeedSource>(target, columns, cursor, builder);
+  file.field_ids = columns.field_ids;
+  file.row_group_rows = segments::kRowGroupRows;
+  file.metadata = {
+      {std::string(segments::kTableIdMetadata), target.table->QualifiedName()},
+      {std::string(segments::kSchemaVersionMetadata), std::to_string(target.table->schema_version)},
+      {std::string(segments::kColumnIdsMetadata), columns.column_ids}};
+  file.cancelled = target.cancelled;
+  KALAM_RETURN_IF_ERROR(engine.WriteParquet(file).status());
+  done("written");
+  KALAM_ASSIGN_OR_RETURN(segments::BuiltSegment built, builder.Finish(target.local_path));
+  KALAM_ASSIGN_OR_RETURN(const std::string path,
+                         change->NextPath(target.place, target.storage_id, target.folder));
+  KALAM_RETURN_IF_ERROR(target.storage->PutFile(target.local_path, path));
+  done("put");
+  change->Add(std::move(built), evicting, now_us);
+  return Status::Ok();
+}
+
+}  // namespace kalam::tiering

@@ -1,0 +1,56 @@
+// Writing one segment: rows of a feed into a Parquet file, the file into its storage, and its
+// records into the change that will be committed.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "analytics/engine.h"
+#include "catalog/schema.h"
+#include "objects/object_storage.h"
+#include "segments/segment_builder.h"
+#include "tiering/row_feed.h"
+#include "tiering/tiering.h"
+
+namespace kalam::tiering {
+
+struct SegmentTarget {
+  catalog::TablePtr table;
+  segments::SegmentPlace place;
+  std::string storage_id;
+  std::string folder;
+  objects::ObjectStorage* storage = nullptr;
+  std::string local_path;  // of the file while it is written
+  int64_t row_count_max = segments::kSegmentRowsMax;
+  std::function<bool()> cancelled;  // polled; may be empty
+  FailPoint fail_point;
+  std::string job;  // begins the names of fail points: "flush", "compact"
+};
+
+/// Walks a feed with one row of look-ahead, so that a segment can end before the row that does not
+/// belong to it.
+class FeedCursor {
+ public:
+  explicit FeedCursor(RowFeed& feed) : feed_(feed) {}
+  /// To be called once, before anything else.
+  Status Start() { return Move(); }
+  bool at_end() const { return at_end_; }
+  const RowFeed& row() const { return feed_; }
+  Status Move();
+
+ private:
+  RowFeed& feed_;
+  bool at_end_ = false;
+};
+
+/// Writes the next rows of the feed, at most `row_count_max` and those of the place's scope only,
+/// puts the file into the storage and adds the segment to `change` (marked as evicting if
+/// `evicting`). The cursor must be on a row that belongs to the place; it is left behind the last
+/// row written. Nothing is left in `local_path`. Errors: those of Engine::WriteParquet and of the
+/// storage; then a file without a record may lie in the storage, which the next one of the place
+/// replaces.
+Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, FeedCursor& cursor,
+                    bool evicting, int64_t now_us, segments::SegmentChange* change);
+
+}  // namespace kalam::tiering

@@ -1,0 +1,263 @@
+// The doors of the cold tier: each takes the table's lock, gathers what belongs to it, and works.
+#include "tiering/tiering.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "tiering/compaction.h"
+#include "tiering/flush.h"
+#include "tiering/folders.h"
+#include "tiering/table_locks.h"
+#include "types/key_codec.h"
+
+namespace kalam::tiering {
+namespace {
+
+// Files of one pass over the retired ones.
+constexpr size_t kRetiredBatch = 1000;
+
+class TieringImpl final : public Tiering {
+ public:
+  TieringImpl(const TieringServices& services, const TieringOptions& options)
+      : services_(services),
+        options_(options),
+        counts_(services.store, services.catalog, services.clock, options.flush_defaults),
+        observer_(services.group.AddObserver(
+            [this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
+              counts_.OnCommitted(*batch);
+            })) {}
+  ~TieringImpl() override { services_.group.RemoveObserver(observer_); }
+
+  HotRowCounts& counts() override { return counts_; }
+
+  Result<bool> HasHotRows(TableId table) override {
+    const std::string prefix = storage::TablePrefix(table);
+    auto iterator =
+        services_.store.NewIterator(storage::Family::kRows, {prefix, PrefixEnd(prefix)});
+    iterator->SeekToFirst();
+    const bool found = iterator->Valid();
+    KALAM_RETURN_IF_ERROR(iterator->status());
+    return found;
+  }
+
+  Result<FlushOutcome> Flush(TableId id, const Work& work) override {
+    KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
+    if (!worked) return FlushOutcome{.table_found = false};
+    KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+    Result<FlushOutcome> outcome = FlushLocked(id, *worked);
+    if (!outcome.ok() && IsDropped(id)) return FlushOutcome{.table_found = false};
+    return outcome;
+  }
+
+  Result<CompactionOutcome> Compact(TableId id, Seq tombstones_up_to, const Work& work) override {
+    KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
+    if (!worked) return CompactionOutcome{.table_found = false};
+    KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+    Result<CompactionOutcome> outcome = CompactLocked(*worked, tombstones_up_to);
+    if (!outcome.ok() && IsDropped(id)) return CompactionOutcome{.table_found = false};
+    return outcome;
+  }
+
+  Result<int64_t> DeleteRetired(const Work& work) override;
+  Result<bool> HasRetired() override {
+    KALAM_ASSIGN_OR_RETURN(const auto files,
+                           segments::ListRetired(services_.store, GraceBegin(), 1));
+    return !files.empty();
+  }
+  Result<TableFiles> PrepareDrop(const catalog::TableDefinition& table) override;
+  Result<int64_t> CleanUpDropped(const DroppedTable& table, const Work& work) override;
+  Result<std::vector<ManifestRow>> ListManifests() override;
+
+ private:
+  int64_t GraceBegin() const {
+    return services_.clock.NowUs() - options_.retired_grace_seconds * 1'000'000;
+  }
+  bool IsDropped(TableId id) const { return services_.catalog.CurrentSchemaVersion(id) == 0; }
+  static std::string PlaceName(std::string_view storage_id, std::string_view ns,
+                               std::string_view name) {
+    return std::string(storage_id) + "/" + std::string(ns) + "/" + std::string(name);
+  }
+  static std::string PlaceOf(const WorkedTable& worked) {
+    return PlaceName(worked.storage_record.storage_id, worked.table->namespace_id,
+                     worked.table->name);
+  }
+
+  Result<std::optional<WorkedTable>> Gather(TableId id, const Work& work);
+  Result<FlushOutcome> FlushLocked(TableId id, WorkedTable& worked);
+  Result<CompactionOutcome> CompactLocked(const WorkedTable& worked, Seq tombstones_up_to);
+  Result<std::set<std::string>> PathsOfSuccessor(const DroppedTable& dropped, bool* exists);
+  Status Propose(std::shared_ptr<replication::Command> command) {
+    return replication::ProposeAndWait(services_.group, std::move(command)).status;
+  }
+
+  const TieringServices services_;
+  const TieringOptions options_;
+  HotRowCounts counts_;
+  TableLocks locks_;
+  const int observer_;
+};
+
+/// nullopt when the table is gone.
+Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& work) {
+  KALAM_ASSIGN_OR_RETURN(catalog::TablePtr table, services_.catalog.FindTable(id));
+  if (table == nullptr || IsDropped(id)) return std::optional<WorkedTable>();
+  if (table->type != catalog::TableType::kUser && table->type != catalog::TableType::kShared) {
+    return Status(ErrorKind::InvalidOperation,
+                  "rows of " + table->QualifiedName() + " are never moved to cold storage");
+  }
+  KALAM_ASSIGN_OR_RETURN(auto record, services_.catalog.FindStorage(table->options.storage_id));
+  if (!record) {
+    return Status(ErrorKind::NotFound, "Storage '" + table->options.storage_id + "' not found");
+  }
+  KALAM_ASSIGN_OR_RETURN(auto storage, services_.storage_of(record->storage_id));
+  WorkedTable worked{.table = std::move(table),
+                     .storage_record = *std::move(record),
+                     .storage = std::move(storage),
+                     .temp_directory = options_.temp_directory,
+                     .work = work,
+                     .fail_point = options_.fail_point};
+  worked.work.cancelled = [this, id, cancelled = work.cancelled] {
+    return (cancelled && cancelled()) || IsDropped(id);
+  };
+  return std::optional<WorkedTable>(std::move(worked));
+}
+
+Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
+  KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
+  if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
+  const replication::View view = services_.group.TakeView();
+  // Not before the view: every row of it must have a version that the definition knows.
+  KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));
+  if (worked.table == nullptr) return FlushOutcome{.table_found = false};
+  Result<FlushOutcome> outcome = FlushView(services_, worked, view);
+  KALAM_ASSIGN_OR_RETURN(const bool left, HasHotRows(id));
+  counts_.Flushed(id, outcome.ok() ? outcome->row_count : 0, left);
+  KALAM_RETURN_IF_ERROR(outcome.status());
+  KALAM_ASSIGN_OR_RETURN(outcome->wants_compaction,
+                         WantsCompaction(services_.store, id, options_.small_segments_max));
+  return outcome;
+}
+
+Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
+                                                     Seq tombstones_up_to) {
+  KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
+  if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
+  return CompactTable(
+      services_, worked,
+      {.all = worked.work.is_thorough, .small_segments_max = options_.small_segments_max},
+      tombstones_up_to);
+}
+
+Result<int64_t> TieringImpl::DeleteRetired(const Work& work) {
+  KALAM_ASSIGN_OR_RETURN(const auto files,
+                         segments::ListRetired(services_.store, GraceBegin(), kRetiredBatch));
+  int64_t deleted = 0;
+  for (const segments::RetiredFile& file : files) {
+    if (work.cancelled && work.cancelled()) return Status(ErrorKind::Cancelled, "stopped");
+    // Files of dropped tables go with their own cleanup: a table of the same name may have taken
+    // the path.
+    if (IsDropped(file.table)) continue;
+    if (services_.segments.IsPinned(file.table, file.segment_id)) continue;
+    KALAM_ASSIGN_OR_RETURN(const auto storage, services_.storage_of(file.storage_id));
+    KALAM_RETURN_IF_ERROR(storage->Delete(file.path));
+    if (options_.fail_point) options_.fail_point("cleanup.deleted");
+    auto command = std::make_shared<replication::Command>();
+    command->records = {segments::ForgetRetired(file)};
+    KALAM_RETURN_IF_ERROR(Propose(std::move(command)));
+    ++deleted;
+  }
+  return deleted;
+}
+
+Result<TableFiles> TieringImpl::PrepareDrop(const catalog::TableDefinition& table) {
+  TableFiles files;
+  KALAM_ASSIGN_OR_RETURN(const auto record,
+                         services_.catalog.FindStorage(table.options.storage_id));
+  if (record) files.folder_prefix = TableFolderPrefix(table, *record);
+  KALAM_ASSIGN_OR_RETURN(files.writes, segments::RetireFilesOfTable(services_.store, table.id,
+                                                                    services_.clock.NowUs()));
+  return files;
+}
+
+/// Paths of the segments of the table that has the dropped one's name now.
+Result<std::set<std::string>> TieringImpl::PathsOfSuccessor(const DroppedTable& dropped,
+                                                            bool* exists) {
+  std::set<std::string> paths;
+  KALAM_ASSIGN_OR_RETURN(const auto table,
+                         services_.catalog.FindTable(dropped.namespace_id, dropped.name));
+  *exists = table != nullptr && table->options.storage_id == dropped.storage_id;
+  if (!*exists) return paths;
+  KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(services_.store, table->id));
+  for (const segments::SegmentRecord& segment : segments) paths.insert(segment.path);
+  return paths;
+}
+
+Result<int64_t> TieringImpl::CleanUpDropped(const DroppedTable& table, const Work& work) {
+  KALAM_ASSIGN_OR_RETURN(
+      const auto held,
+      locks_.Take(PlaceName(table.storage_id, table.namespace_id, table.name), work.cancelled));
+  bool has_successor = false;
+  KALAM_ASSIGN_OR_RETURN(const auto kept, PathsOfSuccessor(table, &has_successor));
+  KALAM_ASSIGN_OR_RETURN(auto retired, segments::ListRetired(services_.store, INT64_MAX, SIZE_MAX));
+  std::erase_if(retired, [&](const auto& file) { return file.table != table.id; });
+  std::set<std::string> doomed;
+  for (const segments::RetiredFile& file : retired) doomed.insert(file.path);
+  KALAM_ASSIGN_OR_RETURN(const auto record, services_.catalog.FindStorage(table.storage_id));
+  int64_t deleted = 0;
+  if (record) {
+    KALAM_ASSIGN_OR_RETURN(const auto storage, services_.storage_of(table.storage_id));
+    // Everything below the folder is the table's own, unless it has a successor.
+    if (!table.folder_prefix.empty() && !has_successor) {
+      KALAM_RETURN_IF_ERROR(
+          storage->List(table.folder_prefix, [&](const objects::ObjectEntry& entry) {
+            doomed.insert(entry.path);
+            return true;
+          }));
+    }
+    for (const std::string& path : doomed) {
+      if (work.cancelled && work.cancelled()) return Status(ErrorKind::Cancelled, "stopped");
+      if (kept.contains(path)) continue;
+      KALAM_RETURN_IF_ERROR(storage->Delete(path));
+      ++deleted;
+    }
+  }
+  auto command = std::make_shared<replication::Command>();
+  for (const segments::RetiredFile& file : retired)
+    command->records.push_back(segments::ForgetRetired(file));
+  if (!command->records.empty()) KALAM_RETURN_IF_ERROR(Propose(std::move(command)));
+  return deleted;
+}
+
+Result<std::vector<ManifestRow>> TieringImpl::ListManifests() {
+  std::vector<ManifestRow> manifests;
+  KALAM_ASSIGN_OR_RETURN(const auto folders, segments::ListFolders(services_.store, std::nullopt));
+  for (const segments::FolderRecord& folder : folders) {
+    KALAM_ASSIGN_OR_RETURN(const auto table, services_.catalog.FindTable(folder.table));
+    if (table == nullptr) continue;
+    KALAM_ASSIGN_OR_RETURN(auto manifest, ReadManifest(services_.store, *table, folder.place));
+    if (!manifest) continue;
+    manifests.push_back({ManifestCacheKey(*table, folder.place), table->namespace_id, table->name,
+                         ManifestScope(folder.place), std::move(manifest->etag),
+                         folder.updated_at_us, std::move(manifest->json)});
+  }
+  return manifests;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tiering>> OpenTiering(const TieringServices& services,
+                                             const TieringOptions& options) {
+  std::error_code error;
+  std::filesystem::remove_all(options.temp_directory, error);
+  std::filesystem::create_directories(options.temp_directory, error);
+  if (error) {
+    return Status(ErrorKind::StorageIo,
+                  "the folder " + options.temp_directory + " cannot be made: " + error.message());
+  }
+  return std::unique_ptr<Tiering>(std::make_unique<TieringImpl>(services, options));
+}
+
+}  // namespace kalam::tiering

@@ -1,0 +1,108 @@
+// The cold tier's work: moving rows from the store into segments, merging segments, and deleting
+// files that nobody reads any more.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "catalog/catalog.h"
+#include "tiering/hot_row_counts.h"
+
+namespace kalam::tiering {
+
+/// Called with the name of a step that was just done; a test ends the process there. May be empty.
+using FailPoint = std::function<void(std::string_view)>;
+
+/// What a piece of work is told and tells.
+struct Work {
+  std::function<bool()> cancelled;          // polled; may be empty
+  std::function<void(std::string)> report;  // progress, for people; may be empty
+  bool is_repeated = false;                 // an earlier run may have left files behind
+  bool is_thorough = true;                  // of a compaction: not the small segments only
+};
+
+struct FlushOutcome {
+  bool table_found = true;
+  int64_t row_count = 0;
+  int64_t file_count = 0;
+  /// The table has enough small segments for a compaction.
+  bool wants_compaction = false;
+};
+
+struct CompactionOutcome {
+  bool table_found = true;
+  int64_t segments_before = 0;
+  int64_t segments_after = 0;
+  int64_t dropped_row_count = 0;  // replaced versions and old tombstones
+};
+
+/// One folder of segments, as system.manifest shows it.
+struct ManifestRow {
+  std::string cache_key;  // ns:table:scope
+  std::string namespace_id, table_name;
+  std::string scope;  // "shared", a user id, or "_many"
+  std::string etag;
+  int64_t updated_at_us = 0;
+  std::string manifest_json;
+};
+
+/// The files of a table that is about to be dropped.
+struct TableFiles {
+  catalog::RecordWrites writes;
+  std::string folder_prefix;  // empty: the table has no folder of its own
+};
+
+/// A table whose definition is gone.
+struct DroppedTable {
+  TableId id;
+  std::string namespace_id, name;
+  std::string storage_id;
+  std::string folder_prefix;  // TableFolderPrefix, when it still was there
+};
+
+/// Flushes and compactions of one table wait for each other; those of different tables may run side
+/// by side. All of the work may run twice, after a crash or a retry, and then finds less to do.
+/// Thread-safety: all methods may be called from any thread; those that return a Result block for
+/// long and want a thread of their own. Memory: one row group and eight bytes a row of one segment,
+/// and the rows of one small scope; the file is put together in the engine's memory.
+class Tiering {
+ public:
+  virtual ~Tiering() = default;
+
+  virtual HotRowCounts& counts() = 0;
+  /// True when the table has rows that a flush would move. One seek.
+  virtual Result<bool> HasHotRows(TableId table) = 0;
+
+  /// Moves the table's hot rows, as they are now, into segments. Errors: Cancelled, NotAvailable
+  /// (no engine, no storage), StorageIo, MemoryExceeded, those of a proposal. After an error
+  /// everything is where it was or in its segment, and the next flush goes on.
+  virtual Result<FlushOutcome> Flush(TableId table, const Work& work) = 0;
+  /// Merges small and overlapping segments; drops replaced versions, and tombstones that were
+  /// published at or before `tombstones_up_to` where no other segment may hold the key.
+  virtual Result<CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
+                                            const Work& work) = 0;
+
+  /// Deletes the files that compactions have replaced, once their grace is over and no reader holds
+  /// them. Returns how many.
+  virtual Result<int64_t> DeleteRetired(const Work& work) = 0;
+  /// Whether DeleteRetired would find a file now.
+  virtual Result<bool> HasRetired() = 0;
+  /// What DROP TABLE puts into its command, so that the table's files are deleted later, and the
+  /// folder that CleanUpDropped is to be given. Errors: StorageIo, Corruption.
+  virtual Result<TableFiles> PrepareDrop(const catalog::TableDefinition& table) = 0;
+  /// Deletes what is left of a dropped table in its storage and in the index. Files that a table of
+  /// the same name has by now stay. Returns how many files.
+  virtual Result<int64_t> CleanUpDropped(const DroppedTable& table, const Work& work) = 0;
+
+  /// The manifests of all tables, made from the index.
+  virtual Result<std::vector<ManifestRow>> ListManifests() = 0;
+};
+
+}  // namespace kalam::tiering

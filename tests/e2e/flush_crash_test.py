@@ -1,0 +1,163 @@
+"""Ends the server at every named step of flush and compaction while clients write, and checks that no row is lost or
+doubled and that deleted rows stay deleted.
+
+The server ends itself, without any cleanup, when it passes the step that KALAMDB_END_AT names. After each end it is started
+again on the same directory; what clients were told must hold at once, after the next flush and after a compaction.
+"""
+import random
+import threading
+import time
+
+from server_process import UNLIMITED, ServerProcess, run_tests
+
+EXIT_AT_STEP = 86
+WRITERS = 3
+STEPS = ["flush.written", "flush.put", "flush.committed", "flush.evicting", "flush.evicted", "flush.manifest", "flush.evicting:1",
+         "compact.written", "compact.put", "compact.committed", "compact.manifest"]
+
+
+class Writer(threading.Thread):
+    """Owns a range of keys and knows what each must be: a value, nothing, or one of two after a lost answer."""
+
+    def __init__(self, number, states):
+        super().__init__(daemon=True)
+        self.number, self.states = number, states
+        self.random = random.Random(number)
+        self.server = self.token = None
+        self.stopping = False
+
+    def run(self):
+        while not self.stopping:
+            key = self.number * 100000 + self.random.randrange(400)
+            state = self.states.setdefault(key, {None})
+            value = f"v{self.random.randrange(10 ** 9)}"
+            known = len(state) == 1
+            old = next(iter(state)) if known else None
+            try:
+                if not known:
+                    rows = self.server.rows(self.token, f"SELECT body FROM app.t WHERE id = {key}")
+                    found = rows[0][0] if rows else None
+                    assert found in state and len(rows) <= 1, (key, found, state)
+                    self.states[key] = {found}
+                elif old is None:
+                    self.states[key] = {None, value}
+                    self.server.sql(self.token, f"INSERT INTO app.t (id, body) VALUES ({key}, '{value}')")
+                    self.states[key] = {value}
+                elif self.random.random() < 0.4:
+                    self.states[key] = {old, None}
+                    self.server.sql(self.token, f"DELETE FROM app.t WHERE id = {key}")
+                    self.states[key] = {None}
+                else:
+                    self.states[key] = {old, value}
+                    self.server.sql(self.token, f"UPDATE app.t SET body = '{value}' WHERE id = {key}")
+                    self.states[key] = {value}
+            except (ConnectionError, OSError, EOFError) as error:
+                self.error = error
+                return
+            except Exception as error:  # noqa: BLE001 - http.client names several for a lost connection
+                if type(error).__module__ == "http.client":
+                    return
+                self.failure = error
+                return
+
+
+def check(server, token, states, when):
+    found = {}
+    for key, body in server.rows(token, "SELECT id, body FROM app.t"):
+        key = int(key)
+        assert key not in found, f"{when}: {key} twice"
+        found[key] = body
+    for key, state in states.items():
+        assert found.get(key) in state, f"{when}: {key} is {found.get(key)!r}, must be one of {state}"
+        states[key] = {found.get(key)}
+    assert set(found) <= set(states), f"{when}: rows that nobody wrote"
+    assert server.rows(token, "SELECT COUNT(*) FROM app.t") == [[str(len(found))]], when
+    grouped = server.rows(token, "SELECT id % 2, COUNT(DISTINCT id) FROM app.t GROUP BY id % 2")
+    assert sum(int(row[1]) for row in grouped) == len(found), (when, grouped, len(found))
+    for key in list(states)[:40]:
+        rows = server.rows(token, f"SELECT body FROM app.t WHERE id = {key}")
+        assert [row[0] for row in rows] == ([found[key]] if key in found else []), (when, key, rows)
+
+
+def run_job(server, token, statement, seconds=60):
+    message = server.sql(token, statement)["results"][0]["message"]
+    if "Job ID" not in message:
+        return
+    job_id = message.split("Job ID: ")[1].strip()
+    deadline = time.monotonic() + seconds
+    while True:
+        rows = server.rows(token, f"SELECT status, exception_trace FROM system.jobs WHERE job_id = '{job_id}'")
+        if rows[0][0] in ("completed", "skipped"):
+            return
+        assert rows[0][0] not in ("failed", "cancelled"), (statement, rows)
+        assert time.monotonic() < deadline, (statement, rows)
+        time.sleep(0.02)
+
+
+def end_at(server, step, states):
+    """Writes and works until the server has ended at `step`."""
+    server.environment["KALAMDB_END_AT"] = step
+    server.start()
+    writers = []
+    try:
+        token = server.login()
+        for number in range(WRITERS):
+            writer = Writer(number, states)
+            writer.failure = None
+            writer.server, writer.token = server, token
+            writers.append(writer)
+            writer.start()
+        deadline = time.monotonic() + 60
+        statement = "STORAGE COMPACT TABLE app.t" if step.startswith("compact") else "STORAGE FLUSH TABLE app.t"
+        while server.process.poll() is None:
+            assert time.monotonic() < deadline, f"{step} was never passed"
+            try:
+                if step.startswith("compact"):
+                    run_job(server, token, "STORAGE FLUSH TABLE app.t")
+                run_job(server, token, statement)
+            except AssertionError:
+                raise
+            except Exception:  # noqa: BLE001 - the server went away
+                server.process.wait(10)
+    finally:
+        for writer in writers:
+            writer.stopping = True
+        for writer in writers:
+            writer.join(30)
+    assert server.process.returncode == EXIT_AT_STEP, server.process.returncode
+    for writer in writers:
+        assert writer.failure is None, repr(writer.failure)
+
+
+def test_no_step_loses_or_doubles_a_row():
+    states = {}
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+        # Enough rows that an eviction takes several commands.
+        for begin in range(0, 3000, 500):
+            server.sql(token, "INSERT INTO app.t (id, body) VALUES " + ", ".join(
+                f"({900000 + i}, 'first {i}')" for i in range(begin, begin + 500)))
+        states.update({900000 + i: {f"first {i}"} for i in range(3000)})
+        server.stop()
+        for step in STEPS:
+            end_at(server, step, states)
+            server.environment.pop("KALAMDB_END_AT")
+            server.start()
+            token = server.login()
+            check(server, token, states, f"after {step}")
+            run_job(server, token, "STORAGE FLUSH TABLE app.t")
+            check(server, token, states, f"after {step} and a flush")
+            if step.startswith("compact") or step == "flush.evicting":
+                run_job(server, token, "STORAGE COMPACT TABLE app.t")
+                check(server, token, states, f"after {step} and a compaction")
+            # Something is hot again when the next step comes.
+            server.sql(token, "UPDATE app.t SET body = 'again' WHERE id >= 900000 AND id < 901500")
+            states.update({900000 + i: {"again"} for i in range(1500) if states[900000 + i] != {None}})
+            code, _ = server.stop()
+            assert code == 0, code
+
+
+if __name__ == "__main__":
+    run_tests(globals())
