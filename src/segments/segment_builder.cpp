@@ -14,6 +14,7 @@
 #include "segments/parquet_chunk.h"
 #include "segments/parquet_footer.h"
 #include "segments/segment_columns.h"
+#include "segments/segment_file.h"
 
 namespace kalam::segments {
 namespace {
@@ -23,9 +24,10 @@ using storage::Family;
 constexpr int64_t kReadBytes = 1 << 20;
 constexpr uint64_t kDigestFactor = 0x9E3779B97F4A7C15u;
 
-/// Tells one order of `_seq`s from another.
-uint64_t AddToDigest(uint64_t digest, int64_t seq) {
-  return (digest + static_cast<uint64_t>(seq)) * kDigestFactor;
+/// Tells one run of rows from another.
+uint64_t AddToDigest(uint64_t digest, uint64_t key_hash, Seq seq, bool deleted) {
+  digest = (digest + key_hash) * kDigestFactor;
+  return (digest + (static_cast<uint64_t>(seq.value) << 1) + (deleted ? 1 : 0)) * kDigestFactor;
 }
 
 /// A finished file, on the local disk or in a storage.
@@ -109,11 +111,11 @@ struct SegmentBuilder::Rep {
   SegmentBuilderOptions options;
   SegmentRecord record;
   std::vector<RowGroup> groups;
-  std::vector<uint64_t> seq_digests;  // one a group
+  std::vector<uint64_t> digests;  // of the rows, one a group
   std::vector<uint64_t> hashes;
 
   Result<BuiltSegment> Finish(FinishedFile& file);
-  Status CheckGroup(FinishedFile& file, const ParquetFooter& footer, const SegmentColumns& columns,
+  Status CheckGroup(FinishedFile& file, const std::shared_ptr<const SegmentFile>& written,
                     size_t index);
 };
 
@@ -142,14 +144,14 @@ Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded
   }
   if (record.row_count % rep_->options.row_group_rows == 0) {
     rep_->groups.push_back({key, 0, seq, seq, {}});
-    rep_->seq_digests.push_back(0);
+    rep_->digests.push_back(0);
   }
   RowGroup& group = rep_->groups.back();
   ++group.row_count;
   group.min_seq = std::min(group.min_seq, seq);
   group.max_seq = std::max(group.max_seq, seq);
-  rep_->seq_digests.back() = AddToDigest(rep_->seq_digests.back(), seq.value);
   rep_->hashes.push_back(BloomHash(key));
+  rep_->digests.back() = AddToDigest(rep_->digests.back(), rep_->hashes.back(), seq, deleted);
 
   const bool first = record.row_count == 0;
   if (first) record.min_key = key;
@@ -163,28 +165,41 @@ Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded
   return Status::Ok();
 }
 
-Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file, const ParquetFooter& footer,
-                                       const SegmentColumns& columns, size_t index) {
-  const ParquetRowGroup& written = footer.row_groups[index];
+/// Hot rows are given up for this file, so all of it is decoded before, and every key compared.
+Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file,
+                                       const std::shared_ptr<const SegmentFile>& written,
+                                       size_t index) {
+  const ParquetFooter& footer = written->footer;
+  const SegmentColumns& shape = written->columns;
+  const ParquetRowGroup& chunks = footer.row_groups[index];
   RowGroup& group = groups[index];
-  if (written.row_count != group.row_count) return NotWhatWasAsked("a row group has other rows");
+  if (chunks.row_count != group.row_count) return NotWhatWasAsked("a row group has other rows");
+  GroupColumns columns{written, index, {}};
+  columns.columns.resize(footer.columns.size());
   group.chunk_checksums.clear();
-  for (size_t i = 0; i < written.chunks.size(); ++i) {
-    const ParquetChunk& chunk = written.chunks[i];
+  for (uint32_t i = 0; i < chunks.chunks.size(); ++i) {
+    const ParquetChunk& chunk = chunks.chunks[i];
     KALAM_ASSIGN_OR_RETURN(std::string bytes, file.Read(chunk.offset, chunk.size));
     group.chunk_checksums.push_back(ChecksumOf(bytes));
-    if (i != columns.seq_column) continue;
-    // Hot rows are given up for this file, so it is looked at before.
-    KALAM_ASSIGN_OR_RETURN(auto seqs,
-                           DecodeChunk(footer.columns[i], chunk, bytes, written.row_count, 0));
-    uint64_t digest = 0;
-    for (size_t row = 0; row < seqs->row_count(); ++row) {
-      if (seqs->is_null(row)) return NotWhatWasAsked("a row has no _seq");
-      digest = AddToDigest(digest, seqs->number<int64_t>(row));
+    auto decoded =
+        DecodeChunk(footer.columns[i], chunk, bytes, chunks.row_count, shape.ListLength(i));
+    if (!decoded.ok()) {
+      return NotWhatWasAsked("column " + footer.columns[i].name + ": " +
+                             decoded.status().message());
     }
-    if (digest != seq_digests[index]) return NotWhatWasAsked("its rows are others");
+    const bool identifies = i == shape.cells[shape.pk_cell].column || i == shape.seq_column ||
+                            i == shape.deleted_column || i == shape.user_column;
+    if (!identifies) continue;
+    if ((*decoded)->has_nulls()) return NotWhatWasAsked("a row has no key");
+    columns.columns[i] = std::move(*decoded);
   }
-  return Status::Ok();
+  uint64_t digest = 0;
+  std::string key;
+  for (size_t row = 0; row < columns.row_count(); ++row) {
+    columns.Key(row, &key);
+    digest = AddToDigest(digest, BloomHash(key), columns.seq(row), columns.deleted(row));
+  }
+  return digest == digests[index] ? Status::Ok() : NotWhatWasAsked("its rows are others");
 }
 
 Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
@@ -198,14 +213,17 @@ Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
       std::string footer_bytes,
       file.Read(file.size() - kParquetTailBytes - record.footer_bytes, record.footer_bytes));
   record.footer_checksum = ChecksumOf(footer_bytes);
-  KALAM_ASSIGN_OR_RETURN(ParquetFooter footer, ParseParquetFooter(footer_bytes, file.size()));
-  if (footer.row_groups.size() != groups.size()) {
+  auto written = std::make_shared<SegmentFile>();
+  KALAM_ASSIGN_OR_RETURN(written->footer, ParseParquetFooter(footer_bytes, file.size()));
+  if (written->footer.row_groups.size() != groups.size()) {
     return NotWhatWasAsked("it has another number of row groups");
   }
-  KALAM_ASSIGN_OR_RETURN(SegmentColumns columns, MapColumns(*options.table, record.schema_version,
-                                                            record.place.many, footer));
+  KALAM_ASSIGN_OR_RETURN(written->columns, MapColumns(*options.table, record.schema_version,
+                                                      record.place.many, written->footer));
+  written->record.place = record.place;
+  written->groups = groups;
   for (size_t i = 0; i < groups.size(); ++i) {
-    KALAM_RETURN_IF_ERROR(CheckGroup(file, footer, columns, i));
+    KALAM_RETURN_IF_ERROR(CheckGroup(file, written, i));
   }
   KALAM_ASSIGN_OR_RETURN(record.checksum, file.Checksum());
   BuiltSegment built;

@@ -48,10 +48,10 @@ class SegmentBuilder {
   Status Add(const storage::Scope& scope, std::string_view encoded_pk, Seq seq, bool deleted);
   int64_t row_count() const;
 
-  /// Reads the file at `local_path` (before it is put into the storage) and checks that its row
-  /// groups are those that were added. Fills all of the record but segment_id, storage_id, path,
-  /// created_at_us and evicting: SegmentChange::Add does. Errors: StorageIo, Corruption (the file
-  /// is not what was asked for).
+  /// Reads the file at `local_path` (before it is put into the storage), decodes all of it and
+  /// checks that its rows are those that were added. Fills all of the record but segment_id,
+  /// storage_id, path, created_at_us and evicting: SegmentChange::Add does. Errors: StorageIo,
+  /// Corruption (the file is not what was asked for).
   Result<BuiltSegment> Finish(const std::string& local_path);
   /// The same for a file that lies in a storage already.
   Result<BuiltSegment> Finish(objects::ObjectStorage& storage, const std::string& path);

@@ -209,6 +209,15 @@ TEST_F(SegmentStoreTest, ABuilderRefusesWhatAFileDoesNotHold) {
   auto other_seq = rows;
   other_seq[1].seq = 3;
   EXPECT_TRUE(Build(kAnn, other_seq, file, 100).status().Is(ErrorKind::Corruption));
+  auto other_key = rows;
+  other_key[1].id = 3;
+  EXPECT_TRUE(Build(kAnn, other_key, file, 100).status().Is(ErrorKind::Corruption));
+  auto other_state = rows;
+  other_state[0].deleted = true;
+  EXPECT_TRUE(Build(kAnn, other_state, file, 100).status().Is(ErrorKind::Corruption));
+  std::string damaged = file;
+  damaged[60] ^= 1;
+  EXPECT_TRUE(Build(kAnn, rows, damaged, 100).status().Is(ErrorKind::Corruption));
   auto fewer = rows;
   fewer.pop_back();
   EXPECT_TRUE(Build(kAnn, fewer, file, 100).status().Is(ErrorKind::Corruption));
