@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "types/datetime.h"
+#include "upload.h"
 
 namespace kalam::cli {
 namespace {
@@ -180,6 +181,14 @@ Result<client::HttpReply> Session::Get(std::string_view path) {
 }
 
 Result<Answer> Session::RunOnce(std::string_view sql) {
+  KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql));
+  if (form) {
+    const std::vector<std::string_view> pieces(form->pieces.begin(), form->pieces.end());
+    KALAM_ASSIGN_OR_RETURN(
+        const client::HttpReply reply,
+        http_->Send("POST", "/v1/api/sql", tokens_.jwt_token, form->content_type, pieces));
+    return ParseAnswer(reply, configuration_.timestamp_format, SystemClock().NowUs());
+  }
   KALAM_ASSIGN_OR_RETURN(
       const client::HttpReply reply,
       http_->Request("POST", "/v1/api/sql", tokens_.jwt_token, Dump({{"sql", std::string(sql)}})));

@@ -11,6 +11,8 @@ target_link_libraries(kalam_rocksdb INTERFACE
   /usr/lib/x86_64-linux-gnu/librocksdb.a snappy lz4 zstd bz2 ZLIB::ZLIB Threads::Threads dl)
 
 add_library(kalam_pg_query INTERFACE)
+# hnswlib (libhnswlib-dev) is headers alone.
+find_path(KALAM_HNSWLIB_INCLUDE hnswlib/hnswlib.h REQUIRED)
 target_link_libraries(kalam_pg_query INTERFACE /usr/lib/x86_64-linux-gnu/libpg_query.a protobuf-c xxhash Threads::Threads)
 target_include_directories(kalam_pg_query SYSTEM INTERFACE /usr/include/pg_query)
 

@@ -21,15 +21,17 @@ set(KALAM_USES_tables replication segments catalog storage)
 set(KALAM_USES_files tables replication catalog objects storage)
 # `query` calls the engine through `analytics`' host interface, and `analytics` reads through `tables`.
 set(KALAM_USES_analytics tables catalog)
-set(KALAM_USES_query analytics tables replication catalog sql storage)
+# Vector indexes give candidates; whoever plans reads the rows.
+set(KALAM_USES_vectors tables replication catalog objects storage)
+set(KALAM_USES_query analytics vectors tables replication catalog sql storage)
 set(KALAM_USES_tiering analytics tables segments replication catalog objects storage)
 set(KALAM_USES_live query tables replication catalog storage sql)
 set(KALAM_USES_topics tables catalog)
 set(KALAM_USES_jobs tiering tables replication catalog storage)
 set(KALAM_USES_auth catalog storage)
-set(KALAM_USES_statements live topics jobs tiering auth files query analytics tables replication catalog objects sql
+set(KALAM_USES_statements live topics jobs tiering auth files vectors query analytics tables replication catalog objects sql
     storage)
-set(KALAM_USES_server statements live topics jobs tiering auth files query analytics tables segments replication
+set(KALAM_USES_server statements live topics jobs tiering auth files vectors query analytics tables segments replication
     catalog objects storage sql)
 set(KALAM_USES_client)
 

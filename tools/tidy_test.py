@@ -15,6 +15,7 @@ HEAVY_INCLUDES = {
     r"<rocksdb/": ("src/storage/", "tests/support/"),
     r"[<\"]duckdb": ("src/analytics/",),
     r"<boost/": ("src/server/", "src/client/"),
+    r"<hnswlib/": ("src/vectors/",),
     r"<nlohmann/": ("src/", "cli/", "bench/", "tests/"),
 }
 

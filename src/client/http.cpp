@@ -35,8 +35,9 @@ bool LooksClosed(const Connection& connection) {
 
 }  // namespace
 
-Result<HttpReply> HttpClient::Request(std::string_view method, std::string_view path,
-                                      std::string_view token, std::string_view body) {
+Result<HttpReply> HttpClient::Send(std::string_view method, std::string_view path,
+                                   std::string_view token, std::string_view content_type,
+                                   std::span<const std::string_view> body) {
   if (connection_ && LooksClosed(*connection_)) connection_.reset();
   if (!connection_) {
     buffer_.clear();
@@ -45,13 +46,19 @@ Result<HttpReply> HttpClient::Request(std::string_view method, std::string_view 
   std::string request = std::string(method) + " " + std::string(path) +
                         " HTTP/1.1\r\nHost: " + endpoint_.host + "\r\n";
   if (!token.empty()) request += "Authorization: Bearer " + std::string(token) + "\r\n";
-  if (!body.empty() || method == "POST") {
-    request +=
-        "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  size_t size = 0;
+  for (const std::string_view piece : body) size += piece.size();
+  if (size > 0 || method == "POST") {
+    request += "Content-Type: " + std::string(content_type) +
+               "\r\nContent-Length: " + std::to_string(size) + "\r\n";
   }
   request += "\r\n";
-  request += body;
+  // One small body goes out with its head.
+  if (body.size() == 1) request += body[0];
   Status sent = connection_->Write(request);
+  for (size_t i = 0; body.size() > 1 && sent.ok() && i < body.size(); ++i) {
+    sent = connection_->Write(body[i]);
+  }
   if (!sent.ok()) {
     connection_.reset();
     return sent;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,7 +26,12 @@ class HttpClient {
   /// `token` empty: no Authorization header; `body` empty: none. Errors: StorageIo, Timeout,
   /// OutcomeUnknown.
   Result<HttpReply> Request(std::string_view method, std::string_view path, std::string_view token,
-                            std::string_view body);
+                            std::string_view body) {
+    return Send(method, path, token, "application/json", {&body, 1});
+  }
+  /// A body in pieces of another type; the pieces are sent one after the other.
+  Result<HttpReply> Send(std::string_view method, std::string_view path, std::string_view token,
+                         std::string_view content_type, std::span<const std::string_view> body);
   const Endpoint& endpoint() const { return endpoint_; }
 
  private:

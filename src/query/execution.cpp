@@ -51,6 +51,7 @@ Status Evaluation::Bind() {
   row_context_.constants = constants_;
   row_context_.statement = &statement_;
   row_context_.arena = &row_arena_;
+  row_context_.vector_text = &vector_text_;
   return {};
 }
 

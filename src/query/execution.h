@@ -66,6 +66,7 @@ class Evaluation {
   const std::span<const Value> parameters_;
   const StatementValues statement_;
   Arena statement_arena_, row_arena_;
+  VectorText vector_text_;
   std::vector<Datum> constants_;
   EvalContext row_context_;
 };

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "query/engine_binding.h"
+#include "query/select_stream.h"
 
 namespace kalam::query {
 
@@ -83,6 +84,13 @@ void DescribeSelect(const ExplainInput& input, const SelectPlan& plan, PlanText*
     logical->Add(depth, "EmptyRelation");
     physical->Add(depth, "SingleRow");
     return;
+  }
+  if (UsesVectorIndex(input.vector_indexes, plan)) {
+    physical->Add(depth++,
+                  fmt::format("VectorIndex: candidates by {} on {}; all rows when the scope is "
+                              "small or too few pass the filter",
+                              vectors::MetricName(plan.vector_order->metric),
+                              (*plan.table->columns)[plan.vector_order->column].name));
   }
   DescribeScan(*plan.table, plan.path, plan.filter != nullptr, &plan.wanted, logical, physical,
                depth);

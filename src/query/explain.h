@@ -26,6 +26,7 @@ struct ExplainInput {
   /// A rough number of the rows that the caller has in a table; nullopt when nobody can tell
   /// without reading them.
   std::function<std::optional<int64_t>(const catalog::TablePtr&)> estimate_rows;
+  const vectors::VectorIndexes* vector_indexes = nullptr;
 };
 
 Result<std::shared_ptr<RowBuffer>> ExplainPlan(const ExplainInput& input);

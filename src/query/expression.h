@@ -39,11 +39,18 @@ struct StatementValues {
 };
 
 /// One evaluation. Cheap to make; results point into `arena`, the cells or the constants.
+/// The vector that the last text was read as: a query vector is the same text for every row.
+struct VectorText {
+  std::string text;
+  std::string floats;
+};
+
 struct EvalContext {
   std::span<const Datum> cells;      // by column slot
   std::span<const Datum> constants;  // by constant slot, from ConstantPool::Bind
   const StatementValues* statement = nullptr;
   Arena* arena = nullptr;
+  VectorText* vector_text = nullptr;  // may be null
 };
 
 /// A node of a compiled expression. Immutable; evaluation is thread-safe.

@@ -45,16 +45,20 @@ Status Ulid(EvalContext& context, std::span<const Datum>, Datum* out) {
   return {};
 }
 
-Status CosineDistance(EvalContext& context, std::span<const Datum> arguments, Datum* out) {
+template <vectors::Metric kMetric>
+Status VectorDistance(EvalContext& context, std::span<const Datum> arguments, Datum* out) {
   if (arguments[1].is_null) {
-    return Status(ErrorKind::Execution, "COSINE_DISTANCE() query vector cannot be NULL");
+    return Status(ErrorKind::Execution,
+                  std::string(DistanceName(kMetric)) + "() query vector cannot be NULL");
   }
   if (arguments[0].is_null) return {};
   std::string_view row, query;
-  KALAM_RETURN_IF_ERROR(ReadVector(arguments[0], context.arena, &row));
-  KALAM_RETURN_IF_ERROR(ReadVector(arguments[1], context.arena, &query));
+  EvalContext own = context;  // a text in a row is not what the next row has
+  own.vector_text = nullptr;
+  KALAM_RETURN_IF_ERROR(ReadVector(arguments[0], own, &row));
+  KALAM_RETURN_IF_ERROR(ReadVector(arguments[1], context, &query));
   double distance = 0;
-  KALAM_RETURN_IF_ERROR(CosineDistanceOf(row, query, &distance));
+  KALAM_RETURN_IF_ERROR(VectorDistanceOf(kMetric, row, query, &distance));
   *out = Datum::Double(static_cast<float>(distance));
   out->kind = TypeKind::kFloat;
   return {};
@@ -69,7 +73,9 @@ constexpr FunctionSpec kFunctions[] = {
     {"snowflake_id", ":i", SnowflakeId, NullRule::kStrict, Stability::kVolatile},
     {"uuid_v7", ":t", UuidV7, NullRule::kStrict, Stability::kVolatile},
     {"ulid", ":t", Ulid, NullRule::kStrict, Stability::kVolatile},
-    {"cosine_distance", "aa:f", CosineDistance, NullRule::kCalled},
+    {"cosine_distance", "aa:f", VectorDistance<vectors::Metric::kCosine>, NullRule::kCalled},
+    {"l2_distance", "aa:f", VectorDistance<vectors::Metric::kL2>, NullRule::kCalled},
+    {"inner_product", "aa:f", VectorDistance<vectors::Metric::kDot>, NullRule::kCalled},
 };
 
 }  // namespace

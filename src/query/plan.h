@@ -13,6 +13,7 @@
 #include "query/query_engine.h"
 #include "query/sort.h"
 #include "sql/ast.h"
+#include "vectors/vector_graph.h"
 
 namespace kalam::query {
 
@@ -35,6 +36,14 @@ struct SortKey {
   SortOrder order;
 };
 
+/// ORDER BY distance(column, vector) LIMIT n: what a vector index can narrow. The sort stays; the
+/// index only names rows that are worth sorting.
+struct VectorOrder {
+  size_t column = 0;  // index into the table's columns
+  vectors::Metric metric = vectors::Metric::kCosine;
+  NodePtr query;
+};
+
 /// A single-table SELECT, or one without FROM, run row by row.
 struct SelectPlan {
   catalog::TablePtr table;  // null: no FROM
@@ -52,6 +61,7 @@ struct SelectPlan {
   std::vector<SortKey> sort;  // empty: as the rows come
   /// The sort is only the default order: given up rather than failing for want of memory.
   bool sort_is_default = false;
+  std::optional<VectorOrder> vector_order;
   NodePtr limit, offset;
 };
 

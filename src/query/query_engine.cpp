@@ -31,6 +31,9 @@ class QueryEngineImpl final : public QueryEngine {
                limits.plan_cache_entries, limits.plan_cache_ttl_seconds) {}
 
   void SetSystemTables(SystemTables* system_tables) override { system_tables_ = system_tables; }
+  void SetVectorIndexes(vectors::VectorIndexes* vector_indexes) override {
+    vector_indexes_ = vector_indexes;
+  }
 
   Result<BoundPlan> Prepare(std::string_view text, std::span<const Value> parameters,
                             const StatementContext& context) override {
@@ -41,6 +44,7 @@ class QueryEngineImpl final : public QueryEngine {
     bound.reads_segments = true;
     if (!ScansColdRows(*bound.plan)) return bound;
     const auto& select = std::get<SelectPlan>(bound.plan->body);
+    if (UsesVectorIndex(vector_indexes_, select)) return bound;
     const tables::ReadScope scope{
         select.table, tables::ScopeFor(*select.table, context.caller.user_id), {}, nullptr};
     KALAM_ASSIGN_OR_RETURN(const int64_t cold_rows, tables::CountOwnColdRows(reader_, scope));
@@ -77,7 +81,7 @@ class QueryEngineImpl final : public QueryEngine {
     const catalog::TablePtr& table = is_insert ? std::get<InsertPlan>(bound.plan->body).table
                                                : std::get<ChangePlan>(bound.plan->body).table;
     KALAM_ASSIGN_OR_RETURN(tables::ReadScope scope, ScopeOf(table, context, view, is_insert));
-    const StreamServices services{reader_, ids_, dependencies_.clock};
+    const StreamServices services{reader_, ids_, dependencies_.clock, vector_indexes_};
     const DmlRun run{services, bound, context, std::move(scope),
                      [&](const PlanPtr& source, const replication::View& source_view) {
                        BoundPlan bound_source;
@@ -93,7 +97,7 @@ class QueryEngineImpl final : public QueryEngine {
                                              const StatementContext& context, bool analyze,
                                              bool verbose) override {
     KALAM_ASSIGN_OR_RETURN(const BoundPlan bound, Prepare(text, parameters, context));
-    ExplainInput input{bound, context, verbose, {}, {}, {}, {}};
+    ExplainInput input{bound, context, verbose, {}, {}, {}, {}, vector_indexes_};
     if (bound.reads_segments) {
       KALAM_ASSIGN_OR_RETURN(input.segments, Prune(bound, context));
     }
@@ -212,7 +216,7 @@ class QueryEngineImpl final : public QueryEngine {
         KALAM_ASSIGN_OR_RETURN(scope, ScopeOf(select->table, context, view, false));
       }
     }
-    const StreamServices services{reader_, ids_, dependencies_.clock};
+    const StreamServices services{reader_, ids_, dependencies_.clock, vector_indexes_};
     return OpenNativeSelect(services, bound, context, std::move(scope), std::move(buffer));
   }
 
@@ -246,6 +250,7 @@ class QueryEngineImpl final : public QueryEngine {
   IdSource ids_;
   PlanCache cache_;
   SystemTables* system_tables_ = nullptr;
+  vectors::VectorIndexes* vector_indexes_ = nullptr;
 };
 
 }  // namespace

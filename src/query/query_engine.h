@@ -23,6 +23,10 @@ namespace kalam::segments {
 class ColdRows;
 }  // namespace kalam::segments
 
+namespace kalam::vectors {
+class VectorIndexes;
+}
+
 namespace kalam::query {
 
 /// Gives the rows of system tables and views, which live above this layer (`statements`).
@@ -119,6 +123,8 @@ class QueryEngine {
   virtual ~QueryEngine() = default;
 
   virtual void SetSystemTables(SystemTables* system_tables) = 0;
+  /// Before the first statement; null: every row is compared.
+  virtual void SetVectorIndexes(vectors::VectorIndexes* vector_indexes) = 0;
 
   /// Parses, binds and plans one SELECT, INSERT, UPDATE or DELETE, or finds its plan in the cache,
   /// and binds the parameters. Checks what the caller may read and write. Errors: InvalidSql,

@@ -7,6 +7,7 @@
 #include "query/plan.h"
 #include "query/tree_walk.h"
 #include "query/type_rules.h"
+#include "query/vector_distance.h"
 
 namespace kalam::query {
 
@@ -36,6 +37,7 @@ class SelectPlanner {
     if (plan_.table != nullptr) {
       plan_.path = ChoosePath(*plan_.table, plan_.filter.get());
       if (!plan_.is_aggregate) ChooseOrder();
+      KALAM_RETURN_IF_ERROR(PlanVectorOrder());
     }
     plan_.wanted = state_.columns_used;
     std::sort(plan_.wanted.begin(), plan_.wanted.end());
@@ -305,6 +307,33 @@ class SelectPlanner {
         ColumnSlot{static_cast<uint32_t>(*wanted), (*plan_.table->columns)[*wanted].type});
     plan_.sort.push_back(std::move(key));
     plan_.sort_is_default = true;
+  }
+
+  /// The expression that an ORDER BY item stands for.
+  const Expr& SortExpression(const sql::OrderItem& item) const {
+    const SortKey& key = plan_.sort[0];
+    if (!key.output.has_value() || HasStar()) return *item.expr;
+    return *query_.items[*key.output].expr;
+  }
+
+  /// Recognises ORDER BY distance(column, vector) LIMIT n over a whole scope.
+  Status PlanVectorOrder() {
+    if (plan_.sort.empty() || query_.order_by.empty() || plan_.limit == nullptr) return {};
+    if (plan_.is_aggregate || plan_.include_deleted) return {};
+    if (plan_.path.kind != PathKind::kFullScan) return {};
+    const bool indexable = plan_.table->type == catalog::TableType::kUser ||
+                           plan_.table->type == catalog::TableType::kShared;
+    const Expr& distance = SortExpression(query_.order_by[0]);
+    if (!indexable || distance.kind != ExprKind::kFunction || distance.args.size() != 2) return {};
+    const std::optional<vectors::Metric> metric = MetricOfDistance(distance.name);
+    if (!metric || plan_.sort[0].order.descending != (*metric == vectors::Metric::kDot)) return {};
+    if (distance.args[0]->kind != ExprKind::kColumn) return {};
+    KALAM_ASSIGN_OR_RETURN(const ColumnSlot column, scope_->Resolve(*distance.args[0]));
+    if (column.type.kind != TypeKind::kEmbedding) return {};
+    KALAM_ASSIGN_OR_RETURN(NodePtr query, Compile(*distance.args[1], &state_));
+    if (!query->is_statement_constant()) return {};
+    plan_.vector_order = {column.slot, *metric, std::move(query)};
+    return {};
   }
 
   const sql::Query& query_;

@@ -3,7 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "query/row_source.h"
+#include "query/vector_distance.h"
+#include "vectors/vector_indexes.h"
 
 namespace kalam::query {
 
@@ -51,7 +56,8 @@ class SelectStream final : public RowStream {
   }
 
  private:
-  Status OpenRows() {
+  /// `candidates`: only these rows are read, by key.
+  Status OpenRows(std::vector<std::string>* candidates = nullptr) {
     std::unique_ptr<RowSource> source;
     const Node* filter = plan_.filter.get();
     if (plan_.table == nullptr) {
@@ -62,6 +68,10 @@ class SelectStream final : public RowStream {
       EvalContext context = evaluation_.ForStatement();
       KALAM_ASSIGN_OR_RETURN(BoundPath path, BindPath(plan_.path, *plan_.table, context));
       if (path.covers_filter) filter = nullptr;
+      if (candidates != nullptr) {
+        path.is_keys = true;
+        path.keys = std::move(*candidates);
+      }
       path.scan.descending = plan_.scan_descending;
       if (gave_up_default_order_) path.scan.order = tables::ScanOrder::kByKey;
       source = MakeTableRows(services_.reader, scope_, std::move(path), plan_.include_deleted,
@@ -144,7 +154,49 @@ class SelectStream final : public RowStream {
     return static_cast<size_t>(*limit_ + offset);
   }
 
+  /// The first rows by distance, from an index's candidates; false when all rows must be compared
+  /// (no index, or too few of the candidates pass the filter).
+  Result<bool> FillFromIndex() {
+    constexpr size_t kWantedMax = 1000;  // beyond it an index saves nothing
+    constexpr size_t kCandidatesMin = 64, kCandidatesMax = 8192;
+    const std::optional<size_t> wanted = RowsToKeep();
+    if (!plan_.vector_order || services_.vector_indexes == nullptr || buffer_ != nullptr ||
+        !wanted || *wanted == 0 || *wanted > kWantedMax) {
+      return false;
+    }
+    EvalContext context = evaluation_.ForStatement();
+    Datum query;
+    KALAM_RETURN_IF_ERROR(plan_.vector_order->query->Evaluate(context, &query));
+    if (query.is_null) return false;
+    std::string_view bytes;
+    // What is wrong with the vector is told where distances are computed, if there is a row.
+    if (!ReadVector(query, context, &bytes).ok()) return false;
+    std::vector<float> floats(bytes.size() / sizeof(float));
+    std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
+    const uint32_t column_id = (*plan_.table->columns)[plan_.vector_order->column].column_id;
+    for (size_t count = std::max(*wanted * 4, kCandidatesMin); count <= kCandidatesMax;
+         count *= 4) {
+      KALAM_ASSIGN_OR_RETURN(auto nearest,
+                             services_.vector_indexes->FindNearest(
+                                 {scope_, column_id, plan_.vector_order->metric, floats, count}));
+      if (!nearest) return false;
+      KALAM_RETURN_IF_ERROR(OpenRows(&nearest->keys));
+      KALAM_RETURN_IF_ERROR(SortRows());
+      if (sorter_->row_count() >= *wanted) return true;
+      if (nearest->is_everything) return false;  // rows without a vector come behind
+    }
+    return false;
+  }
+
   Status FillSorter() {
+    KALAM_ASSIGN_OR_RETURN(const bool filled, FillFromIndex());
+    if (filled) return {};
+    if (sorter_ != nullptr) KALAM_RETURN_IF_ERROR(OpenRows());
+    return SortRows();
+  }
+
+  Status SortRows() {
+    sorter_.reset();
     std::vector<SortOrder> orders;
     for (const SortKey& key : plan_.sort) orders.push_back(key.order);
     sorter_ = std::make_unique<RowSorter>(std::move(orders), RowsToKeep(), memory_);
@@ -270,6 +322,13 @@ Result<std::unique_ptr<RowStream>> OpenNativeSelect(const StreamServices& servic
       std::make_unique<SelectStream>(services, bound, context, std::move(scope), std::move(buffer));
   KALAM_RETURN_IF_ERROR(stream->Open());
   return std::unique_ptr<RowStream>(std::move(stream));
+}
+
+bool UsesVectorIndex(const vectors::VectorIndexes* indexes, const SelectPlan& plan) {
+  if (!plan.vector_order || indexes == nullptr) return false;
+  const catalog::ColumnDefinition& column = (*plan.table->columns)[plan.vector_order->column];
+  const auto index = indexes->Find(plan.table->id, column.column_id);
+  return index && index->metric == plan.vector_order->metric;
 }
 
 std::unique_ptr<RowStream> CutAfter(std::unique_ptr<RowStream> inner, int64_t rows_max,

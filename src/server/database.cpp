@@ -29,6 +29,7 @@
 #include "storage/store.h"
 #include "tables/retention.h"
 #include "tiering/open_tiering.h"
+#include "vectors/vector_indexes.h"
 
 namespace kalam::server {
 namespace {
@@ -251,6 +252,7 @@ class OpenDatabase : public Database {
 
  private:
   Status OpenColdTier();
+  Status OpenVectorIndexes();
   Status OpenStatements();
   void OpenHubs();
   void Connect();
@@ -277,6 +279,7 @@ class OpenDatabase : public Database {
   std::unique_ptr<segments::SegmentStore> segments_;
   std::unique_ptr<tiering::Tiering> tiering_;
   std::unique_ptr<query::QueryEngine> query_;
+  std::unique_ptr<vectors::VectorIndexes> vector_indexes_;
   live::SubscriptionCounts subscription_counts_;
   std::vector<std::unique_ptr<live::LiveHub>> hubs_;       // by core
   std::vector<std::unique_ptr<CommitMailbox>> mailboxes_;  // by core
@@ -338,6 +341,7 @@ Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
                                      .metrics = server_.metrics,
                                      .cold_rows = segments_.get()},
                                     QueryLimitsFrom(settings_));
+  KALAM_RETURN_IF_ERROR(OpenVectorIndexes());
   KALAM_RETURN_IF_ERROR(OpenStatements());
   OpenHubs();
   Connect();
@@ -360,6 +364,30 @@ Status OpenDatabase::OpenColdTier() {
                                                          .storage_of = storage_of,
                                                          .clock = server_.clock},
                                                         TieringOptionsFrom(settings_)));
+  return Status::Ok();
+}
+
+Status OpenDatabase::OpenVectorIndexes() {
+  vectors::IndexLimits limits;
+  limits.memory_bytes_max = settings_.number("vectors.memory_limit");
+  limits.scratch_folder = settings_.text("storage.data_path") + "/tmp";
+  KALAM_ASSIGN_OR_RETURN(
+      vector_indexes_,
+      vectors::VectorIndexes::Open(
+          {.store = *store_,
+           .catalog = *catalog_,
+           .group = *group_,
+           .reader = query_->reader(),
+           .clock = server_.clock,
+           .memory = memory_,
+           .metrics = server_.metrics,
+           .find_storage = [this](std::string_view id) { return storages_->Find(id); },
+           .run_on_worker =
+               [this](std::function<void()> work) {
+                 server_.workers.SubmitAlways(std::move(work));
+               }},
+          limits));
+  query_->SetVectorIndexes(vector_indexes_.get());
   return Status::Ok();
 }
 
@@ -393,7 +421,8 @@ Status OpenDatabase::OpenStatements() {
       .change_retention = &retention_,
       .storages = storages_.get(),
       .files = files_.get(),
-      .tiering = tiering_.get()};
+      .tiering = tiering_.get(),
+      .vector_indexes = vector_indexes_.get()};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.
@@ -503,6 +532,7 @@ std::shared_ptr<const RowBuffer> OpenDatabase::ReadLive(const ResultSchema& sche
 void OpenDatabase::Tick() {
   statements_->Tick();
   files_->Tick();
+  vector_indexes_->Tick();
   engine_->CloseIfIdle(server_.clock.SteadyUs());
 }
 
@@ -512,6 +542,7 @@ void OpenDatabase::Close() {
   if (storages_ != nullptr) storages_->Stop();
   if (statements_ != nullptr) statements_->Close();
   if (files_ != nullptr) files_->Close();
+  if (vector_indexes_ != nullptr) vector_indexes_->Close();
   for (const std::unique_ptr<live::LiveHub>& hub : hubs_) hub->Close();
   if (authenticator_ != nullptr) authenticator_->Close();
   if (engine_ != nullptr) engine_->Close();

@@ -317,6 +317,9 @@ constexpr SettingKey kKeys[] = {
     Retired("security.max_request_body_size",
             "rate_limit.request_body_limit_bytes is the one that counts"),
 
+    Bytes("vectors.memory_limit", "268435456", 1 << 20,
+          "Memory of vector indexes together; what does not fit is compared row by row."),
+
     Bytes("files.max_size_bytes", "26214400", 1, "Largest file of an upload."),
     Number("files.max_files_per_request", "20", 1, 1000, "Most files of one request."),
     Number("files.max_files_per_folder", "5000", 1, 1'000'000,

@@ -21,39 +21,72 @@ bool MayHavePlaceholder(std::string_view text) {
   return false;
 }
 
+enum class Form : uint8_t { kName, kNameAndType };
+
+// Reads calls from the tokens of a text.
+class Finder {
+ public:
+  Finder(std::string_view text, Form form) : lexer_(text), form_(form) {}
+
+  std::vector<FilePlaceholder> Run() {
+    std::vector<FilePlaceholder> placeholders;
+    Advance();
+    while (token_.kind != TokenKind::kEnd && token_.kind != TokenKind::kError) {
+      FilePlaceholder placeholder;
+      if (Accept(&placeholder)) placeholders.push_back(std::move(placeholder));
+    }
+    return placeholders;
+  }
+
+ private:
+  void Advance() {
+    previous_ = token_;
+    token_ = lexer_.Next();
+  }
+  bool Is(const Token& token, std::string_view mark) const {
+    return token.kind == TokenKind::kPunctuation && lexer_.TextOf(token) == mark;
+  }
+  bool AcceptMark(std::string_view mark) {
+    if (!Is(token_, mark)) return false;
+    Advance();
+    return true;
+  }
+  bool AcceptText(std::string* text) {
+    if (token_.kind != TokenKind::kString && token_.kind != TokenKind::kQuotedName) return false;
+    *text = Unquote(token_.kind, lexer_.TextOf(token_));
+    Advance();
+    return true;
+  }
+
+  // Takes at least one token; true when it was a whole placeholder.
+  bool Accept(FilePlaceholder* placeholder) {
+    // `schema.file(...)` is somebody's function.
+    const bool word = token_.kind == TokenKind::kWord &&
+                      EqualsLower(lexer_.TextOf(token_), "file") && !Is(previous_, ".");
+    placeholder->begin = token_.begin;
+    Advance();
+    if (!word || !AcceptMark("(") || !AcceptText(&placeholder->name)) return false;
+    if (form_ == Form::kNameAndType && AcceptMark(",") && !AcceptText(&placeholder->media_type))
+      return false;
+    placeholder->end = token_.end;
+    return AcceptMark(")");
+  }
+
+  Lexer lexer_;
+  const Form form_;
+  Token previous_, token_;
+};
+
 }  // namespace
 
 std::vector<FilePlaceholder> FindFilePlaceholders(std::string_view text) {
-  std::vector<FilePlaceholder> placeholders;
-  if (!MayHavePlaceholder(text)) return placeholders;
-  Lexer lexer(text);
-  const auto is = [&](const Token& token, std::string_view mark) {
-    return token.kind == TokenKind::kPunctuation && lexer.TextOf(token) == mark;
-  };
-  Token previous;
-  for (Token token = lexer.Next();
-       token.kind != TokenKind::kEnd && token.kind != TokenKind::kError;) {
-    // `schema.file(...)` is somebody's function.
-    const bool word = token.kind == TokenKind::kWord && EqualsLower(lexer.TextOf(token), "file") &&
-                      !is(previous, ".");
-    previous = token;
-    const Token file = token;
-    token = lexer.Next();
-    if (!word || !is(token, "(")) continue;
-    const Token name = lexer.Next();
-    if (name.kind != TokenKind::kString && name.kind != TokenKind::kQuotedName) {
-      previous = token;
-      token = name;
-      continue;
-    }
-    const Token close = lexer.Next();
-    if (is(close, ")")) {
-      placeholders.push_back({file.begin, close.end, Unquote(name.kind, lexer.TextOf(name))});
-    }
-    previous = name;
-    token = is(close, ")") ? lexer.Next() : close;
-  }
-  return placeholders;
+  if (!MayHavePlaceholder(text)) return {};
+  return Finder(text, Form::kName).Run();
+}
+
+std::vector<FilePlaceholder> FindLocalFiles(std::string_view text) {
+  if (!MayHavePlaceholder(text)) return {};
+  return Finder(text, Form::kNameAndType).Run();
 }
 
 std::string ReplaceFilePlaceholders(std::string_view text,

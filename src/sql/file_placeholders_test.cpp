@@ -34,6 +34,15 @@ TEST(FilePlaceholdersTest, GoesOnAfterSomethingAlike) {
             (std::vector<std::string>{"a", "b"}));
 }
 
+TEST(FilePlaceholdersTest, ShellsTakeAMediaTypeAsWell) {
+  const auto files = FindLocalFiles("VALUES (file('/a b.png'), FILE('c', 'text/plain'), file(x))");
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(files[0].name, "/a b.png");
+  EXPECT_EQ(files[0].media_type, "");
+  EXPECT_EQ(files[1].name, "c");
+  EXPECT_EQ(files[1].media_type, "text/plain");
+}
+
 TEST(FilePlaceholdersTest, ReplacesWithLiterals) {
   const std::string text = "INSERT INTO t VALUES (1, FILE('a'), 2, FILE('b'));";
   EXPECT_EQ(ReplaceFilePlaceholders(text, FindFilePlaceholders(text), {"{\"n\":\"it's\"}", "y"}),

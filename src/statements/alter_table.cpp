@@ -8,6 +8,7 @@
 #include "storage/key_layout.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
+#include "vectors/vector_indexes.h"
 
 namespace kalam::statements {
 namespace {
@@ -217,9 +218,53 @@ Status ApplyOperation(AdminContext& context, const sql::AlterTable& statement, D
       return SetAccessLevel(statement, draft);
     case Operation::kCreateVectorIndex:
     case Operation::kDropVectorIndex:
-      return Status(ErrorKind::NotAvailable, "Vector indexes are not available in this release");
+      break;  // no new version: see ChangeVectorIndex
   }
   return Status(ErrorKind::InvalidSql, "Unsupported ALTER TABLE operation");
+}
+
+bool IsIndexOperation(Operation operation) {
+  return operation == Operation::kCreateVectorIndex || operation == Operation::kDropVectorIndex;
+}
+
+/// CREATE INDEX and DROP INDEX: a record of their own, the schema stays as it is.
+Result<StatementResult> ChangeVectorIndex(AdminContext& context, const StatementRun& run,
+                                          const sql::AlterTable& statement,
+                                          const TableDefinition& table) {
+  const std::string name = catalog::FoldName(statement.column.name);
+  if (table.type != catalog::TableType::kUser && table.type != catalog::TableType::kShared) {
+    return Refuse("Vector indexes are only supported for USER and SHARED tables");
+  }
+  const auto position = table.FindColumn(name);
+  if (!position) return Refuse(Named(name) + " does not exist");
+  const ColumnDefinition& column = (*table.columns)[*position];
+  if (column.type.kind != TypeKind::kEmbedding) return Refuse(Named(name) + " is not EMBEDDING");
+  const std::string subject = table.QualifiedName() + "." + name;
+  catalog::RecordWrites records;
+  std::string told, operation;
+  if (statement.operation == Operation::kCreateVectorIndex) {
+    const vectors::Metric metric = statement.metric == "L2"    ? vectors::Metric::kL2
+                                   : statement.metric == "DOT" ? vectors::Metric::kDot
+                                                               : vectors::Metric::kCosine;
+    const std::string title(vectors::MetricTitle(metric));
+    const vectors::VectorIndexes* indexes = context.services.vector_indexes;
+    const auto known = indexes ? indexes->Find(table.id, column.column_id) : std::nullopt;
+    // Asked for again, it stays as it is.
+    if (!known || known->metric != metric) {
+      records.push_back(
+          vectors::VectorIndexes::Put({table.id, column.column_id, metric, run.now_us}));
+    }
+    operation = "CREATE INDEX " + name + " USING " + title;
+    told = "Vector index enabled on " + subject + " (" + title + ")";
+  } else {
+    records.push_back(vectors::VectorIndexes::Drop(table.id, column.column_id));
+    operation = "DROP INDEX " + name;
+    told = "Vector index disabled on " + subject;
+  }
+  records.push_back(
+      AuditWrite(MakeAudit(run, "ALTER_TABLE", table.QualifiedName(), "Operation: " + operation)));
+  KALAM_RETURN_IF_ERROR(Commit(context.services.group, std::move(records)));
+  return Told(told);
 }
 
 Status CheckMayAlter(const TableDefinition& table, const catalog::Caller& caller) {
@@ -255,6 +300,9 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   if (!table) return NoSuchTable(name);
   KALAM_RETURN_IF_ERROR(CheckMayAlter(*table, run.effective));
 
+  if (IsIndexOperation(statement.operation)) {
+    return ChangeVectorIndex(context, run, statement, *table);
+  }
   Draft draft{*table, *table->columns, {}};
   KALAM_RETURN_IF_ERROR(ApplyOperation(context, statement, &draft));
   const std::string operation = draft.operation;

@@ -192,7 +192,7 @@ TEST_F(DdlTest, EveryWrongAlterIsRefusedWithItsText) {
       {"RENAME COLUMN a TO id", "Column 'id' already exists"},
       {"SET ACCESS LEVEL PUBLIC", "ACCESS LEVEL can only be set on SHARED tables"},
       {"ALTER COLUMN a SET DEFAULT nonsense()", "Unsupported DEFAULT"},
-      {"CREATE INDEX a", "not available"},
+      {"CREATE INDEX a", "Column 'a' is not EMBEDDING"},
       {"RENAME TO u", "Unsupported ALTER TABLE operation"},
       {"ADD COLUMN x INT, ADD COLUMN y INT",
        "Only one ALTER TABLE operation is supported per statement"},

@@ -25,6 +25,9 @@ class ChangeRetention;
 namespace kalam::objects {
 class StorageSet;
 }
+namespace kalam::vectors {
+class VectorIndexes;
+}
 namespace kalam::files {
 class FileStore;
 class StagingArea;
@@ -117,6 +120,7 @@ struct StatementServices {
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
   files::FileStore* files = nullptr;        // null: uploads are not available
   tiering::Tiering* tiering = nullptr;      // null: rows are not moved to cold storage
+  vectors::VectorIndexes* vector_indexes = nullptr;  // may be null
 };
 
 struct StatementLimits {

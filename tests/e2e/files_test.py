@@ -4,11 +4,11 @@ import http.client
 import json
 import os
 import socket
-import sys
+import subprocess
 import time
 import uuid
 
-from server_process import FAST, LiveClient, ServerProcess, UNLIMITED, run_tests
+from server_process import BINARIES, LiveClient, ServerProcess, UNLIMITED, run_tests
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
@@ -289,6 +289,23 @@ async def test_live_queries_show_the_reference():
         cell = row["a"] if isinstance(row, dict) else next(value for value in row if "sha256" in str(value))
         assert json.loads(cell)["mime"] == "image/png", message
         await client.close()
+
+
+def test_the_shell_uploads_local_files():
+    with ServerProcess(QUICK) as server:
+        _, ann, _ = prepare(server)
+        path = os.path.join(server.temporary.name, "my picture.png")
+        with open(path, "wb") as file:
+            file.write(PNG)
+        command = [os.path.join(BINARIES, "kalam"), "-u", f"http://127.0.0.1:{server.port}", "--token", ann, "-c"]
+        done = subprocess.run(command + [f"INSERT INTO app.docs (id, a) VALUES (1, file('{path}', 'image/png'))"],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done
+        reference = server.rows(ann, "SELECT a FROM app.docs")[0][0]
+        assert json.loads(reference)["name"] == "my picture.png" and get(server, ann, url(reference))[2] == PNG
+        done = subprocess.run(command + ["INSERT INTO app.docs (id, a) VALUES (2, file('/no/such/file'))"],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and "/no/such/file" in done.stderr, done
 
 
 def test_memory_does_not_grow_with_the_file():

@@ -1,0 +1,187 @@
+"""Vector indexes over sockets: the nearest rows are right before, while and after the index is built, and after a restart."""
+import json
+import math
+import os
+import random
+import time
+
+from server_process import ServerProcess, UNLIMITED, run_tests
+
+DIMENSION = 12
+COUNT = 2500
+
+
+def vector(generator):
+    return [round(generator.gauss(0, 1), 4) for _ in range(DIMENSION)]
+
+
+def text(numbers):
+    return json.dumps(numbers)
+
+
+def cosine(a, b):
+    product = sum(x * y for x, y in zip(a, b))
+    return 1 - product / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+
+def l2(a, b):
+    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b)))
+
+
+def fill(server, token, table, vectors, begin=0):
+    rows = list(enumerate(vectors, begin))
+    for at in range(0, len(rows), 250):
+        values = ", ".join(f"({key}, {key % 5}, '{text(numbers)}')" for key, numbers in rows[at:at + 250])
+        server.sql(token, f"INSERT INTO {table} (id, kind, v) VALUES {values}")
+
+
+def snapshots(server):
+    found = []
+    for _, _, names in os.walk(os.path.join(server.directory, "storage")):
+        found += [name for name in names if name.endswith(".vix")]
+    return sorted(found)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def nearest(server, token, table, query, count, where="", function="COSINE_DISTANCE", order="ASC"):
+    return [int(row[0]) for row in server.rows(
+        token, f"SELECT id FROM {table} {where} ORDER BY {function}(v, '{text(query)}') {order} LIMIT {count}")]
+
+
+def check(server, token, table, vectors, queries, keep=lambda key: True, where="", distance=cosine,
+          function="COSINE_DISTANCE"):
+    found = 0
+    for query in queries:
+        exact = sorted((key for key in vectors if keep(key)), key=lambda key: distance(vectors[key], query))[:10]
+        got = nearest(server, token, table, query, 10, where, function)
+        assert len(got) == 10 and all(keep(key) for key in got), got
+        # What comes is in exact order.
+        distances = [distance(vectors[key], query) for key in got]
+        assert distances == sorted(distances) or max(abs(a - b) for a, b in zip(distances, sorted(distances))) < 1e-5
+        found += len(set(exact) & set(got))
+    assert found >= 0.95 * 10 * len(queries), found
+
+
+def test_the_nearest_rows_with_and_without_an_index():
+    generator = random.Random(7)
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, kind INT, v EMBEDDING(12))")
+        vectors = {key: vector(generator) for key in range(COUNT)}
+        fill(server, root, "app.docs", list(vectors.values()))
+        queries = [vector(generator) for _ in range(15)]
+        check(server, root, "app.docs", vectors, queries)
+        explain = f"EXPLAIN SELECT id FROM app.docs ORDER BY COSINE_DISTANCE(v, '{text(queries[0])}') LIMIT 5"
+        assert "VectorIndex" not in str(server.rows(root, explain))
+
+        answer = server.sql(root, "ALTER TABLE app.docs CREATE INDEX v USING COSINE")["results"][0]
+        assert answer["message"] == "Vector index enabled on app.docs.v (Cosine)", answer
+        assert "VectorIndex: candidates by cosine on v" in str(server.rows(root, explain))
+        check(server, root, "app.docs", vectors, queries)  # while it is built
+        wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
+        check(server, root, "app.docs", vectors, queries)
+        check(server, root, "app.docs", vectors, queries, lambda key: key % 5 == 3, "WHERE kind = 3")
+        check(server, root, "app.docs", vectors, queries[:3], lambda key: key < 40, "WHERE id < 40 AND kind >= 0")
+
+        # Rows that come and go are seen at once.
+        query = queries[0]
+        best = nearest(server, root, "app.docs", query, 3)
+        server.sql(root, f"DELETE FROM app.docs WHERE id = {best[0]}")
+        server.sql(root, f"UPDATE app.docs SET v = '{text([-x for x in query])}' WHERE id = {best[1]}")
+        server.sql(root, f"INSERT INTO app.docs (id, kind, v) VALUES (90001, 0, '{text(query)}'), (90002, 0, NULL)")
+        assert nearest(server, root, "app.docs", query, 2) == [90001, best[2]]
+        del vectors[best[0]]
+        vectors[best[1]], vectors[90001] = [-x for x in query], query
+        check(server, root, "app.docs", vectors, queries)
+        rows = server.rows(root, f"SELECT id, COSINE_DISTANCE(v, '{text(query)}') AS d FROM app.docs ORDER BY d LIMIT 1")
+        assert rows[0][0] == "90001" and abs(rows[0][1]) < 1e-6, rows
+        # As many as there are: rows without a vector stand last.
+        assert nearest(server, root, "app.docs", query, 10_000)[-1] == 90002
+
+        # A restart loads what was built.
+        server.stop(20)
+        server.start()
+        root = server.login()
+        check(server, root, "app.docs", vectors, queries)
+        time.sleep(3)
+        check(server, root, "app.docs", vectors, queries)
+        assert len(snapshots(server)) == 1
+
+        answer = server.sql(root, "ALTER TABLE app.docs DROP INDEX v")["results"][0]
+        assert answer["message"] == "Vector index disabled on app.docs.v", answer
+        check(server, root, "app.docs", vectors, queries)
+        wait_for(lambda: snapshots(server) == [])
+
+
+def test_users_and_metrics():
+    generator = random.Random(8)
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, kind INT, v EMBEDDING(12))")
+        server.sql(root, "ALTER TABLE app.notes CREATE VECTOR INDEX v USING L2")
+        server.sql(root, "CREATE USER ann WITH PASSWORD 'password-ann' ROLE 'user'")
+        server.sql(root, "CREATE USER bob WITH PASSWORD 'password-bob' ROLE 'user'")
+        ann, bob = server.login("ann", "password-ann"), server.login("bob", "password-bob")
+        vectors = {key: vector(generator) for key in range(COUNT)}
+        others = {key: vector(generator) for key in range(100, 150)}
+        fill(server, ann, "app.notes", list(vectors.values()))
+        fill(server, bob, "app.notes", list(others.values()), 100)
+        queries = [vector(generator) for _ in range(10)]
+        for _ in range(2):
+            check(server, ann, "app.notes", vectors, queries, distance=l2, function="L2_DISTANCE")
+            check(server, bob, "app.notes", others, queries, distance=l2, function="L2_DISTANCE")
+            wait_for(lambda: len(snapshots(server)) == 1)
+        # Another metric than the index has: compared row by row.
+        check(server, ann, "app.notes", vectors, queries)
+        server.sql(root, "ALTER TABLE app.notes CREATE INDEX v USING DOT")
+
+        def product(a, b):
+            return -sum(x * y for x, y in zip(a, b))
+
+        for _ in range(2):
+            for query in queries:
+                exact = sorted(vectors, key=lambda key: product(vectors[key], query))[:5]
+                got = nearest(server, ann, "app.notes", query, 5, "", "INNER_PRODUCT", "DESC")
+                assert len(set(exact) & set(got)) >= 4, (exact, got)
+            time.sleep(2.5)
+        server.sql(root, "DROP TABLE app.notes")
+        wait_for(lambda: snapshots(server) == [])
+
+
+def test_errors():
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, name TEXT, v EMBEDDING(3))")
+        server.sql(root, "CREATE STREAM TABLE app.events (id BIGINT, v EMBEDDING(3)) WITH (TTL_SECONDS=60)")
+
+        def refused(sql, *parts):
+            message = server.sql(root, sql, expect=400)["error"]["message"]
+            assert all(part in message for part in parts), message
+
+        refused("ALTER TABLE app.docs CREATE INDEX name", "Column 'name' is not EMBEDDING")
+        refused("ALTER TABLE app.docs CREATE INDEX nothing", "Column 'nothing' does not exist")
+        refused("ALTER TABLE app.docs CREATE INDEX v USING HAMMING", "COSINE, L2, DOT")
+        refused("ALTER TABLE app.events CREATE INDEX v", "USER and SHARED")
+        server.sql(root, "ALTER TABLE app.docs CREATE INDEX v")
+        server.sql(root, "ALTER TABLE app.docs CREATE INDEX v")
+        server.sql(root, "INSERT INTO app.docs VALUES (1, 'a', '[1,0,0]'), (2, 'b', NULL)")
+        refused("INSERT INTO app.docs VALUES (3, 'c', '[1,0]')", "dimension mismatch", "expected 3, got 2")
+        refused("SELECT id FROM app.docs ORDER BY COSINE_DISTANCE(v, '[1,0]') LIMIT 1",
+                "COSINE_DISTANCE() dimension mismatch: row has 3, query has 2")
+        refused("SELECT id FROM app.docs ORDER BY COSINE_DISTANCE(v, NULL) LIMIT 1", "query vector cannot be NULL")
+        refused("SELECT id FROM app.docs ORDER BY COSINE_DISTANCE(v, 'x') LIMIT 1", "failed to parse JSON query vector")
+        rows = server.rows(root, "SELECT id FROM app.docs ORDER BY COSINE_DISTANCE(v, '[1,0,0]') LIMIT 5")
+        assert rows == [["1"], ["2"]], rows
+
+
+if __name__ == "__main__":
+    run_tests(globals())
