@@ -24,9 +24,10 @@ run() {
 echo "== release: build, house rules, end to end"
 build release
 run release -L 'tidy|e2e'
-echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests"
+echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests, object stores"
 build asan
-run asan -L 'unit|sql|fuzz'
+tools/fetch_test_stores.sh
+run asan -L 'unit|sql|fuzz|stores'
 echo "== thread sanitizer: the concurrent parts"
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt"
 build tsan base_test auth_test replication_test live_test

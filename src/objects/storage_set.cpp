@@ -1,6 +1,10 @@
 // Opening storages on demand.
 #include "objects/storage_set.h"
 
+#include <fmt/format.h>
+
+#include "objects/block_cache.h"
+
 namespace kalam::objects {
 namespace {
 
@@ -12,10 +16,12 @@ StorageEnvironment WithStopping(StorageEnvironment environment,
 
 }  // namespace
 
-StorageSet::StorageSet(FindSettings find_settings, StorageEnvironment environment)
+StorageSet::StorageSet(FindSettings find_settings, StorageEnvironment environment,
+                       std::shared_ptr<BlockCache> cache)
     : find_settings_(std::move(find_settings)),
       stopping_(std::make_shared<std::atomic<bool>>(false)),
-      environment_(WithStopping(std::move(environment), stopping_)) {}
+      environment_(WithStopping(std::move(environment), stopping_)),
+      cache_(std::move(cache)) {}
 
 Result<std::shared_ptr<ObjectStorage>> StorageSet::Find(std::string_view storage_id) {
   KALAM_ASSIGN_OR_RETURN(const auto settings, find_settings_(storage_id));
@@ -28,6 +34,12 @@ Result<std::shared_ptr<ObjectStorage>> StorageSet::Find(std::string_view storage
   if (found != open_.end() && found->second.settings == *settings) return found->second.storage;
   KALAM_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStorage> storage,
                          Open(*settings, BaseFolder::kMustExist));
+  if (cache_ != nullptr && settings->type != "filesystem") {
+    // The place is part of the name: after ALTER the same path is another object.
+    storage = MakeCachedStorage(std::move(storage), cache_,
+                                fmt::format("{}\n{}\n{}", settings->storage_id,
+                                            settings->base_directory, settings->config_json));
+  }
   open_.insert_or_assign(std::string(storage_id), OpenStorage{*settings, storage});
   return storage;
 }

@@ -14,6 +14,8 @@
 
 namespace kalam::objects {
 
+class BlockCache;
+
 /// Opens a storage when it is first asked for, and anew when its settings have changed. Those who
 /// hold a storage keep it; only the next Find gives the new one. Thread-safety: all methods may be
 /// called from any thread.
@@ -23,13 +25,15 @@ class StorageSet {
   using FindSettings =
       std::function<Result<std::optional<StorageSettings>>(std::string_view storage_id)>;
 
-  /// `environment.stopping` is set by the set itself (Stop).
-  StorageSet(FindSettings find_settings, StorageEnvironment environment);
+  /// `environment.stopping` is set by the set itself (Stop). `cache` may be null: then remote
+  /// ranges are fetched every time.
+  StorageSet(FindSettings find_settings, StorageEnvironment environment,
+             std::shared_ptr<BlockCache> cache);
 
   /// Cost: one look-up of the settings. Errors: NotFound ("Storage 'x' not found"), those of
   /// OpenObjectStorage.
   Result<std::shared_ptr<ObjectStorage>> Find(std::string_view storage_id);
-  /// A storage that is not (yet) of the set, with the set's environment.
+  /// A storage that is not (yet) of the set, with the set's environment and without its cache.
   Result<std::unique_ptr<ObjectStorage>> Open(const StorageSettings& settings,
                                               BaseFolder base_folder) const;
   /// Ends the requests under way and all later ones of remote storages with StorageIo, so that
@@ -44,6 +48,7 @@ class StorageSet {
   const FindSettings find_settings_;
   const std::shared_ptr<std::atomic<bool>> stopping_;
   const StorageEnvironment environment_;
+  const std::shared_ptr<BlockCache> cache_;
   std::mutex mutex_;
   std::map<std::string, OpenStorage, std::less<>> open_;  // guarded by mutex_
 };

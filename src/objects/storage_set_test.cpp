@@ -16,7 +16,7 @@ TEST(StorageSetTest, OpensWhatTheSettingsSayNow) {
   std::filesystem::create_directories(base + "/two");
   std::optional<StorageSettings> settings =
       StorageSettings{.storage_id = "s", .type = "filesystem", .base_directory = base + "/one"};
-  StorageSet storages([&settings](std::string_view) { return settings; }, {});
+  StorageSet storages([&settings](std::string_view) { return settings; }, {}, nullptr);
 
   const auto first = storages.Find("s");
   ASSERT_TRUE(first.ok());

@@ -422,7 +422,8 @@ Status OpenDatabase::OpenStatements() {
       .storages = storages_.get(),
       .files = files_.get(),
       .tiering = tiering_.get(),
-      .vector_indexes = vector_indexes_.get()};
+      .vector_indexes = vector_indexes_.get(),
+      .allowed_directories = settings_.list("storage.allowed_directories")};
   KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
                                           std::move(services), StatementLimitsFrom(settings_)));
   // A password for root, given for unattended starts; the first start uses it.

@@ -90,6 +90,12 @@ constexpr SettingKey kKeys[] = {
          "Folder of a SHARED table in the storage `local`; used at first start."),
     Text("storage.user_tables_template", "{namespace}/{tableName}/{userId}",
          "Folder of a USER table in the storage `local`; used at first start."),
+    Bytes("storage.remote_cache_size", "268435456", 0,
+          "Disk space for blocks read from remote storages, in cache/objects of the data "
+          "directory; 0 caches nothing."),
+    List("storage.allowed_directories", "",
+         "Folders below which CREATE STORAGE and BACKUP may use folders of this machine; empty "
+         "allows all but the folders of the system."),
     Bytes("storage.rocksdb.block_cache_size", "4194304", 1 << 16, "Bytes of the block cache."),
     Bytes("storage.rocksdb.write_buffer_size", "8388608", 1 << 20,
           "Bytes of all memtables together."),
@@ -105,8 +111,14 @@ constexpr SettingKey kKeys[] = {
     Retired("storage.rocksdb.cf_profiles.{system_meta,system_index,hot_data,hot_index,raft}.max_"
             "write_buffers",
             "storage.rocksdb.write_buffer_size bounds all memtables together"),
-    Retired("storage.remote_timeouts.{request,connect,request_timeout_secs,connect_timeout_secs}",
-            "remote storages are not offered yet"),
+    Number("storage.remote_timeouts.connect", "5", 1, 3600,
+           "Seconds within which a remote storage must accept a connection."),
+    Number("storage.remote_timeouts.request", "30", 1, 3600,
+           "Seconds that one request to a remote storage may take."),
+    Number("storage.remote_timeouts.retry", "15", 0, 3600,
+           "Seconds for which a failed request to a remote storage is repeated; 0 tries once."),
+    Retired("storage.remote_timeouts.{request_timeout_secs,connect_timeout_secs}",
+            "storage.remote_timeouts.request and .connect replace them"),
 
     Bytes(
         "memory.budget", "0", 0,
@@ -274,7 +286,8 @@ constexpr SettingKey kKeys[] = {
     Flag("auth.enforce_password_complexity", false,
          "Whether passwords need upper and lower case, a digit and another character."),
     Number("auth.hashing_threads", "1", 1, 16, "Threads that hash passwords; started when needed."),
-    Retired("auth.{min_password_length,max_password_length}", "auth.enforce_password_complexity asks for 8 to 72 bytes"),
+    Retired("auth.{min_password_length,max_password_length}",
+            "auth.enforce_password_complexity asks for 8 to 72 bytes"),
     Retired("auth.pg_auth_token", "the PostgreSQL bridge is not offered yet", "PG_AUTH_TOKEN"),
     Retired("auth.{disable_common_password_check,auto_create_users_from_provider}",
             "it never had an effect"),

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include "objects/block_cache.h"
+
 namespace kalam::server {
 
 Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settings,
@@ -15,7 +17,18 @@ Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settin
     return Status(ErrorKind::StorageIo, "Cannot create " + local_folder + ": " + error.message());
   }
   objects::StorageEnvironment environment;
+  environment.connect_timeout_ms = settings.number("storage.remote_timeouts.connect") * 1'000;
+  environment.request_timeout_ms = settings.number("storage.remote_timeouts.request") * 1'000;
+  environment.retry_for_ms = settings.number("storage.remote_timeouts.retry") * 1'000;
   environment.metrics = &metrics;
+  std::shared_ptr<objects::BlockCache> cache;
+  if (const int64_t bytes_max = settings.number("storage.remote_cache_size"); bytes_max > 0) {
+    KALAM_ASSIGN_OR_RETURN(cache,
+                           objects::BlockCache::Open(
+                               {.directory = settings.text("storage.data_path") + "/cache/objects",
+                                .bytes_max = bytes_max,
+                                .metrics = &metrics}));
+  }
   return std::make_unique<objects::StorageSet>(
       [&catalog, local_folder](
           std::string_view storage_id) -> Result<std::optional<objects::StorageSettings>> {
@@ -29,7 +42,7 @@ Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settin
              .config_json = record->config_json,
              .credentials_json = record->credentials_json});
       },
-      std::move(environment));
+      std::move(environment), std::move(cache));
 }
 
 }  // namespace kalam::server

@@ -86,6 +86,7 @@ StatementKind ClassifyDrop(const FirstWords& words) {
 bool NamesSecret(std::string_view word) {
   std::string lower;
   AppendLower(word, &lower);
+  if (lower == "config") return true;  // of a storage: may hold keys
   for (std::string_view part : {"password", "credential", "secret", "token", "oauth"}) {
     if (lower.find(part) != std::string::npos) return true;
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "analytics/engine.h"
+#include "objects/storage_set.h"
 #include "sql/parser.h"
 #include "statements/admin_statements.h"
 #include "types/convert.h"
@@ -86,6 +87,8 @@ class AdminTest : public ::testing::Test {
     services.data_directory = directory_;
     services.log_directory = directory_;
     services.node_api_address = "127.0.0.1:8080";
+    services.storages = &storages_;
+    std::filesystem::create_directories(directory_ / "storage");
     admin_ = AdminStatements::Make(services, {}, transactions_).value();
     ASSERT_TRUE(admin_->Bootstrap("").ok());
   }
@@ -163,6 +166,19 @@ class AdminTest : public ::testing::Test {
   ManualClock clock_;
   Metrics metrics_;
   TransactionRegistry transactions_;
+  objects::StorageSet storages_{
+      [this](std::string_view id) -> Result<std::optional<objects::StorageSettings>> {
+        KALAM_ASSIGN_OR_RETURN(const auto record, catalog_->FindStorage(id));
+        if (!record) return std::optional<objects::StorageSettings>();
+        return std::optional<objects::StorageSettings>(
+            {.storage_id = record->storage_id,
+             .type = record->storage_type,
+             .base_directory = record->base_directory,
+             .config_json = record->config_json,
+             .credentials_json = record->credentials_json});
+      },
+      {.retry_for_ms = 0},
+      nullptr};
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<replication::ReplicationGroup> group_;

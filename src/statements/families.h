@@ -66,6 +66,9 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::StorageStatement& statement);
 Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::OtherStatement& statement);
+/// CREATE, ALTER, DROP STORAGE and STORAGE CHECK.
+Result<StatementResult> ExecuteStorage(AdminContext& context, const StatementRun& run,
+                                       const sql::StorageStatement& statement);
 
 /// STORAGE FLUSH and STORAGE COMPACT.
 Result<StatementResult> ExecuteTiering(AdminContext& context, StatementRun& run,

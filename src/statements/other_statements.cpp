@@ -131,13 +131,10 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   using Kind = sql::StorageStatement::Kind;
   switch (statement.kind) {
     case Kind::kCreate:
-      return NotAvailable("CREATE STORAGE");
     case Kind::kAlter:
-      return NotAvailable("ALTER STORAGE");
     case Kind::kDrop:
-      return NotAvailable("DROP STORAGE");
     case Kind::kCheck:
-      return NotAvailable("STORAGE CHECK");
+      return ExecuteStorage(context, run, statement);
     case Kind::kFlushTable:
     case Kind::kFlushAll:
     case Kind::kCompactTable:

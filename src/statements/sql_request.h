@@ -120,7 +120,8 @@ struct StatementServices {
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
   files::FileStore* files = nullptr;        // null: uploads are not available
   tiering::Tiering* tiering = nullptr;      // null: rows are not moved to cold storage
-  vectors::VectorIndexes* vector_indexes = nullptr;  // may be null
+  vectors::VectorIndexes* vector_indexes = nullptr;   // may be null
+  std::vector<std::string> allowed_directories = {};  // storage.allowed_directories
 };
 
 struct StatementLimits {

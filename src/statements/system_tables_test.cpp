@@ -300,7 +300,7 @@ TEST_F(SystemTablesTest, KillSubscribeAndAbsentFeaturesAnswerClearly) {
   EXPECT_FALSE(Run("SUBSCRIBE TO SELECT * FROM chat.t ORDER BY id", User()).ok());
   for (const char* text :
        {"CREATE TOPIC chat.x", "CONSUME FROM chat.x", "BACKUP DATABASE TO '/tmp/x'",
-        "STORAGE FLUSH TABLE chat.t", "STORAGE CHECK local", "EXPORT USER DATA"}) {
+        "STORAGE FLUSH TABLE chat.t", "EXPORT USER DATA"}) {
     EXPECT_TRUE(Run(text).status.Is(ErrorKind::NotAvailable)) << text << ": " << Run(text).error();
   }
   EXPECT_EQ(
