@@ -18,8 +18,9 @@ using replication::CommitResult;
 // Rows of one command: few, because writers wait behind it.
 constexpr size_t kBatchRows = 512;
 constexpr size_t kBatchRowsMin = 16;
-// Commands on their way to the disk: the committer writes them together.
-constexpr size_t kInFlightMax = 3;
+// Commands on their way to the disk: the committer writes them together, so that a pass does not
+// wait for the disk at every one.
+constexpr size_t kInFlightMax = 8;
 // A range that always meets a writer is left hot.
 constexpr int kRoundsMax = 12;
 

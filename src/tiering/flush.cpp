@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <future>
 #include <set>
 #include <utility>
 
@@ -54,7 +55,11 @@ class ViewFlush {
     KALAM_RETURN_IF_ERROR(cursor.Start());
     if (cursor.at_end()) return Status::Ok();
     const SegmentTarget target = worked_.TargetAt(place, "flush");
-    while (!cursor.at_end()) KALAM_RETURN_IF_ERROR(FlushSegment(target, cursor));
+    Status status;
+    while (status.ok() && !cursor.at_end()) status = FlushSegment(target, cursor);
+    const Status evicted = FinishEviction();
+    KALAM_RETURN_IF_ERROR(status);
+    KALAM_RETURN_IF_ERROR(evicted);
     const Status written = WriteManifest(services_.store, *worked_.table, place, *worked_.storage);
     if (!written.ok()) {
       // A copy for others; the next flush writes it again.
@@ -73,8 +78,11 @@ class ViewFlush {
     const segments::SegmentRecord segment = change.added().back();
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
     worked_.Reached("flush.committed");
-    KALAM_RETURN_IF_ERROR(Evict(segment));
-    worked_.Reached("flush.evicted");
+    KALAM_RETURN_IF_ERROR(FinishEviction());
+    // The committer forgets rows of this segment while the next one is written.
+    eviction_ = std::async(std::launch::async, [this, segment, others = large_scopes_] {
+      return Evict(segment, others);
+    });
     outcome_.row_count += segment.row_count;
     ++outcome_.file_count;
     if (worked_.work.report) {
@@ -84,14 +92,22 @@ class ViewFlush {
     return Status::Ok();
   }
 
-  Status Evict(const segments::SegmentRecord& segment) {
+  /// Waits for the eviction under way, if any.
+  Status FinishEviction() {
+    if (!eviction_.valid()) return Status::Ok();
+    KALAM_RETURN_IF_ERROR(eviction_.get());
+    worked_.Reached("flush.evicted");
+    return Status::Ok();
+  }
+
+  Status Evict(const segments::SegmentRecord& segment, const ScopeSet& other_scopes) const {
     const auto cancelled = [this, calls = 0]() mutable {
       if (++calls == 2) worked_.Reached("flush.evicting");
       return worked_.work.cancelled && worked_.work.cancelled();
     };
     KALAM_ASSIGN_OR_RETURN(const EvictionOutcome evicted,
                            EvictWritten({services_.store, services_.catalog, services_.group},
-                                        segment, view_.seq, large_scopes_, cancelled));
+                                        segment, view_.seq, other_scopes, cancelled));
     if (!evicted.complete) return Status::Ok();
     auto command = std::make_shared<replication::Command>();
     command->records = {segments::ClearEvicting(segment)};
@@ -103,6 +119,7 @@ class ViewFlush {
   const replication::View& view_;
   ScopeSet large_scopes_;  // met, and left out, while small ones are flushed
   FlushOutcome outcome_;
+  std::future<Status> eviction_;  // of the last committed segment; its end is waited for
 };
 
 /// Paths that records of the table name, also of files that wait to be deleted.
