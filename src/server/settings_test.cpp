@@ -153,8 +153,9 @@ TEST(SettingsTable, HasNoNameTwiceAndHelpForEach) {
 }
 
 TEST(Settings, WhatIsNoTomlIsAnError) {
-  for (const char* text : {"[!]", "[", "[]", "[.x]", "[[", "[a", "= 1", "a =", "a = [1,", "a = \"",
-                           "\xff = 1", "[server]\nport = 1e", "[server]\n[server]\n"}) {
+  for (const char* text :
+       {"[!]", "[", "[]", "[.x]", "[[", "[a", "= 1", "a =", "a = [1,", "a = \"", "\xff = 1",
+        "[server]\nport = 1e", "[server]\n[server]\n", "\u00e9 = 1", "a \u00e9 1"}) {
     const auto parsed = ParseSettings(text, "f");
     EXPECT_FALSE(parsed.ok()) << text;
   }
