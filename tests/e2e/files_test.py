@@ -278,6 +278,27 @@ def test_files_go_with_their_rows():
         wait_for(lambda: stored(server) == [])
 
 
+def test_files_of_cold_rows():
+    with ServerProcess(QUICK) as server:
+        root, ann, _ = prepare(server)
+
+        def flush():
+            message = server.sql(root, "STORAGE FLUSH TABLE app.docs")["results"][0]["message"]
+            job = message.rsplit(" ", 1)[1]
+            wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
+
+        for row in (1, 2, 3):
+            upload(server, ann, f"INSERT INTO app.docs (id, a) VALUES ({row}, FILE('x'))", [("x", b"old", "a.txt", "")])
+        flush()
+        references = [cell for cell, in server.rows(ann, "SELECT a FROM app.docs ORDER BY id")]
+        assert [get(server, ann, url(reference))[2] for reference in references] == [b"old"] * 3
+        server.sql(ann, "DELETE FROM app.docs WHERE id = 1")
+        upload(server, ann, "UPDATE app.docs SET a = FILE('x') WHERE id = 2", [("x", b"new", "a.txt", "")])
+        flush()
+        assert [get(server, ann, url(reference))[0] for reference in references] == [404, 404, 200]
+        wait_for(lambda: len(stored(server)) == 2)
+
+
 async def test_live_queries_show_the_reference():
     with ServerProcess(QUICK) as server:
         _, ann, _ = prepare(server)

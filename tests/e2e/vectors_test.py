@@ -156,6 +156,33 @@ def test_users_and_metrics():
         wait_for(lambda: snapshots(server) == [])
 
 
+def test_cold_rows_are_indexed():
+    generator = random.Random(3)
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, kind INT, v EMBEDDING(12))")
+        vectors = {key: vector(generator) for key in range(COUNT)}
+        fill(server, root, "app.docs", list(vectors.values()))
+
+        def flush():
+            job = server.sql(root, "STORAGE FLUSH TABLE app.docs")["results"][0]["message"].rsplit(" ", 1)[1]
+            wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
+
+        flush()
+        server.sql(root, "ALTER TABLE app.docs CREATE INDEX v")
+        queries = [vector(generator) for _ in range(8)]
+        check(server, root, "app.docs", vectors, queries)
+        wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
+        check(server, root, "app.docs", vectors, queries)
+        best = nearest(server, root, "app.docs", queries[0], 2)
+        server.sql(root, f"DELETE FROM app.docs WHERE id = {best[0]}")
+        assert nearest(server, root, "app.docs", queries[0], 1) == best[1:]
+        flush()
+        del vectors[best[0]]
+        check(server, root, "app.docs", vectors, queries)
+
+
 def test_errors():
     with ServerProcess(UNLIMITED) as server:
         root = server.login()
