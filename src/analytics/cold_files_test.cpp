@@ -350,6 +350,12 @@ TEST_F(ColdFilesTest, ReadsFilesAndNotMergedRows) {
   EXPECT_EQ(Run(world, true, "SELECT count(*) FROM kalam_scan(0) AS t"), "1001\n");
   EXPECT_EQ(world.merged_parts_opened.load(), 0);
   EXPECT_GT(world.hot_parts_opened.load(), 0);
+  EngineQuery query;
+  query.sql = "SELECT grp, count(*) FROM kalam_scan(0) AS t WHERE id > 5 GROUP BY grp";
+  query.sources = {std::make_shared<WorldSource>(world, true)};
+  const auto plan = engine_->Explain(std::move(query));
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_THAT(*plan, HasSubstr("1 of 1"));
 }
 
 TEST_F(ColdFilesTest, TooManyHotKeysAreMergedRowByRow) {

@@ -2,6 +2,8 @@
 // and counts its statements.
 #include "analytics/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
@@ -100,10 +102,15 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
 
 void Core::CloseInstance() {
   std::shared_ptr<Instance> closing;
-  const std::lock_guard lock(mutex);
-  closing = std::move(instance);
-  instance.reset();
-  charge.Reset();
+  {
+    const std::lock_guard lock(mutex);
+    closing = std::move(instance);
+    instance.reset();
+    charge.Reset();
+  }
+  if (closing == nullptr) return;
+  closing.reset();
+  malloc_trim(0);  // what the instance allocated outside its pool goes back to the system
 }
 
 void Core::NoteUse(const Instance& used, const Status& outcome) {

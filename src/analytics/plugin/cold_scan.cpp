@@ -196,16 +196,30 @@ duckdb::idx_t ColdScan::Select(Local& local, duckdb::SelectionVector* visible) c
     local.chunk.data[seq_place_].ToUnifiedFormat(count, seqs);
     local.chunk.data[file_place_].ToUnifiedFormat(count, files);
   }
-  duckdb::idx_t kept = 0;
-  for (duckdb::idx_t row = 0; row < count; ++row) {
-    ReadKey(query_, local, row);
+  const auto version_of = [&](duckdb::idx_t row) {
     HiddenKeys::Version version;
     if (hidden_.needs_versions()) {
       version.seq = seqs.GetData<int64_t>(seqs)[seqs.sel->get_index(row)];
       version.file =
           static_cast<uint32_t>(files.GetData<uint64_t>(files)[files.sel->get_index(row)]);
     }
-    if (!hidden_.IsHidden(local.key, version)) visible->set_index(kept++, row);
+    return version;
+  };
+  duckdb::idx_t kept = 0;
+  if (scan_->types()[key_place_].id() == duckdb::LogicalTypeId::BIGINT) {
+    duckdb::UnifiedVectorFormat keys;
+    local.chunk.data[key_place_].ToUnifiedFormat(count, keys);
+    const auto* values = keys.GetData<int64_t>(keys);
+    for (duckdb::idx_t row = 0; row < count; ++row) {
+      const uint64_t ordered =
+          static_cast<uint64_t>(values[keys.sel->get_index(row)]) ^ (uint64_t{1} << 63);
+      if (!hidden_.IsHidden(ordered, version_of(row))) visible->set_index(kept++, row);
+    }
+    return kept;
+  }
+  for (duckdb::idx_t row = 0; row < count; ++row) {
+    ReadKey(query_, local, row);
+    if (!hidden_.IsHidden(local.key, version_of(row))) visible->set_index(kept++, row);
   }
   return kept;
 }

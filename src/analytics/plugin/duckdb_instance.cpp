@@ -234,6 +234,7 @@ Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
 Result<std::string> DuckDbInstance::Explain(EngineQuery query) {
   const Watchdog::Limits limits{query.deadline_steady_us, query.cancelled};
   Running running = Begin(database_, query.sources);
+  running.state->explains = true;
   const Watchdog::Watch watch(&watchdog_, limits,
                               [connection = running.connection.get()] { connection->Interrupt(); });
   try {

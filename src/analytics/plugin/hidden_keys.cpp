@@ -1,6 +1,7 @@
 // The keys whose cold rows do not count.
 #include "analytics/plugin/hidden_keys.h"
 
+#include <algorithm>
 #include <cstring>
 #include <duckdb/common/types/hash.hpp>
 #include <limits>
@@ -24,6 +25,25 @@ uint64_t HashOf(std::string_view key) {
 
 }  // namespace
 
+bool HiddenKeys::MayContain(uint64_t hash) const {
+  if (filter_.empty()) return false;
+  const uint64_t bit = (hash >> 32) & (filter_.size() * 64 - 1);
+  return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+void HiddenKeys::AddToFilter(uint64_t hash) {
+  const uint64_t bit = (hash >> 32) & (filter_.size() * 64 - 1);
+  filter_[bit / 64] |= uint64_t{1} << (bit % 64);
+}
+
+bool HiddenKeys::IsHiddenWithin(uint64_t ordered, Version version) const {
+  const uint64_t place = __builtin_bswap64(ordered);
+  const uint64_t hash = duckdb::MurmurHash64(place + sizeof(place));
+  if (!MayContain(hash)) return false;
+  const Entry* entry = Find({reinterpret_cast<const char*>(&place), sizeof(place)}, hash);
+  return entry != nullptr && version < entry->version;
+}
+
 bool HiddenKeys::Equal(const Entry& entry, std::string_view key, uint64_t hash) const {
   if (entry.hash != hash || entry.size != key.size()) return false;
   if (key.size() <= kInlineBytes) return entry.place == InlinePlace(key);
@@ -43,8 +63,14 @@ const HiddenKeys::Entry* HiddenKeys::Find(std::string_view key, uint64_t hash) c
 HiddenKeys::Entry* HiddenKeys::Insert(std::string_view key) {
   if (entries_.empty() || key < min_key_) min_key_ = key;
   if (entries_.empty() || key > max_key_) max_key_ = key;
+  if (key.size() == sizeof(uint64_t)) {
+    const uint64_t ordered = __builtin_bswap64(InlinePlace(key));
+    min_ordered_ = std::min(min_ordered_, ordered);
+    max_ordered_ = std::max(max_ordered_, ordered);
+  }
   if ((entries_.size() + 1) * 2 > slots_.size()) Grow();
   const uint64_t hash = HashOf(key);
+  AddToFilter(hash);
   const size_t mask = slots_.size() - 1;
   size_t slot = hash & mask;
   for (; slots_[slot] != 0; slot = (slot + 1) & mask) {
@@ -66,6 +92,8 @@ HiddenKeys::Entry* HiddenKeys::Insert(std::string_view key) {
 void HiddenKeys::Grow() {
   const size_t size = slots_.empty() ? kSlotsMin : slots_.size() * 2;
   slots_.assign(size, 0);
+  filter_.assign(size / 8, 0);  // 8 bits a slot
+  for (const Entry& entry : entries_) AddToFilter(entry.hash);
   for (size_t i = 0; i < entries_.size(); ++i) {
     size_t slot = entries_[i].hash & (size - 1);
     while (slots_[slot] != 0) slot = (slot + 1) & (size - 1);
@@ -86,12 +114,15 @@ void HiddenKeys::HideOlder(std::string_view key, Version version) {
 
 bool HiddenKeys::IsHidden(std::string_view key, Version version) const {
   if (key < min_key_ || key > max_key_) return false;
-  const Entry* entry = Find(key, HashOf(key));
+  const uint64_t hash = HashOf(key);
+  if (!MayContain(hash)) return false;
+  const Entry* entry = Find(key, hash);
   return entry != nullptr && version < entry->version;
 }
 
 int64_t HiddenKeys::size_bytes() const {
   return static_cast<int64_t>(slots_.capacity() * sizeof(uint32_t) +
+                              filter_.capacity() * sizeof(uint64_t) +
                               entries_.capacity() * sizeof(Entry) + bytes_.capacity());
 }
 

@@ -27,6 +27,11 @@ class HiddenKeys {
   void HideOlder(std::string_view key, Version version);
 
   bool IsHidden(std::string_view key, Version version) const;
+  /// The same for keys of 64-bit integers: `ordered` is the number that their 8 bytes stand for.
+  bool IsHidden(uint64_t ordered, Version version) const {
+    if (ordered < min_ordered_ || ordered > max_ordered_) return false;
+    return IsHiddenWithin(ordered, version);
+  }
   bool empty() const { return entries_.empty(); }
   /// False while all that was given is HideAll: then versions need not be known.
   bool needs_versions() const { return needs_versions_; }
@@ -41,15 +46,20 @@ class HiddenKeys {
     Version version;  // the newest one
   };
 
+  bool IsHiddenWithin(uint64_t ordered, Version version) const;
+  bool MayContain(uint64_t hash) const;
+  void AddToFilter(uint64_t hash);
   Entry* Insert(std::string_view key);
   const Entry* Find(std::string_view key, uint64_t hash) const;
   bool Equal(const Entry& entry, std::string_view key, uint64_t hash) const;
   void Grow();
 
-  std::vector<uint32_t> slots_;  // index into entries_ + 1; 0: free
+  std::vector<uint32_t> slots_;   // index into entries_ + 1; 0: free
+  std::vector<uint64_t> filter_;  // a bit for each hash: most keys are not here, and this tells
   std::vector<Entry> entries_;
   std::string bytes_;
   std::string min_key_, max_key_;
+  uint64_t min_ordered_ = UINT64_MAX, max_ordered_ = 0;  // of keys of 8 bytes
   bool needs_versions_ = false;
 };
 

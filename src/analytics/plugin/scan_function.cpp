@@ -31,11 +31,13 @@ using Hints = std::vector<tables::ScanHint>;
 struct ScanBindData : public duckdb::TableFunctionData {
   size_t source_index = 0;
   Hints hints;
+  std::string cold_files;  // for EXPLAIN: `3 of 12`; empty: the scan reads none by itself
 
   duckdb::unique_ptr<duckdb::FunctionData> Copy() const override {
     auto copy = duckdb::make_uniq<ScanBindData>();
     copy->source_index = source_index;
     copy->hints = hints;
+    copy->cold_files = cold_files;
     return std::move(copy);
   }
   bool Equals(const duckdb::FunctionData& other) const override { return this == &other; }
@@ -134,6 +136,21 @@ void CollectHints(ClientContext& context, duckdb::LogicalGet& get, duckdb::Funct
   HintCollector collector(context, get, SourceOf(context, scan.source_index).columns(),
                           &scan.hints);
   for (const auto& filter : filters) collector.Look(*filter);
+  QueryState& query = QueryState::Of(context);
+  if (!query.explains) return;
+  const auto cold = SourceOf(context, scan.source_index).OpenColdFiles(scan.hints);
+  if (!cold.ok()) query.Fail(cold.status());
+  if (*cold == nullptr) return;
+  scan.cold_files = std::to_string((*cold)->files().size()) + " of " +
+                    std::to_string((*cold)->file_count_total());
+}
+
+duckdb::InsertionOrderPreservingMap<duckdb::string> Describe(
+    duckdb::TableFunctionToStringInput& input) {
+  duckdb::InsertionOrderPreservingMap<duckdb::string> description;
+  const std::string& cold_files = input.bind_data->Cast<ScanBindData>().cold_files;
+  if (!cold_files.empty()) description.insert({"Segments", cold_files});
+  return description;
 }
 
 // --- Execution
@@ -294,6 +311,7 @@ duckdb::TableFunction ScanFunction() {
   function.filter_pushdown = false;
   function.pushdown_complex_filter = CollectHints;
   function.cardinality = Cardinality;
+  function.to_string = Describe;
   function.get_virtual_columns = VirtualColumns;
   function.verify_serialization = false;
   return function;
