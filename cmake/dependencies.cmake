@@ -4,7 +4,6 @@ find_package(OpenSSL REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(GTest REQUIRED)
 find_package(fmt REQUIRED)
-find_package(CURL REQUIRED)
 find_package(pugixml REQUIRED)
 
 # RocksDB is linked statically: with --gc-sections the server starts 4-5 MB lighter than with the shared library.

@@ -1,7 +1,6 @@
 // Azure Blob Storage over its REST interface.
 #include "objects/azure_storage.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "objects/curl_library.h"
 #include "objects/local_file.h"
 #include "objects/object_path.h"
 #include "objects/remote_client.h"
@@ -188,7 +188,7 @@ Result<ObjectEntry> AzureStorage::Stat(const std::string& path) {
       .path = path,
       .size_bytes = std::atoll(response.header("content-length").c_str()),
       .modified_at_us =
-          int64_t{curl_getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
+          int64_t{Curl().getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
 }
 
 Status AzureStorage::List(const std::string& prefix,
@@ -214,7 +214,7 @@ Status AzureStorage::List(const std::string& prefix,
       const pugi::xml_node properties = blob.child("Properties");
       if (!visit({.path = name.substr(base.size()),
                   .size_bytes = properties.child("Content-Length").text().as_llong(),
-                  .modified_at_us = int64_t{curl_getdate(
+                  .modified_at_us = int64_t{Curl().getdate(
                                         properties.child("Last-Modified").text().get(), nullptr)} *
                                     1'000'000})) {
         return {};

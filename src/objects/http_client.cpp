@@ -2,7 +2,6 @@
 // next.
 #include "objects/http_client.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,18 +10,20 @@
 #include <cerrno>
 #include <mutex>
 
+#include "objects/curl_library.h"
+
 namespace kalam::objects {
 namespace {
 
 constexpr size_t kIdleHandlesMax = 8;
 
 struct HandleCloser {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+  void operator()(CURL* handle) const { Curl().easy_cleanup(handle); }
 };
 using Handle = std::unique_ptr<CURL, HandleCloser>;
 
 struct ListCloser {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  void operator()(curl_slist* list) const { Curl().slist_free_all(list); }
 };
 using HeaderList = std::unique_ptr<curl_slist, ListCloser>;
 
@@ -115,18 +116,18 @@ bool MayPass(CURLcode code) {
 
 void SetMethod(CURL* handle, const HttpRequest& request, Transfer* transfer) {
   if (request.method == "HEAD") {
-    curl_easy_setopt(handle, CURLOPT_NOBODY, 1L);
+    Curl().easy_setopt(handle, CURLOPT_NOBODY, 1L);
     return;
   }
   if (request.method == "GET") return;
-  curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  Curl().easy_setopt(handle, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   if (request.method == "DELETE") return;
-  curl_easy_setopt(handle, CURLOPT_UPLOAD, 1L);
-  curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.size));
-  curl_easy_setopt(handle, CURLOPT_READFUNCTION, OnRead);
-  curl_easy_setopt(handle, CURLOPT_READDATA, transfer);
-  curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, OnSeek);
-  curl_easy_setopt(handle, CURLOPT_SEEKDATA, transfer);
+  Curl().easy_setopt(handle, CURLOPT_UPLOAD, 1L);
+  Curl().easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.size));
+  Curl().easy_setopt(handle, CURLOPT_READFUNCTION, OnRead);
+  Curl().easy_setopt(handle, CURLOPT_READDATA, transfer);
+  Curl().easy_setopt(handle, CURLOPT_SEEKFUNCTION, OnSeek);
+  Curl().easy_setopt(handle, CURLOPT_SEEKDATA, transfer);
 }
 
 }  // namespace
@@ -142,13 +143,13 @@ struct HttpClient::Rep {
 
   Handle Take() {
     const std::lock_guard lock(mutex);
-    if (idle.empty()) return Handle(curl_easy_init());
+    if (idle.empty()) return Handle(Curl().easy_init());
     Handle handle = std::move(idle.back());
     idle.pop_back();
     return handle;
   }
   void Return(Handle handle) {
-    curl_easy_reset(handle.get());
+    Curl().easy_reset(handle.get());
     const std::lock_guard lock(mutex);
     if (idle.size() < kIdleHandlesMax) idle.push_back(std::move(handle));
   }
@@ -158,14 +159,14 @@ struct HttpClient::Rep {
   std::vector<Handle> idle;  // guarded by mutex
 };
 
-HttpClient::HttpClient(HttpOptions options) : rep_(std::make_unique<Rep>(std::move(options))) {
-  static std::once_flag initialised;
-  std::call_once(initialised, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
+HttpClient::HttpClient(HttpOptions options) : rep_(std::make_unique<Rep>(std::move(options))) {}
 
 HttpClient::~HttpClient() = default;
 
 std::variant<HttpResponse, HttpFailure> HttpClient::Send(const HttpRequest& request) {
+  if (Status loaded = LoadCurl(); !loaded.ok()) {
+    return HttpFailure{.may_pass = false, .reason = std::string(loaded.message())};
+  }
   Handle handle = rep_->Take();
   if (handle == nullptr) return HttpFailure{.may_pass = true, .reason = "out of memory"};
   CURL* curl = handle.get();
@@ -173,7 +174,7 @@ std::variant<HttpResponse, HttpFailure> HttpClient::Send(const HttpRequest& requ
 
   HeaderList headers;
   const auto add = [&headers](const std::string& line) {
-    curl_slist* longer = curl_slist_append(headers.get(), line.c_str());
+    curl_slist* longer = Curl().slist_append(headers.get(), line.c_str());
     if (longer == nullptr) return;
     (void)headers.release();
     headers.reset(longer);
@@ -184,25 +185,25 @@ std::variant<HttpResponse, HttpFailure> HttpClient::Send(const HttpRequest& requ
   }
   add("Expect:");  // nobody answers it in time
 
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, long{rep_->options.connect_timeout_ms});
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, long{rep_->options.request_timeout_ms});
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, OnBody);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, OnHeader);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, OnProgress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  Curl().easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  Curl().easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+  Curl().easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  Curl().easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  Curl().easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  Curl().easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, long{rep_->options.connect_timeout_ms});
+  Curl().easy_setopt(curl, CURLOPT_TIMEOUT_MS, long{rep_->options.request_timeout_ms});
+  Curl().easy_setopt(curl, CURLOPT_WRITEFUNCTION, OnBody);
+  Curl().easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  Curl().easy_setopt(curl, CURLOPT_HEADERFUNCTION, OnHeader);
+  Curl().easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  Curl().easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  Curl().easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, OnProgress);
+  Curl().easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
   SetMethod(curl, request, &transfer);
 
-  const CURLcode code = curl_easy_perform(curl);
+  const CURLcode code = Curl().easy_perform(curl);
   long status = 0;
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  Curl().easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   rep_->Return(std::move(handle));
   if (code == CURLE_OK) {
     transfer.response.status = static_cast<int>(status);
@@ -211,8 +212,9 @@ std::variant<HttpResponse, HttpFailure> HttpClient::Send(const HttpRequest& requ
   if (code == CURLE_ABORTED_BY_CALLBACK && request.body.fd < 0) {
     return HttpFailure{.may_pass = false, .reason = "the server is shutting down"};
   }
-  return HttpFailure{.may_pass = MayPass(code),
-                     .reason = fmt::format("{} ({})", curl_easy_strerror(code), Peer(request.url))};
+  return HttpFailure{
+      .may_pass = MayPass(code),
+      .reason = fmt::format("{} ({})", Curl().easy_strerror(code), Peer(request.url))};
 }
 
 }  // namespace kalam::objects

@@ -1,13 +1,13 @@
 // The S3 protocol: objects, ranges, listings page by page, uploads in parts.
 #include "objects/s3_storage.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
 #include <pugixml.hpp>
 
 #include "base/clock.h"
+#include "objects/curl_library.h"
 #include "objects/local_file.h"
 #include "objects/object_path.h"
 #include "objects/remote_client.h"
@@ -253,7 +253,7 @@ Result<ObjectEntry> S3Storage::Stat(const std::string& path) {
       .path = path,
       .size_bytes = std::atoll(response.header("content-length").c_str()),
       .modified_at_us =
-          int64_t{curl_getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
+          int64_t{Curl().getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
 }
 
 Status S3Storage::List(const std::string& prefix,
