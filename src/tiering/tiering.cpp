@@ -64,8 +64,9 @@ class TieringImpl final : public Tiering {
   Result<int64_t> DeleteRetired(const Work& work) override;
   Result<bool> HasRetired() override {
     KALAM_ASSIGN_OR_RETURN(const auto files,
-                           segments::ListRetired(services_.store, GraceBegin(), 1));
-    return !files.empty();
+                           segments::ListRetired(services_.store, GraceBegin(), kRetiredBatch));
+    return std::any_of(files.begin(), files.end(),
+                       [this](const auto& file) { return MayDelete(file); });
   }
   Result<TableFiles> PrepareDrop(const catalog::TableDefinition& table) override;
   Result<int64_t> CleanUpDropped(const DroppedTable& table, const Work& work) override;
@@ -74,6 +75,11 @@ class TieringImpl final : public Tiering {
  private:
   int64_t GraceBegin() const {
     return services_.clock.NowUs() - options_.retired_grace_seconds * 1'000'000;
+  }
+  /// Files of dropped tables go with their own cleanup: a table of the same name may have taken the
+  /// path.
+  bool MayDelete(const segments::RetiredFile& file) const {
+    return !IsDropped(file.table) && !services_.segments.IsPinned(file.table, file.segment_id);
   }
   bool IsDropped(TableId id) const { return services_.catalog.CurrentSchemaVersion(id) == 0; }
   static std::string PlaceName(std::string_view storage_id, std::string_view ns,
@@ -157,10 +163,7 @@ Result<int64_t> TieringImpl::DeleteRetired(const Work& work) {
   int64_t deleted = 0;
   for (const segments::RetiredFile& file : files) {
     if (work.cancelled && work.cancelled()) return Status(ErrorKind::Cancelled, "stopped");
-    // Files of dropped tables go with their own cleanup: a table of the same name may have taken
-    // the path.
-    if (IsDropped(file.table)) continue;
-    if (services_.segments.IsPinned(file.table, file.segment_id)) continue;
+    if (!MayDelete(file)) continue;
     KALAM_ASSIGN_OR_RETURN(const auto storage, services_.storage_of(file.storage_id));
     KALAM_RETURN_IF_ERROR(storage->Delete(file.path));
     if (options_.fail_point) options_.fail_point("cleanup.deleted");

@@ -237,6 +237,40 @@ def test_policies_and_refusals():
             assert status >= 400 and text in answer["error"]["message"], (statement, answer)
 
 
+def test_a_storage_that_fails_leaves_everything_hot():
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        fill(server, token)
+        # A file where the folder should be: nothing can be put there.
+        folder = os.path.join(server.directory, "storage", "app")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "messages"), "w", encoding="utf-8"):
+            pass
+        message = server.sql(token, "STORAGE FLUSH TABLE app.messages")["results"][0]["message"]
+        job_id = message.split("Job ID: ")[1]
+
+        def job():
+            return server.rows(token, "SELECT status, retry_count, exception_trace FROM system.jobs "
+                                      f"WHERE job_id = '{job_id}'")[0]
+
+        deadline = time.monotonic() + 30
+        while job()[0] != "retrying":
+            assert job()[0] in ("queued", "running", "retrying"), job()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert job()[2], "the reason is told"
+        text = server.sql(token, "STORAGE FLUSH TABLE app.messages")["results"][0]["message"]
+        assert text == ("Storage flush skipped: a flush is already queued or running for table 'app.messages'"), text
+        assert server.rows(token, "SELECT COUNT(*) FROM app.messages") == [["120"]]
+        assert parquet_files(server) == []
+        assert server.sql(token, f"KILL JOB '{job_id}'")["results"][0]["message"] == f"Job {job_id} killed: cancelled"
+        assert job()[0] == "cancelled"
+        os.remove(os.path.join(folder, "messages"))
+        run_job(server, token, "STORAGE FLUSH TABLE app.messages")
+        assert server.rows(token, "SELECT COUNT(*) FROM app.messages") == [["120"]]
+        assert len(parquet_files(server)) == 1
+
+
 async def test_live_queries_read_cold_rows():
     with ServerProcess(UNLIMITED) as server:
         token = server.login()
