@@ -23,6 +23,8 @@ struct MaintenanceOptions {
   int64_t sweep_interval_seconds = 3600;  // retention, user and job cleanup look for work
 };
 
+/// The newest tombstone of a table that may be purged now, asked behind the view of the purge.
+using PurgeLimit = std::function<Seq(TableId)>;
 /// Deletes the files of the dropped table that a cleanup job names.
 using CleanUpFiles = std::function<Status(const JobRecord&, const JobCancelled&)>;
 
@@ -41,6 +43,7 @@ class Maintenance {
     /// What compaction asks; null when the store was opened without it (then change records are
     /// purged by jobs alone).
     tables::ChangeRetention* change_retention = nullptr;
+    PurgeLimit purge_limit = {};       // empty: none
     CleanUpFiles clean_up_files = {};  // empty: tables have no files
   };
   /// Registers its executors with the queue; both it and the dependencies must outlive the queue's

@@ -150,10 +150,13 @@ Result<int64_t> Maintenance::PurgeTombstones(const catalog::TablePtr& table, int
   int conflicts = 0;
   for (;;) {
     if (cancelled()) return Stopped();
+    const replication::View view = dependencies_.group.TakeView();
+    const Seq limit =
+        dependencies_.purge_limit ? dependencies_.purge_limit(table->id) : Seq{INT64_MAX};
     KALAM_ASSIGN_OR_RETURN(
         tables::TombstonePurge purge,
-        tables::PrepareTombstonePurge(dependencies_.reader, dependencies_.group.TakeView(), table,
-                                      up_to, kBatchRows, resume_after));
+        tables::PrepareTombstonePurge(dependencies_.reader, view, table, std::min(up_to, limit),
+                                      kBatchRows, resume_after));
     if (purge.command) {
       Status status = Propose(purge.command);
       if (status.Is(ErrorKind::Conflict) && ++conflicts < kConflictRoundsMax) continue;

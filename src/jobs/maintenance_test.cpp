@@ -34,7 +34,7 @@ class MaintenanceTest : public ::testing::Test {
     queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
     maintenance_ = std::make_unique<Maintenance>(
         Maintenance::Dependencies{*store_, *catalog_, *group_, *reader_, clock_, *queue_,
-                                  &retention_},
+                                  &retention_, [this](TableId) { return purge_limit_; }},
         MaintenanceOptions{});
   }
   ~MaintenanceTest() override {
@@ -131,6 +131,7 @@ class MaintenanceTest : public ::testing::Test {
     return jobs;
   }
 
+  Seq purge_limit_{INT64_MAX};
   std::filesystem::path directory_;
   MemoryAccount account_;
   ManualClock clock_;
@@ -214,6 +215,20 @@ TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
   EXPECT_EQ(CountRows(messages, "ann"), 2);
   EXPECT_EQ(CountRows(messages, "ann", true), 2) << "the tombstone is eight days old";
   EXPECT_GT(tables::ReadFloor(*store_, messages->id)->value, 0);
+}
+
+TEST_F(MaintenanceTest, TombstonesWaitForAFlushThatMayHaveReadTheirRows) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  Insert(messages, "ann", 1);
+  Insert(messages, "ann", 2);
+  DeleteFirst(messages, "ann");
+  purge_limit_ = Seq{group_->published_seq().value - 1};
+  Pass(61 * kSecondUs);
+  Pass(8 * kDayUs);
+  EXPECT_EQ(CountRows(messages, "ann", true), 2);
+  purge_limit_ = group_->published_seq();
+  Pass(1 * kDayUs);
+  EXPECT_EQ(CountRows(messages, "ann", true), 1);
 }
 
 TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {

@@ -44,9 +44,10 @@ class AdminStatementsImpl : public AdminStatements {
         sampler_(system_.sources(), {.is_enabled = limits_.sample_stats,
                                      .retention_seconds = limits_.stats_retention_seconds}),
         tiering_(MakeTieringJobs()),
-        maintenance_({services_.store, services_.catalog, services_.group, services_.query.reader(),
-                      services_.clock, *jobs_, services_.change_retention, CleanUpFiles()},
-                     MaintenanceOptionsFrom(limits_)),
+        maintenance_(
+            {services_.store, services_.catalog, services_.group, services_.query.reader(),
+             services_.clock, *jobs_, services_.change_retention, PurgeLimit(), CleanUpFiles()},
+            MaintenanceOptionsFrom(limits_)),
         context_{services_, limits_, transactions, *jobs_, tiering_.get(), system_, ddl_mutex_} {
     services_.query.SetSystemTables(&system_);
   }
@@ -110,6 +111,10 @@ class AdminStatementsImpl : public AdminStatements {
         jobs::TieringJobs::Dependencies{services_.store, services_.catalog, *services_.tiering,
                                         services_.clock, *jobs_},
         jobs::TieringJobsOptions{.check_interval_seconds = limits_.flush_check_interval_seconds});
+  }
+  jobs::PurgeLimit PurgeLimit() {
+    if (services_.tiering == nullptr) return {};
+    return [tiering = services_.tiering](TableId table) { return tiering->PurgeLimit(table); };
   }
   jobs::CleanUpFiles CleanUpFiles() {
     if (tiering_ == nullptr) return {};

@@ -69,8 +69,9 @@ struct TombstonePurge {
 /// that forgets them unless their rows were written meanwhile (the proposal then ends in a
 /// conflict: prepare it again). The command also raises the scopes' purged maximum, so that a
 /// resume from state knows what it cannot tell any more. A tombstone stays while a segment has a
-/// version of its key, which would come back to life. One purge of a table at a time, and none
-/// between the view of a flush and its commit: the flush may be about to write such a version.
+/// version of its key, which would come back to life. One purge of a table at a time, and
+/// `up_to` not above what was published before the view of a flush that is under way: the flush may
+/// be about to write such a version.
 Result<TombstonePurge> PrepareTombstonePurge(TableReader& reader, const replication::View& view,
                                              const catalog::TablePtr& table, Seq up_to,
                                              size_t count_max, std::string_view resume_after);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -61,6 +63,12 @@ class TieringImpl final : public Tiering {
     return outcome;
   }
 
+  Seq PurgeLimit(TableId id) override {
+    std::lock_guard lock(flushing_mutex_);
+    const auto flushing = flushing_.find(id.value);
+    return flushing == flushing_.end() ? Seq{INT64_MAX} : flushing->second;
+  }
+
   Result<int64_t> DeleteRetired(const Work& work) override;
   Result<bool> HasRetired() override {
     KALAM_ASSIGN_OR_RETURN(const auto files,
@@ -73,6 +81,25 @@ class TieringImpl final : public Tiering {
   Result<std::vector<ManifestRow>> ListManifests() override;
 
  private:
+  /// Says for as long as it lives that a flush of the table reads what was published by then.
+  class Flushing {
+   public:
+    Flushing(TieringImpl& tiering, TableId id) : tiering_(tiering), id_(id) {
+      std::lock_guard lock(tiering_.flushing_mutex_);
+      tiering_.flushing_[id_.value] = tiering_.services_.group.published_seq();
+    }
+    Flushing(const Flushing&) = delete;
+    Flushing& operator=(const Flushing&) = delete;
+    ~Flushing() {
+      std::lock_guard lock(tiering_.flushing_mutex_);
+      tiering_.flushing_.erase(id_.value);
+    }
+
+   private:
+    TieringImpl& tiering_;
+    const TableId id_;
+  };
+
   int64_t GraceBegin() const {
     return services_.clock.NowUs() - options_.retired_grace_seconds * 1'000'000;
   }
@@ -103,6 +130,8 @@ class TieringImpl final : public Tiering {
   const TieringOptions options_;
   HotRowCounts counts_;
   TableLocks locks_;
+  std::mutex flushing_mutex_;
+  std::map<uint32_t, Seq> flushing_;  // guarded by flushing_mutex_; one flush a table at a time
   const int observer_;
 };
 
@@ -134,6 +163,7 @@ Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& w
 Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
   if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
+  const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
   const replication::View view = services_.group.TakeView();
   // Not before the view: every row of it must have a version that the definition knows.
   KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));

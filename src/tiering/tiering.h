@@ -89,6 +89,10 @@ class Tiering {
   virtual Result<CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
                                             const Work& work) = 0;
 
+  /// The newest tombstone that may be purged from the store now: a flush that is under way may be
+  /// about to write the row that a newer one hides. To be asked behind the purge's view.
+  virtual Seq PurgeLimit(TableId table) = 0;
+
   /// Deletes the files that compactions have replaced, once their grace is over and no reader holds
   /// them. Returns how many.
   virtual Result<int64_t> DeleteRetired(const Work& work) = 0;
