@@ -1,0 +1,92 @@
+"""Storages end to end: rows flushed to an S3 server and to Azurite and read back; a storage that is down; secrets in no log."""
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "object_stores"))
+from server_process import UNLIMITED, ServerProcess, run_tests  # noqa: E402
+from stores import AzureServer, S3Server  # noqa: E402
+
+CONFIG = UNLIMITED + "[storage.remote_timeouts]\nconnect = 1\nrequest = 2\nretry = 1\n"
+NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+def create(server, token, candidate):
+    text = f"CREATE STORAGE {candidate['name']} TYPE {candidate['type']} BASE_DIRECTORY '{candidate['base_directory']}'"
+    for clause in ("config", "credentials"):
+        text += f" {clause.upper()} '{json.dumps(candidate[clause])}'"
+    return server.sql(token, text)
+
+
+def wait_for_job(server, token, message):
+    job = message.split("Job ID: ")[1]
+    for _ in range(400):
+        status = server.rows(token, f"SELECT status, exception_trace FROM system.jobs WHERE job_id = '{job}'")[0]
+        if status[0] in ("completed", "failed", "cancelled", "skipped"):
+            assert status[0] == "completed", status
+            return
+        time.sleep(0.05)
+    raise AssertionError("the job does not end")
+
+
+def flush_and_read(server, token, storage):
+    table = f"cold.t_{storage}"
+    server.sql(token, f"CREATE SHARED TABLE {table} (id BIGINT PRIMARY KEY, body TEXT) WITH (STORAGE_ID = '{storage}')")
+    values = ", ".join(f"({i}, 'row {i}')" for i in range(200))
+    server.sql(token, f"INSERT INTO {table} (id, body) VALUES {values}")
+    wait_for_job(server, token, server.sql(token, f"STORAGE FLUSH TABLE {table}")["results"][0]["message"])
+    assert server.rows(token, f"SELECT body FROM {table} WHERE id = 77") == [["row 77"]]
+    assert server.rows(token, f"SELECT COUNT(*) FROM {table}") in ([["200"]], [[200]])
+    return table
+
+
+def test_rows_in_object_stores():
+    with S3Server() as s3, AzureServer() as azure, ServerProcess(CONFIG, NO_PROXY) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE cold")
+        for candidate in (s3.candidates()[0], s3.candidates()[3], azure.candidates()[0]):
+            create(server, token, candidate)
+            checked = server.rows(token, f"STORAGE CHECK {candidate['name']}")[0]
+            assert checked[1] == "healthy", checked
+            flush_and_read(server, token, candidate["name"])
+        shown = json.dumps(server.sql(token, "SHOW STORAGES"))
+        logged = "".join(server.log)
+        for secret in (s3.keys["secret_access_key"], "BEGIN PRIVATE KEY", "Eby8vdM02xNOcqFlq"):
+            assert secret not in shown and secret not in logged
+        assert "***" in shown
+
+
+def test_a_storage_that_is_down():
+    with ServerProcess(CONFIG, NO_PROXY) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE cold")
+        with S3Server() as s3:
+            create(server, token, s3.candidates()[0])
+        begin = time.monotonic()
+        checked = server.rows(token, "STORAGE CHECK s3")[0]
+        assert checked[1] == "unreachable", checked
+        assert "Storage 's3' did not write" in checked[9], checked
+        refused = create_refused(server, token, s3.candidates()[1])
+        assert "Storage connectivity check failed for 's3_session'" in refused, refused
+        assert time.monotonic() - begin < 15
+        # Rows stay hot and are read as ever.
+        server.sql(token, "CREATE SHARED TABLE cold.t (id BIGINT PRIMARY KEY) WITH (STORAGE_ID = 's3')")
+        server.sql(token, "INSERT INTO cold.t (id) VALUES (1)")
+        server.sql(token, "STORAGE FLUSH TABLE cold.t")
+        assert server.rows(token, "SELECT COUNT(*) FROM cold.t") in ([["1"]], [[1]])
+        code, seconds = server.stop(20)
+        assert code == 0 and seconds < 10, (code, seconds)
+
+
+def create_refused(server, token, candidate):
+    text = f"CREATE STORAGE {candidate['name']} TYPE s3 BASE_DIRECTORY '{candidate['base_directory']}'"
+    for clause in ("config", "credentials"):
+        text += f" {clause.upper()} '{json.dumps(candidate[clause])}'"
+    answer = server.sql(token, text, expect=400)
+    assert candidate["credentials"]["secret_access_key"] not in json.dumps(answer), answer
+    return answer["error"]["message"]
+
+
+if __name__ == "__main__":
+    run_tests(globals())
