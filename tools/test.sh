@@ -30,6 +30,6 @@ tools/fetch_test_stores.sh
 run asan -L 'unit|sql|fuzz|stores'
 echo "== thread sanitizer: the concurrent parts"
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt"
-build tsan base_test auth_test replication_test live_test
+build tsan base_test auth_test jobs_test replication_test live_test
 run tsan -L 'concurrent'
 echo "All tests passed."
