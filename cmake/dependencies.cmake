@@ -5,6 +5,7 @@ find_package(ZLIB REQUIRED)
 find_package(GTest REQUIRED)
 find_package(fmt REQUIRED)
 find_package(pugixml REQUIRED)
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
 
 # RocksDB is linked statically: with --gc-sections the server starts 4-5 MB lighter than with the shared library.
 add_library(kalam_rocksdb INTERFACE)
@@ -18,13 +19,13 @@ target_link_libraries(kalam_pg_query INTERFACE /usr/lib/x86_64-linux-gnu/libpg_q
 target_include_directories(kalam_pg_query SYSTEM INTERFACE /usr/include/pg_query)
 
 # The analytical engine comes from npm, pinned (tools/fetch_engine.sh): library in node_modules, headers in .deps.
-if(KALAM_BUILD_ANALYTICS)
+if(KALAM_WITH_ANALYTICS)
   set(KALAM_DUCKDB_LIBRARY "${CMAKE_SOURCE_DIR}/node_modules/@duckdb/node-bindings-linux-x64/libduckdb.so")
   set(KALAM_DUCKDB_INCLUDE "${CMAKE_SOURCE_DIR}/.deps/duckdb/include")
   execute_process(COMMAND "${CMAKE_SOURCE_DIR}/tools/fetch_engine.sh" RESULT_VARIABLE fetch_engine_result)
   if(NOT fetch_engine_result EQUAL 0)
     message(FATAL_ERROR "The analytical engine is missing: run tools/fetch_engine.sh (needs npm and its registry), "
-                        "or configure with -DKALAM_BUILD_ANALYTICS=OFF to build without complex queries.")
+                        "or configure with -DKALAM_WITH_ANALYTICS=OFF to build without complex queries.")
   endif()
   add_library(kalam_duckdb INTERFACE)
   target_include_directories(kalam_duckdb SYSTEM INTERFACE "${KALAM_DUCKDB_INCLUDE}")

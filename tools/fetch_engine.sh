@@ -29,7 +29,7 @@ need_library || need_headers || exit 0
 
 command -v npm >/dev/null || fail "npm is not installed (Debian: apt-get install --no-install-recommends npm)"
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
-  fail "the engine is pinned for Linux on x86_64 only; build with -DKALAM_BUILD_ANALYTICS=OFF"
+  fail "the engine is pinned for Linux on x86_64 only; build with -DKALAM_WITH_ANALYTICS=OFF"
 
 if need_library; then
   echo "fetch_engine: installing $library_package into node_modules"

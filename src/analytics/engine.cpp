@@ -21,6 +21,7 @@ namespace {
 
 constexpr int64_t kRowGroupRowsMax = 16'384;
 constexpr int64_t kBuffersOfGroup = 6;
+constexpr bool kBuiltIn = KALAM_WITH_ANALYTICS;
 
 struct Core;
 
@@ -205,6 +206,7 @@ class PluginEngine : public Engine {
   ~PluginEngine() override { core_->CloseInstance(); }
 
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override {
+    if (core_->options.admit) KALAM_RETURN_IF_ERROR(core_->options.admit());
     const int64_t deadline_us = query.deadline_steady_us;
     const std::function<bool()> cancelled = query.cancelled;
     KALAM_ASSIGN_OR_RETURN(const auto slot, core_->slots.Acquire(deadline_us, cancelled));
@@ -257,8 +259,9 @@ class PluginEngine : public Engine {
   }
 
   bool loaded() const override {
-    const std::lock_guard lock(core_->mutex);
-    return core_->instance != nullptr;
+    // Never waits for an instance that is being opened: it counts as loaded.
+    const std::unique_lock lock(core_->mutex, std::try_to_lock);
+    return !lock.owns_lock() || core_->instance != nullptr;
   }
 
   void CloseIfIdle(int64_t now_steady_us) override {
@@ -275,6 +278,15 @@ class PluginEngine : public Engine {
     Count(core_->options.metrics, "analytics_idle_closed_total");
   }
 
+  void CloseIfUnused() override {
+    {
+      const std::lock_guard lock(core_->mutex);
+      if (core_->instance == nullptr || core_->instance.use_count() > 1) return;
+    }
+    core_->CloseInstance();
+    Count(core_->options.metrics, "analytics_shed_total");
+  }
+
   void Close() override { core_->CloseInstance(); }
 
  private:
@@ -283,19 +295,21 @@ class PluginEngine : public Engine {
 
 class DisabledEngine : public Engine {
  public:
+  explicit DisabledEngine(std::string_view reason) : reason_(reason) {}
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery) override { return Refusal(); }
   Result<std::string> Explain(EngineQuery) override { return Refusal(); }
   Result<ParquetFileSummary> WriteParquet(const ParquetFile&) override { return Refusal(); }
   bool loaded() const override { return false; }
   void CloseIfIdle(int64_t) override {}
+  void CloseIfUnused() override {}
   void Close() override {}
 
  private:
-  static Status Refusal() {
-    return Status(
-        ErrorKind::NotAvailable,
-        "This statement needs the analytical engine, which is switched off ([analytics] enabled)");
+  Status Refusal() const {
+    return Status(ErrorKind::NotAvailable,
+                  "This statement needs the analytical engine, which " + std::string(reason_));
   }
+  const std::string_view reason_;
 };
 
 }  // namespace
@@ -310,8 +324,13 @@ int64_t RowGroupRowsWithin(int64_t memory_limit_bytes, int64_t row_bytes) {
 }
 
 std::unique_ptr<Engine> MakeEngine(const EngineOptions& options) {
-  if (!options.enabled) return std::make_unique<DisabledEngine>();
-  return std::make_unique<PluginEngine>(options);
+  if constexpr (!kBuiltIn) {
+    return std::make_unique<DisabledEngine>("this server was built without (KALAM_WITH_ANALYTICS)");
+  } else {
+    if (!options.enabled)
+      return std::make_unique<DisabledEngine>("is switched off ([analytics] enabled)");
+    return std::make_unique<PluginEngine>(options);
+  }
 }
 
 }  // namespace kalam::analytics

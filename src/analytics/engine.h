@@ -34,6 +34,8 @@ struct EngineOptions {
   int64_t stream_idle_seconds = 60;
   /// SNOWFLAKE_ID(): one source of ids for the process. Empty: NotAvailable inside the engine.
   std::function<int64_t()> next_snowflake_id;
+  /// Asked before each statement; what is not ok is its answer. Empty: all are admitted.
+  std::function<Status()> admit;
   MemoryAccount* account = nullptr;
   Metrics* metrics = nullptr;
 };
@@ -93,6 +95,8 @@ class Engine {
   /// Drops results that nobody pulls, and closes the instance if nobody has used it for the idle
   /// time; called by a timer.
   virtual void CloseIfIdle(int64_t now_steady_us) = 0;
+  /// Closes the instance at once unless a statement or a stream uses it; memory is short.
+  virtual void CloseIfUnused() = 0;
   /// Drops the instance; streams that are still open keep theirs until they end.
   virtual void Close() = 0;
 };

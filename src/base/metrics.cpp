@@ -81,14 +81,14 @@ std::vector<Metrics::Sample> Metrics::Read() const {
   for (const auto& entry : entries) {
     switch (entry->kind) {
       case kCounter:
-        samples.push_back({entry->name, std::to_string(entry->counter.value())});
+        samples.push_back({entry->name, std::to_string(entry->counter.value()), true});
         break;
       case kGauge:
-        samples.push_back({entry->name, std::to_string(entry->gauge.value())});
-        samples.push_back({entry->name + "_peak", std::to_string(entry->gauge.peak())});
+        samples.push_back({entry->name, std::to_string(entry->gauge.value()), false});
+        samples.push_back({entry->name + "_peak", std::to_string(entry->gauge.peak()), false});
         break;
       default:
-        samples.push_back({entry->name, entry->compute()});
+        samples.push_back({entry->name, entry->compute(), false});
     }
   }
   std::sort(samples.begin(), samples.end(),

@@ -47,6 +47,7 @@ class Metrics {
   struct Sample {
     std::string name;
     std::string value;
+    bool only_grows = false;  // a counter
   };
   /// All metrics, sorted by name; a gauge also yields `<name>_peak`.
   std::vector<Sample> Read() const;

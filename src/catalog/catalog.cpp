@@ -353,6 +353,8 @@ uint32_t Catalog::CurrentSchemaVersion(TableId id) const {
   return found == rep_->heads.end() ? 0 : found->second.schema_version;
 }
 
+void Catalog::ForgetCachedDefinitions() { rep_->definitions.Clear(); }
+
 RegistryStats Catalog::registry_stats() const { return rep_->definitions.stats(); }
 
 TableId Catalog::AllocateTableId() {

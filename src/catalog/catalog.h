@@ -85,6 +85,8 @@ class Catalog {
   /// checks it, R14).
   uint32_t CurrentSchemaVersion(TableId id) const;
   RegistryStats registry_stats() const;
+  /// Empties the cache of definitions; memory is short.
+  void ForgetCachedDefinitions();
 
   // Preparing writes. They check nothing but their own shape: the caller holds the DDL lock and has
   // checked existence.

@@ -109,6 +109,12 @@ void DefinitionCache::Forget(TableId id, uint32_t schema_version) {
   DropDeadShapes();
 }
 
+void DefinitionCache::Clear() {
+  std::lock_guard lock(mutex_);
+  while (!entries_.empty()) Erase(entries_.begin());
+  DropDeadShapes();
+}
+
 RegistryStats DefinitionCache::stats() const {
   std::lock_guard lock(mutex_);
   std::unordered_set<const void*> distinct;

@@ -29,6 +29,8 @@ class DefinitionCache {
   TablePtr Insert(TableDefinition definition);
   /// Forgets all versions of a table up to `schema_version`.
   void Forget(TableId id, uint32_t schema_version);
+  /// Forgets everything; whoever holds a definition keeps it.
+  void Clear();
   RegistryStats stats() const;
 
  private:

@@ -19,13 +19,16 @@ Status RunLimits::Check() const {
 }
 
 Status StatementMemory::Reserve(int64_t bytes) {
-  const bool over = limits_.memory_max_bytes > 0 && used_bytes_ + bytes > limits_.memory_max_bytes;
-  if (over || (limits_.memory != nullptr && !limits_.memory->TryCharge(bytes))) {
+  if (limits_.memory_max_bytes > 0 && used_bytes_ + bytes > limits_.memory_max_bytes) {
     return Status(
         ErrorKind::MemoryExceeded,
         fmt::format(
             "the statement needs more than its {} bytes of memory; narrow it or add a LIMIT",
             limits_.memory_max_bytes));
+  }
+  if (limits_.memory != nullptr && !limits_.memory->TryCharge(bytes)) {
+    return Status(ErrorKind::MemoryPressure,
+                  "The server is short of memory and cannot finish this statement now; try again");
   }
   used_bytes_ += bytes;
   return {};

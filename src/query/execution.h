@@ -34,7 +34,8 @@ class StatementMemory {
   StatementMemory(const StatementMemory&) = delete;
   StatementMemory& operator=(const StatementMemory&) = delete;
   ~StatementMemory() { ReleaseAll(); }
-  /// Errors: MemoryExceeded.
+  /// Errors: MemoryExceeded (beyond the statement's own bound), MemoryPressure (beyond the
+  /// server's).
   Status Reserve(int64_t bytes);
   void Release(int64_t bytes);
   void ReleaseAll() { Release(used_bytes_); }

@@ -31,6 +31,7 @@ class RecordingEngine final : public analytics::Engine {
   }
   bool loaded() const override { return false; }
   void CloseIfIdle(int64_t) override {}
+  void CloseIfUnused() override {}
   void Close() override {}
 
   std::string last_sql;

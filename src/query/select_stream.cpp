@@ -223,7 +223,9 @@ class SelectStream final : public RowStream {
   Result<bool> NextSorted(RowSink& sink, size_t chunk_bytes) {
     if (sorter_ == nullptr) {
       Status filled = FillSorter();
-      if (filled.Is(ErrorKind::MemoryExceeded) && plan_.sort_is_default) {
+      const bool no_memory =
+          filled.Is(ErrorKind::MemoryExceeded) || filled.Is(ErrorKind::MemoryPressure);
+      if (no_memory && plan_.sort_is_default) {
         // Nobody asked for this order: give the rows as the key order has them instead of failing.
         sorter_.reset();
         sorts_ = false;

@@ -22,7 +22,6 @@ constexpr size_t kFileBufferBytes = 128 << 10;
 constexpr size_t kFamilyBufferBytesMin = 64 << 10;
 constexpr uint64_t kTargetFileBytes = 16 << 20;
 constexpr uint64_t kLevelBaseBytes = 64 << 20;
-constexpr int kBloomBitsPerKey = 10;
 constexpr uint64_t kSecondsPerDay = 86'400;
 
 /// Sends RocksDB's warnings and errors to the log of the process; there is no LOG file.
@@ -76,6 +75,12 @@ class ChangeFilter final : public rocksdb::CompactionFilter {
   const ChangeDropFilter drop_;
 };
 
+rocksdb::CompressionType CompressionOf(std::string_view name) {
+  if (name == "none") return rocksdb::kNoCompression;
+  if (name == "snappy") return rocksdb::kSnappyCompression;
+  return name == "zstd" ? rocksdb::kZSTD : rocksdb::kLZ4Compression;
+}
+
 /// Sixteenths of the write buffers after which the memtable of a family is written out on its own
 /// account.
 size_t BufferShare(Family family) {
@@ -102,8 +107,8 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
       {rocksdb::CacheEntryRole::kBlockBasedTableReader,
        {.charged = rocksdb::CacheEntryRoleOptions::Decision::kEnabled}});
   table.block_size = family == Family::kRows || family == Family::kCatalog ? 4 << 10 : 16 << 10;
-  if (family == Family::kRows) {
-    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kBloomBitsPerKey));
+  if (family == Family::kRows && options.bloom_bits > 0) {
+    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(options.bloom_bits));
     table.whole_key_filtering = true;
   }
   rocksdb::ColumnFamilyOptions family_options;
@@ -118,8 +123,9 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   family_options.target_file_size_base = kTargetFileBytes;
   family_options.max_bytes_for_level_base = kLevelBaseBytes;
   family_options.level_compaction_dynamic_level_bytes = true;
-  family_options.compression = rocksdb::kLZ4Compression;
-  family_options.bottommost_compression = rocksdb::kZSTD;
+  family_options.compression = CompressionOf(options.compression);
+  family_options.bottommost_compression =
+      options.compression == "none" ? rocksdb::kNoCompression : rocksdb::kZSTD;
   if (family == Family::kChanges) {
     family_options.compaction_filter = tuning.change_filter.get();
     if (tuning.change_filter) family_options.periodic_compaction_seconds = kSecondsPerDay;

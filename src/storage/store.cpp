@@ -96,6 +96,7 @@ class BoundedIterator final : public Iterator {
 struct Store::Rep {
   Tuning tuning;
   int64_t write_buffer_total_bytes = 0;
+  std::string description;
   std::unique_ptr<rocksdb::DB> database;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> families{};
   std::vector<rocksdb::ColumnFamilyHandle*>
@@ -187,6 +188,11 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   path = options.path;
   tuning = MakeTuning(options);
   write_buffer_total_bytes = options.write_buffer_total_bytes;
+  description = fmt::format(
+      "block_cache_size={} write_buffer_size={} bloom_bits={} max_open_files={} "
+      "max_background_jobs={} compression={}",
+      options.block_cache_bytes, options.write_buffer_total_bytes, options.bloom_bits,
+      options.max_open_files, options.max_background_jobs, options.compression);
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
   rocksdb::DB* opened = nullptr;
@@ -367,6 +373,8 @@ StoreProperties Store::properties() const {
       rep_->Property(rocksdb::DB::Properties::kEstimatePendingCompactionBytes);
   return properties;
 }
+
+std::string Store::DescribeOptions() const { return rep_->description; }
 
 int64_t Store::block_cache_bytes() const { return rep_->BlockCacheBytes(); }
 

@@ -98,6 +98,8 @@ struct StoreOptions {
   int64_t write_buffer_total_bytes = 8 << 20;
   int max_open_files = 512;
   int max_background_jobs = 2;
+  int bloom_bits = 10;              // per key; 0: no filters
+  std::string compression = "lz4";  // "none", "snappy", "lz4" or "zstd"
   MemoryAccount* account = nullptr;  // children "block_cache", "memtables"; may be null
   ChangeDropFilter drop_change;      // may be empty
   /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A
@@ -150,6 +152,8 @@ class Store {
 
   /// Cost: some tens of microseconds; for reports, not for every write.
   StoreProperties properties() const;
+  /// The options in effect, as "name=value name=value", for reports.
+  std::string DescribeOptions() const;
   /// Bytes of blocks, indexes and filters in the block cache.
   int64_t block_cache_bytes() const;
   /// Brings the accounts up to date at once; writes do so, and every few hundred reads.
