@@ -1,6 +1,7 @@
 // One in-process DuckDB that can do nothing but compute over the sources of a statement.
 #include "analytics/plugin/duckdb_instance.h"
 
+#include <duckdb/common/allocator.hpp>
 #include <duckdb/main/client_config.hpp>
 #include <duckdb/main/config.hpp>
 #include <duckdb/main/extension/extension_loader.hpp>
@@ -181,6 +182,8 @@ duckdb::case_insensitive_map_t<duckdb::BoundParameterData> ParametersFor(
 }
 
 }  // namespace
+
+HeapReturn::~HeapReturn() { duckdb::Allocator::FlushAll(); }
 
 DuckDbInstance::DuckDbInstance(duckdb::DBConfig* config) : database_(":memory:", config) {}
 

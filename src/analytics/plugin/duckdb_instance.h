@@ -13,6 +13,14 @@
 
 namespace kalam::analytics {
 
+/// Ends behind the database: what its allocator kept for later goes back to the system.
+struct HeapReturn {
+  HeapReturn() = default;
+  HeapReturn(const HeapReturn&) = delete;
+  HeapReturn& operator=(const HeapReturn&) = delete;
+  ~HeapReturn();
+};
+
 class DuckDbInstance : public Instance {
  public:
   static Result<std::unique_ptr<Instance>> Open(const InstanceOptions& options);
@@ -32,6 +40,7 @@ class DuckDbInstance : public Instance {
   Watchdog& watchdog() { return watchdog_; }
 
  private:
+  const HeapReturn heap_return_;
   duckdb::DuckDB database_;
   std::atomic<bool> lost_{false};
   Watchdog watchdog_;
