@@ -16,7 +16,7 @@ namespace {
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
     "suites: idle statements notifications connections scans deliveries items users storm "
-    "budget\n"
+    "budget heavy\n"
     "(all when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
 
@@ -36,6 +36,7 @@ constexpr Suite kSuites[] = {
     {"users", kalam::bench::RunUsers},
     {"storm", kalam::bench::RunStorm},
     {"budget", kalam::bench::RunBudget},
+    {"heavy", kalam::bench::RunHeavyHour},
 };
 
 }  // namespace

@@ -34,5 +34,8 @@ Status RunStorm(const SuiteOptions& options, Report& report);
 /// A budget of 64 MB under tables, connections, subscriptions, writes and grouping; a minute, or
 /// KALAM_BENCH_BUDGET_SECONDS.
 Status RunBudget(const SuiteOptions& options, Report& report);
+/// What is left of the memory of analytics, writes, connections and tables once all are gone;
+/// KALAM_BENCH_HEAVY_ROUNDS of it, then KALAM_BENCH_IDLE_SECONDS of quiet.
+Status RunHeavyHour(const SuiteOptions& options, Report& report);
 
 }  // namespace kalam::bench
