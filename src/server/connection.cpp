@@ -132,7 +132,7 @@ void Connection::Deliver(std::span<char> bytes) {
   // The protocol may close the connection on the way, so what it reads is not ours to free
   // meanwhile.
   std::string kept = std::move(unparsed_);
-  unparsed_ = std::string();
+  std::string().swap(unparsed_);
   size_t used = 0;
   if (kept.empty()) {
     used = Offer(bytes);
@@ -227,7 +227,7 @@ void Connection::Flush() {
   }
   if (fd_ < 0) return;
   if (unsent_bytes() == 0) {
-    unsent_ = std::string();
+    std::string().swap(unsent_);
     unsent_begin_ = 0;
     if (closing_) {
       shutdown(fd_, SHUT_WR);
@@ -246,7 +246,7 @@ void Connection::CloseGracefully(int64_t grace_seconds) {
   closing_ = true;
   paused_ = false;
   loop_.Arm(*this, grace_seconds);
-  unparsed_ = std::string();
+  std::string().swap(unparsed_);
   if (unsent_bytes() > 0) return;
   if (peer_closed_) {
     loop_.Later([self = shared_from_this()] { self->Close(); });
@@ -263,8 +263,8 @@ void Connection::Close() {
   fd_ = -1;
   loop_.Disarm(*this);
   if (protocol_ != nullptr) protocol_->OnClosed();
-  unparsed_ = std::string();
-  unsent_ = std::string();
+  std::string().swap(unparsed_);
+  std::string().swap(unsent_);
   unsent_begin_ = 0;
   if (closed_) std::exchange(closed_, nullptr)(*this);
   loop_.Later([self] {});

@@ -135,8 +135,8 @@ void HttpRequestParser::Next() {
   request_.lines_.clear();
   request_.head_.clear();
   request_.body_.clear();
-  if (request_.head_.capacity() > kKeptBytes) request_.head_ = std::string();
-  if (request_.body_.capacity() > kKeptBytes) request_.body_ = std::string();
+  if (request_.head_.capacity() > kKeptBytes) std::string().swap(request_.head_);
+  if (request_.body_.capacity() > kKeptBytes) std::string().swap(request_.body_);
 }
 
 bool HttpRequestParser::TakeExpectContinue() {

@@ -183,7 +183,7 @@ FrameReader::Event FrameReader::Read(std::span<char> bytes, size_t* taken) {
   partial_->mask_offset = 0;
   if (size > message_bytes_max_ - std::min<uint64_t>(message_bytes_max_, partial_->bytes.size())) {
     partial_->too_large = true;
-    partial_->bytes = std::string();
+    std::string().swap(partial_->bytes);
   }
   if (size > message_bytes_max_ * kSkippedMessageFactor) {
     return Break(CloseCode::kTooBig, "The message is far too large");
