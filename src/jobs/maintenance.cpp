@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "jobs/change_log_size.h"
 #include "replication/records.h"
 #include "storage/key_layout.h"
 #include "types/key_codec.h"
@@ -55,6 +56,7 @@ void Maintenance::Tick() {
   if (steady_us >= next_stamp_steady_us_) {
     next_stamp_steady_us_ = steady_us + 60 * kSecondUs;
     StampSeq(now_us);
+    QueueByteRetention(now_us);
   }
   if (steady_us >= next_eviction_steady_us_) {
     next_eviction_steady_us_ = steady_us + options_.stream_eviction_interval_seconds * kSecondUs;
@@ -72,6 +74,30 @@ void Maintenance::StampSeq(int64_t now_us) {
   const Status status = CommitRecords(tables::StampSeq(now_us, published));
   if (status.ok()) stamped_ = published;
   Warn("the time of the newest change was not noted", status);
+}
+
+void Maintenance::QueueByteRetention(int64_t now_us) {
+  if (options_.change_log_bytes_max <= 0) return;
+  // All change logs together are an upper bound of each, and cheap to ask for.
+  const int64_t all = dependencies_.store.ApproximateBytes(
+      storage::Family::kChanges, {std::string(4, '\0'), std::string(5, '\xff')});
+  if (all <= options_.change_log_bytes_max) return;
+  const auto tables = dependencies_.catalog.ListTables("");
+  if (!tables.ok()) return;
+  for (const catalog::TablePtr& table : *tables) {
+    if (table->type == catalog::TableType::kStream ||
+        ChangeLogBytes(dependencies_.store, table->id) <= options_.change_log_bytes_max) {
+      continue;
+    }
+    const nlohmann::json parameters = {
+        {"retention_hours", options_.change_retention_seconds / 3600},
+        {"bytes_max", options_.change_log_bytes_max}};
+    Warn("retention was not queued", dependencies_.queue
+                                         .Submit(JobType::kRetention, parameters.dump(),
+                                                 "RB:" + std::to_string(now_us / (60 * kSecondUs)))
+                                         .status());
+    return;
+  }
 }
 
 void Maintenance::QueueStreamEvictions(int64_t now_us) {

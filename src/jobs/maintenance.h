@@ -16,7 +16,8 @@ namespace kalam::jobs {
 
 struct MaintenanceOptions {
   int64_t change_retention_seconds =
-      7 * 86'400;  // how long a client may be away and still resume from the log
+      7 * 86'400;                    // how long a client may be away and still resume from the log
+  int64_t change_log_bytes_max = 0;  // of one table; beyond it the oldest go earlier; 0: no bound
   int64_t job_retention_seconds = 7 * 86'400;  // finished jobs stay in system.jobs
   int64_t user_grace_seconds = 30 * 86'400;  // between DROP USER and the removal of the user's rows
   int64_t stream_eviction_interval_seconds = 60;
@@ -56,6 +57,7 @@ class Maintenance {
 
  private:
   void StampSeq(int64_t now_us);
+  void QueueByteRetention(int64_t now_us);
   void QueueStreamEvictions(int64_t now_us);
   void Sweep(int64_t now_us);
 
@@ -65,6 +67,8 @@ class Maintenance {
   Result<JobOutcome> CleanUpUser(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> CleanUpJobs(const JobRecord& job, const JobCancelled& cancelled);
 
+  /// Where the change log of the table shall begin.
+  Result<Seq> FloorOf(TableId table, Seq by_age);
   Result<int64_t> PurgeTombstones(const catalog::TablePtr& table, int64_t now_us,
                                   const JobCancelled& cancelled);
   Result<int64_t> DeleteRowsOf(const catalog::TablePtr& table, const std::string& user_id,

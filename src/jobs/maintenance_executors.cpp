@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "jobs/change_log_size.h"
 #include "jobs/maintenance.h"
 #include "storage/key_layout.h"
 #include "tables/table_writer.h"
@@ -106,10 +107,18 @@ Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCance
                                " (ttl: " + std::to_string(table->options.ttl_seconds) + "s)"};
 }
 
+Result<Seq> Maintenance::FloorOf(TableId table, Seq by_age) {
+  if (options_.change_log_bytes_max <= 0) return by_age;
+  KALAM_ASSIGN_OR_RETURN(const Seq by_bytes,
+                         FloorForBytes(dependencies_.store, table, options_.change_log_bytes_max,
+                                       dependencies_.group.published_seq()));
+  return std::max(by_age, by_bytes);
+}
+
 Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& cancelled) {
   const int64_t now_us = dependencies_.clock.NowUs();
   const int64_t keep_from_us = now_us - options_.change_retention_seconds * kSecondUs;
-  KALAM_ASSIGN_OR_RETURN(const Seq floor, tables::SeqAtTime(dependencies_.store, keep_from_us));
+  KALAM_ASSIGN_OR_RETURN(const Seq by_age, tables::SeqAtTime(dependencies_.store, keep_from_us));
   KALAM_ASSIGN_OR_RETURN(const auto tables, dependencies_.catalog.ListTables(""));
   int64_t tombstones = 0;
   int64_t scopes = 0;
@@ -118,12 +127,19 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
     if (cancelled()) return Stopped();
     if (table->type == catalog::TableType::kStream) continue;
     KALAM_ASSIGN_OR_RETURN(const Seq current, tables::ReadFloor(dependencies_.store, table->id));
+    KALAM_ASSIGN_OR_RETURN(const Seq floor, FloorOf(table->id, by_age));
     if (floor > current) {
       KALAM_RETURN_IF_ERROR(CommitRecords(tables::RaiseFloor(table->id, floor)));
       if (dependencies_.change_retention) dependencies_.change_retention->Raise(table->id, floor);
       KALAM_ASSIGN_OR_RETURN(const int64_t purged,
                              tables::PurgeChanges(dependencies_.store, table->id));
       scopes += purged;
+      // Only a compaction gives the space back, and only then the log counts as smaller.
+      if (floor > by_age) {
+        const std::string prefix = storage::TablePrefix(table->id);
+        KALAM_RETURN_IF_ERROR(dependencies_.store.CompactRange(storage::Family::kChanges,
+                                                               {prefix, PrefixEnd(prefix)}));
+      }
     }
     KALAM_ASSIGN_OR_RETURN(const int64_t forgotten, PurgeTombstones(table, now_us, cancelled));
     tombstones += forgotten;

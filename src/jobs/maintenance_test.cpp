@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "jobs/change_log_size.h"
 #include "tables/table_writer.h"
 
 namespace kalam::jobs {
@@ -229,6 +230,41 @@ TEST_F(MaintenanceTest, TombstonesWaitForAFlushThatMayHaveReadTheirRows) {
   purge_limit_ = group_->published_seq();
   Pass(1 * kDayUs);
   EXPECT_EQ(CountRows(messages, "ann", true), 1);
+}
+
+TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
+  const auto table = MakeTable("notes", catalog::TableType::kUser);
+  for (int64_t id = 0; id < 1500; ++id) {
+    Insert(table, "ann", id);
+    Insert(table, "bob", id);
+  }
+  ASSERT_TRUE(store_->FlushMemtables().ok());
+  const int changes = CountKeys(storage::Family::kChanges);
+  const int64_t bytes = ChangeLogBytes(*store_, table->id);
+  ASSERT_GT(bytes, 10'000);
+  const Seq newest = group_->published_seq();
+  EXPECT_EQ(FloorForBytes(*store_, table->id, bytes, newest)->value, 0);
+
+  MaintenanceOptions options;
+  options.change_log_bytes_max = bytes / 2;
+  maintenance_ = std::make_unique<Maintenance>(
+      Maintenance::Dependencies{
+          *store_, *catalog_, *group_, *reader_, clock_, *queue_, &retention_, {}},
+      options);
+  Pass(60 * kSecondUs);
+  ASSERT_EQ(JobsOf(JobType::kRetention).size(), 1u);
+  EXPECT_EQ(JobsOf(JobType::kRetention)[0].status, JobStatus::kCompleted)
+      << JobsOf(JobType::kRetention)[0].message;
+  const int left = CountKeys(storage::Family::kChanges);
+  EXPECT_LT(left, changes * 3 / 4);
+  EXPECT_GT(left, changes / 4);
+  const Seq floor = tables::ReadFloor(*store_, table->id).value();
+  EXPECT_GT(floor.value, 0);
+  EXPECT_LT(floor, newest);
+  EXPECT_EQ(CountRows(table, "ann"), 1500);
+  // Small enough now: nothing more is queued.
+  Pass(120 * kSecondUs);
+  EXPECT_EQ(JobsOf(JobType::kRetention).size(), 1u);
 }
 
 TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {

@@ -122,6 +122,7 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
       static_cast<size_t>(settings.number("max_transaction_buffer_bytes"));
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
   limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
+  limits.change_log_bytes_max = settings.number("changes.bytes_max");
   limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
   limits.job_retention_seconds = settings.number("jobs.retention_days") * 86'400;
   limits.user_grace_seconds =

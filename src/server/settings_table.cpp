@@ -139,6 +139,10 @@ constexpr SettingKey kKeys[] = {
 
     Number("changes.retention_hours", "168", 1, 24 * 366,
            "How long changes stay available for subscribers that reconnect."),
+    Bytes(
+        "changes.bytes_max", "1073741824", 0,
+        "Bytes that the changes of one table may take on disk; beyond them the oldest go earlier. "
+        "0 sets no limit."),
 
     Number(
         "limits.default_query_limit", "0", 0, kAny,

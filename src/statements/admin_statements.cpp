@@ -25,6 +25,7 @@ concept HasFamily = requires(AdminContext& context, StatementRun& run, const T& 
 jobs::MaintenanceOptions MaintenanceOptionsFrom(const StatementLimits& limits) {
   jobs::MaintenanceOptions options;
   options.change_retention_seconds = limits.change_retention_seconds;
+  options.change_log_bytes_max = limits.change_log_bytes_max;
   options.job_retention_seconds = limits.job_retention_seconds;
   options.user_grace_seconds = limits.user_grace_seconds;
   options.stream_eviction_interval_seconds = limits.stream_eviction_interval_seconds;

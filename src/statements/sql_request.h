@@ -141,6 +141,7 @@ struct StatementLimits {
   int64_t stream_eviction_interval_seconds = 60;
   bool sample_stats = true;                      // into dba.stats
   int64_t stats_retention_seconds = 7 * 86'400;  // 0: for ever
+  int64_t change_log_bytes_max = 0;              // of one table; 0: no bound
 };
 
 /// The statement processor, one for the server. Thread-safety: Start may be called from any thread.
