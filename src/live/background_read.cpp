@@ -128,4 +128,11 @@ ChangesChunk ReadChanges(const ReadSource& source, const ChangesRequest& request
   return chunk;
 }
 
+int64_t ChangesChunk::byte_size() const {
+  size_t bytes = changes.capacity() * sizeof(tables::StoredChange);
+  for (const tables::StoredChange& change : changes)
+    bytes += change.encoded_pk.size() + change.row.size() + change.old_cells.size();
+  return static_cast<int64_t>(bytes);
+}
+
 }  // namespace kalam::live

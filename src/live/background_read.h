@@ -66,6 +66,7 @@ struct ChangesChunk {
   Status status;  // CursorTooOld: neither log nor state can answer
   bool from_state = false;
   std::vector<tables::StoredChange> changes;
+  int64_t byte_size() const;
 };
 /// The next changes from the log; from the current state (rows and tombstones by `_seq`) when the
 /// log no longer reaches back.

@@ -11,18 +11,22 @@ using replication::CommittedChange;
 ChangeTail::ChangeTail(MemoryAccount& account, size_t bytes_max, Seq begin)
     : charge_(account, 0), bytes_max_(bytes_max), begin_(begin) {}
 
-size_t ChangeTail::SizeOf(const CommittedBatch& batch) {
-  size_t bytes = sizeof(batch) + batch.changes.capacity() * sizeof(CommittedChange);
-  for (const auto& command : batch.commands) bytes += command->byte_size();
-  return bytes;
-}
-
 void ChangeTail::Push(std::shared_ptr<const CommittedBatch> batch) {
-  bytes_ += SizeOf(*batch);
+  bytes_ += batch->byte_size();
   batches_.push_back(std::move(batch));
   // The newest batch stays, however large: it is being delivered.
   while (bytes_ > bytes_max_ && batches_.size() > 1) {
-    bytes_ -= SizeOf(*batches_.front());
+    bytes_ -= batches_.front()->byte_size();
+    begin_ = batches_.front()->published_seq;
+    batches_.pop_front();
+  }
+  charge_.Resize(static_cast<int64_t>(bytes_));
+}
+
+void ChangeTail::TrimTo(size_t bytes) {
+  if (bytes_ <= bytes) return;
+  while (bytes_ > bytes) {
+    bytes_ -= batches_.front()->byte_size();
     begin_ = batches_.front()->published_seq;
     batches_.pop_front();
   }
@@ -30,9 +34,10 @@ void ChangeTail::Push(std::shared_ptr<const CommittedBatch> batch) {
 }
 
 void ChangeTail::Clear(Seq begin) {
+  begin_ = begin;
+  if (batches_.empty()) return;
   std::deque<std::shared_ptr<const CommittedBatch>>().swap(batches_);
   bytes_ = 0;
-  begin_ = begin;
   charge_.Resize(0);
 }
 

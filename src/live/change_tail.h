@@ -18,12 +18,17 @@ class ChangeTail {
   ChangeTail(MemoryAccount& account, size_t bytes_max, Seq begin);
 
   void Push(std::shared_ptr<const replication::CommittedBatch> batch);
+  /// Forgets the oldest batches until no more than so much is held.
+  void TrimTo(size_t bytes);
   /// Forgets everything; from now on it holds the changes after `begin`.
   void Clear(Seq begin);
 
   /// Complete for cursors that are not below it.
   Seq begin() const { return begin_; }
   size_t byte_size() const { return bytes_; }
+  size_t bytes_max() const { return bytes_max_; }
+  /// In effect from the next Push on.
+  void set_bytes_max(size_t bytes) { bytes_max_ = bytes; }
 
   /// Walks the changes after a `_seq`, oldest first. Stays valid until the tail changes.
   class Cursor {
@@ -39,10 +44,8 @@ class ChangeTail {
   Cursor After(Seq seq) const;
 
  private:
-  static size_t SizeOf(const replication::CommittedBatch& batch);
-
   MemoryCharge charge_;
-  const size_t bytes_max_;
+  size_t bytes_max_;
   Seq begin_;
   size_t bytes_ = 0;
   std::deque<std::shared_ptr<const replication::CommittedBatch>> batches_;

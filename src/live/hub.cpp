@@ -71,15 +71,17 @@ Hub::Hub(Dependencies dependencies, const LiveLimits& limits)
       own_counts_(dependencies_.counts == nullptr ? std::make_unique<SubscriptionCounts>()
                                                   : nullptr),
       counts_(dependencies_.counts == nullptr ? *own_counts_ : *dependencies_.counts),
-      charge_(dependencies_.memory.Child("live_subscriptions"), 0),
+      charge_(dependencies_.memory.Child("subscriptions"), 0),
+      reads_account_(dependencies_.memory.Child("resumes")),
       subscriptions_gauge_(dependencies_.metrics.gauge("live_subscriptions")),
       deliveries_(dependencies_.metrics.counter("live_deliveries")),
       encodings_(dependencies_.metrics.counter("live_encodings")),
       catch_up_reads_(dependencies_.metrics.counter("live_catch_up_reads")),
       snapshot_batches_(dependencies_.metrics.counter("live_snapshot_batches")),
       decode_errors_(dependencies_.metrics.counter("live_decode_errors")),
+      missed_(dependencies_.metrics.counter("live_mailbox_overflows")),
       head_(dependencies_.group.published_seq()),
-      tail_(dependencies_.memory.Child("live_tail"), limits.tail_bytes_max, head_),
+      tail_(dependencies_.memory.Child("change_tail"), limits.tail_bytes_max, head_),
       cursors_refreshed_us_(dependencies_.clock.SteadyUs()),
       self_(std::make_shared<Hub*>(this)) {}
 
@@ -165,6 +167,10 @@ void Hub::Subscribe(ConnectionId connection_id, std::string id, std::string sql,
   std::string code;
   std::string answer_id = id;
   Status status = CheckSubscribe(*connection, id, options, &code, &answer_id);
+  if (status.ok() && dependencies_.admit) {
+    status = dependencies_.admit();
+    code = TraitsOf(status.kind()).wire_code;
+  }
   if (status.ok()) {
     auto query = query::CompileLiveQuery(
         sql, dependencies_.catalog, connection->subscriber->caller(), dependencies_.clock.NowUs());
@@ -310,6 +316,7 @@ void Hub::Destroy(Subscription* subscription) {
     }
   }
   if (subscription->state != State::kLevel) --behind_count_;
+  if (subscription->waits_for_client()) --waiting_count_;
   Detach(subscription);
   Connection& connection = *subscription->connection;
   counts_.Remove(connection.user_id);

@@ -53,6 +53,8 @@ class Hub : public LiveHub {
   std::vector<LiveRecord> List() const override;
   size_t subscription_count() const override { return subscription_count_; }
   void OnCommitted(std::shared_ptr<const replication::CommittedBatch> batch) override;
+  void OnCommitsMissed() override;
+  void SetTailBytes(size_t bytes_max) override;
   void Close() override;
 
  private:
@@ -68,14 +70,18 @@ class Hub : public LiveHub {
     SnapshotBatch snapshot;
     ChangesRequest changes_request;
     ChangesChunk changes;
+    MemoryCharge charge;  // for what was read, until it is sent
   };
 
-  /// While one is alive, subscriptions that end are only marked; the last one destroys them.
+  /// While one is alive, subscriptions that end are only marked; the last one destroys them and
+  /// bounds the tail.
   class DeliveryScope {
    public:
     explicit DeliveryScope(Hub& hub) : hub_(hub) { ++hub_.delivery_depth_; }
     ~DeliveryScope() {
-      if (--hub_.delivery_depth_ == 0) hub_.DestroyEnded();
+      if (--hub_.delivery_depth_ > 0) return;
+      hub_.DestroyEnded();
+      hub_.TrimTail();
     }
     DeliveryScope(const DeliveryScope&) = delete;
     DeliveryScope& operator=(const DeliveryScope&) = delete;
@@ -110,12 +116,16 @@ class Hub : public LiveHub {
   TableWatch* AcquireWatch(const catalog::TablePtr& table);
   void ReleaseWatch(TableWatch* watch);
   void OnCatalogChanged(const replication::CommittedBatch& batch);
+  void RefreshStaleTables();
   void RefreshTable(TableId id);
   void Recompile(Subscription* subscription);
   void UpdateCharge();
 
   // Delivery (hub_delivery.cpp).
   void SetState(Subscription* subscription, State state);
+  /// Notes whether a lagging one waits for its socket to drain.
+  void SetStalled(Subscription* subscription, bool stalled);
+  void TrimTail();
   bool IsWritable(const Subscription& subscription) const;
   void Send(const Subscription& subscription, OutgoingMessage message);
   bool LoadImage(TableWatch* watch, const ChangeView& change);
@@ -135,6 +145,7 @@ class Hub : public LiveHub {
 
   // The pull loop (hub_pull.cpp).
   void Pump(Subscription* subscription);
+  void PumpAhead();
   void PumpSnapshot(Subscription* subscription);
   void PumpChanges(Subscription* subscription);
   void PullFromTail(Subscription* subscription);
@@ -158,12 +169,14 @@ class Hub : public LiveHub {
   std::unique_ptr<SubscriptionCounts> own_counts_;
   SubscriptionCounts& counts_;
   MemoryCharge charge_;
+  MemoryAccount& reads_account_;
   Gauge& subscriptions_gauge_;
   Counter& deliveries_;
   Counter& encodings_;
   Counter& catch_up_reads_;
   Counter& snapshot_batches_;
   Counter& decode_errors_;
+  Counter& missed_;
 
   bool closed_ = false;
   Seq head_;
@@ -175,7 +188,8 @@ class Hub : public LiveHub {
   std::unordered_map<QueryShape*, std::unique_ptr<QueryShape>> unshared_shapes_;
   std::unordered_map<std::string, Projection> projections_;
   size_t subscription_count_ = 0;
-  size_t behind_count_ = 0;  // not level
+  size_t behind_count_ = 0;   // not level
+  size_t waiting_count_ = 0;  // of these, those that wait for their client
   int64_t subscription_bytes_ = 0;
   uint64_t change_serial_ = 0;
   std::vector<Projection*> encoded_projections_;  // with encodings of the current change

@@ -13,6 +13,9 @@ using replication::ChangeOp;
 /// How often the cursors of quiet subscriptions are looked at.
 constexpr int64_t kRefreshCheckUs = int64_t{10} * 60 * 1'000'000;
 
+/// Of the tail, for each subscription that waits for its client.
+constexpr size_t kTailBytesPerWaiting = 16 << 10;
+
 /// The constant that a cell stands for in the index; empty string and false for NULL.
 bool CellKey(std::span<const Datum> cells, int column, std::string* key) {
   key->clear();
@@ -32,7 +35,30 @@ void Hub::SetState(Subscription* subscription, State state) {
   if (subscription->state == state) return;
   if (subscription->state == State::kLevel) ++behind_count_;
   if (state == State::kLevel) --behind_count_;
+  if (subscription->waits_for_client()) --waiting_count_;
   subscription->state = state;
+  subscription->stalled = false;
+  if (subscription->waits_for_client()) ++waiting_count_;
+}
+
+void Hub::SetStalled(Subscription* subscription, bool stalled) {
+  if (subscription->stalled == stalled || subscription->state != State::kLagging) return;
+  subscription->stalled = stalled;
+  if (stalled) {
+    ++waiting_count_;
+  } else {
+    --waiting_count_;
+  }
+}
+
+// The tail is for those who will be level again in a moment. Whoever does not read is worth a few
+// changes of it, the change log has the rest.
+void Hub::TrimTail() {
+  if (behind_count_ == 0 || tail_.bytes_max() == 0) {
+    tail_.Clear(head_);
+  } else if (behind_count_ == waiting_count_) {
+    tail_.TrimTo(waiting_count_ * kTailBytesPerWaiting);
+  }
 }
 
 bool Hub::IsWritable(const Subscription& subscription) const {
@@ -58,16 +84,41 @@ void Hub::OnCommitted(std::shared_ptr<const replication::CommittedBatch> batch) 
     tail_.Push(batch);
     for (const replication::CommittedChange& change : batch->changes) Dispatch(change);
   }
-  // Their cursor was newer than this core's head when they subscribed.
-  for (size_t count = ahead_.size(); count > 0; --count) {
-    Subscription* subscription = ahead_.front();
-    ahead_.pop_front();
-    subscription->queued = false;
-    if (!subscription->ending) Pump(subscription);
-  }
-  // Whoever falls behind from here on missed nothing that is in the tail.
-  if (behind_count_ == 0) tail_.Clear(head_);
+  PumpAhead();
   RefreshCursors();
+}
+
+void Hub::SetTailBytes(size_t bytes_max) {
+  if (closed_) return;
+  tail_.set_bytes_max(bytes_max);
+  if (bytes_max == 0) tail_.Clear(head_);
+}
+
+void Hub::OnCommitsMissed() {
+  if (closed_) return;
+  const DeliveryScope scope(*this);
+  missed_.Add();
+  // Everything up to here is in the change log; batches that still wait for this core and are not
+  // newer say nothing more.
+  const Seq old_head = head_;
+  head_ = dependencies_.group.published_seq();
+  tail_.Clear(head_);
+  RefreshStaleTables();
+  if (head_ <= old_head) return;
+  // First the states, then the reads: a pull that becomes level at once must not look like one that
+  // missed nothing.
+  std::vector<Subscription*> behind;
+  for (const auto& [id, connection] : connections_) {
+    for (Subscription* at = connection->first.get(); at != nullptr;
+         at = at->next_in_connection.get()) {
+      if (at->ending || at->state != State::kLevel) continue;
+      at->cursor = old_head;
+      SetState(at, State::kLagging);
+      behind.push_back(at);
+    }
+  }
+  for (Subscription* subscription : behind) Pump(subscription);
+  PumpAhead();
 }
 
 bool Hub::LoadImage(TableWatch* watch, const ChangeView& change) {
@@ -124,6 +175,7 @@ void Hub::DispatchTo(const IndexKey& key, const TableWatch& watch, const ChangeV
     if (!IsWritable(*at)) {
       at->cursor = Seq{change.seq.value - 1};
       SetState(at, State::kLagging);
+      SetStalled(at, true);
       continue;
     }
     Deliver(at, *kind, rows);

@@ -26,6 +26,7 @@ void Hub::OnWritable(ConnectionId connection_id) {
        at = at->next_in_connection.get()) {
     if (at->ending || at->queued) continue;
     if (at->state != State::kLagging && at->state != State::kSnapshotDue) continue;
+    SetStalled(at, false);
     if (nested) {
       Enqueue(&ready_, at);
       ScheduleTurn();
@@ -63,6 +64,16 @@ void Hub::Pump(Subscription* subscription) {
   }
 }
 
+void Hub::PumpAhead() {
+  // Their cursor was newer than this core's head when they subscribed.
+  for (size_t count = ahead_.size(); count > 0; --count) {
+    Subscription* subscription = ahead_.front();
+    ahead_.pop_front();
+    subscription->queued = false;
+    if (!subscription->ending) Pump(subscription);
+  }
+}
+
 void Hub::PumpSnapshot(Subscription* subscription) {
   if (!IsWritable(*subscription)) return;
   SnapshotRequest request = MakeSnapshotRequest(*subscription);
@@ -85,7 +96,10 @@ void Hub::PumpChanges(Subscription* subscription) {
     SetState(subscription, State::kLevel);
     return;
   }
-  if (!IsWritable(*subscription)) return;
+  if (!IsWritable(*subscription)) {
+    SetStalled(subscription, true);
+    return;
+  }
   if (!subscription->ack_due && TailReaches(*subscription)) {
     PullFromTail(subscription);
     return;
@@ -114,6 +128,8 @@ void Hub::PullFromTail(Subscription* subscription) {
       if (turn_over) {
         Enqueue(&ready_, subscription);
         ScheduleTurn();
+      } else {
+        SetStalled(subscription, true);
       }
       return;
     }
@@ -156,7 +172,10 @@ void Hub::StartReads() {
     subscription->queued = false;
     if (subscription->ending) continue;
     // The socket may have filled up, or the tail may reach by now.
-    if (!IsWritable(*subscription)) continue;
+    if (!IsWritable(*subscription)) {
+      SetStalled(subscription, true);
+      continue;
+    }
     StartRead(subscription);
   }
 }
@@ -198,16 +217,19 @@ void Hub::StartRead(Subscription* subscription) {
     catch_up_reads_.Add();
   }
   jobs_.push_back(job);
-  dependencies_.post_worker([job, source = source_, post = dependencies_.post] {
-    if (job->is_snapshot) {
-      job->snapshot = ReadSnapshotBatch(source, job->snapshot_request);
-    } else {
-      job->changes = ReadChanges(source, job->changes_request);
-    }
-    post([job] {
-      if (job->hub != nullptr) job->hub->OnReadDone(job);
-    });
-  });
+  dependencies_.post_worker(
+      [job, source = source_, post = dependencies_.post, account = &reads_account_] {
+        if (job->is_snapshot) {
+          job->snapshot = ReadSnapshotBatch(source, job->snapshot_request);
+          job->charge = MemoryCharge(*account, static_cast<int64_t>(job->snapshot.message.size()));
+        } else {
+          job->changes = ReadChanges(source, job->changes_request);
+          job->charge = MemoryCharge(*account, job->changes.byte_size());
+        }
+        post([job] {
+          if (job->hub != nullptr) job->hub->OnReadDone(job);
+        });
+      });
 }
 
 void Hub::OnReadDone(const std::shared_ptr<ReadJob>& job) {
@@ -273,6 +295,7 @@ void Hub::FinishChanges(Subscription* subscription, const ReadJob& job) {
       // The rest is read again when the socket has drained, in a smaller piece.
       subscription->cursor = Seq{change.seq.value - 1};
       subscription->chunk_shift = std::min<uint8_t>(subscription->chunk_shift + 1, kChunkShiftMax);
+      SetStalled(subscription, true);
       return;
     }
     if (subscription->ending) return;

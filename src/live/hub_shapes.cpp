@@ -183,6 +183,15 @@ void Hub::OnCatalogChanged(const replication::CommittedBatch& batch) {
   for (TableId id : stale) RefreshTable(id);
 }
 
+void Hub::RefreshStaleTables() {
+  std::vector<TableId> stale;
+  for (const auto& [id, watch] : watches_) {
+    if (dependencies_.catalog.CurrentSchemaVersion(id) != watch->image->table()->schema_version)
+      stale.push_back(id);
+  }
+  for (TableId id : stale) RefreshTable(id);
+}
+
 void Hub::RefreshTable(TableId id) {
   const auto found = watches_.find(id);
   if (found == watches_.end()) return;

@@ -235,7 +235,7 @@ TEST_F(HubTest, LimitsCountRegistrationsAndGiveThemBack) {
   world_.hub->RemoveConnection(connection_);
   EXPECT_EQ(world_.hub->subscription_count(), 0u);
   EXPECT_EQ(world_.counts().count("ann"), 0u);
-  EXPECT_EQ(world_.memory().Child("live_subscriptions").used_bytes(), 0 + 16 * 8);
+  EXPECT_EQ(world_.memory().Child("subscriptions").used_bytes(), 0);
 }
 
 TEST_F(HubTest, RefusalsHaveTheirCodes) {
@@ -370,7 +370,7 @@ TEST_F(HubTest, DistinctConstantsShareOneQueryAndAreFoundByTheirConstant) {
     sockets.push_back(std::make_unique<ScriptedSubscriber>());
     connections.push_back(world.hub->AddConnection(*sockets.back()));
   }
-  MemoryAccount& account = world.memory().Child("live_subscriptions");
+  MemoryAccount& account = world.memory().Child("subscriptions");
   for (int i = 0; i < kCount; ++i) {
     std::string id = "subscription-" + std::to_string(100'000'000'000 + i);
     world.hub->Subscribe(connections[static_cast<size_t>(i)], id,
@@ -399,7 +399,7 @@ TEST_F(HubTest, SubscriptionsWithoutAFilterShareTheirQuery) {
   for (int i = 0; i < kCount; ++i) {
     world.hub->Subscribe(connection, "s" + std::to_string(i), kAll, {});
   }
-  EXPECT_LE(world.memory().Child("live_subscriptions").used_bytes() / kCount, 300);
+  EXPECT_LE(world.memory().Child("subscriptions").used_bytes() / kCount, 300);
   world.hub->RemoveConnection(connection);
 }
 

@@ -102,8 +102,8 @@ class HubWorld {
       const std::lock_guard lock(mailbox_mutex_);
       mailbox_.clear();
     }
-    LiveHub::Dependencies dependencies{*store_,  *catalog_, *group_, clock_,  memory_,
-                                       metrics_, {},        {},      &counts_};
+    LiveHub::Dependencies dependencies{*store_,  *catalog_, *group_, clock_, memory_,
+                                       metrics_, {},        {},      {},     &counts_};
     dependencies.post = [this](std::function<void()> task) {
       core_tasks_.push_back(std::move(task));
     };
@@ -228,6 +228,15 @@ class HubWorld {
       ++delivered;
     }
     return delivered;
+  }
+  /// Throws away the commits that wait, as a full mailbox does, but for the newest; the hub is
+  /// told.
+  void LoseCommits() {
+    {
+      const std::lock_guard lock(mailbox_mutex_);
+      while (mailbox_.size() > 1) mailbox_.pop_front();
+    }
+    hub->OnCommitsMissed();
   }
   /// The head of the hub's core.
   Seq delivered_seq() const { return delivered_seq_; }

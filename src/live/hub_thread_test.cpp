@@ -86,6 +86,7 @@ TEST(HubThreadTest, WritersCommitterWorkersAndCoreShareNothingUnguarded) {
                                        world.metrics(),
                                        {},
                                        {},
+                                       {},
                                        &world.counts()};
     dependencies.post = [&core](std::function<void()> task) { core.Post(std::move(task)); };
     dependencies.post_worker = [&workers](std::function<void()> task) {

@@ -119,6 +119,8 @@ class LiveHub {
     std::function<void(std::function<void()>)> post;
     /// Runs a function on the worker pool (catch-up reads, snapshot batches).
     std::function<void(std::function<void()>)> post_worker;
+    /// Asked before each subscription; what is not ok is its answer. Empty: all are admitted.
+    std::function<Status()> admit;
     /// Shared by the hubs of all cores; null: the hub counts for itself. Outlives the hub.
     SubscriptionCounts* counts = nullptr;
     segments::ColdRows* cold_rows = nullptr;  // null: no table has segments
@@ -145,6 +147,13 @@ class LiveHub {
 
   /// A durable batch, on this core (posted once per core by the server, in commit order).
   virtual void OnCommitted(std::shared_ptr<const replication::CommittedBatch> batch) = 0;
+  /// Some durable batches did not reach this core (its mailbox was full): whoever was level pulls
+  /// what was missed from the change log, at the pace of its socket. Call before the next
+  /// OnCommitted.
+  virtual void OnCommitsMissed() = 0;
+  /// Bounds the recent changes kept in memory; 0 keeps none, so that lagging subscriptions read the
+  /// change log.
+  virtual void SetTailBytes(size_t bytes_max) = 0;
   virtual void Close() = 0;
 };
 

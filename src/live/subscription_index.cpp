@@ -61,6 +61,10 @@ void SubscriptionIndex::Remove(Subscription* subscription) {
     subscription->chain_next->chain_previous = subscription->chain_previous;
   }
   --size_;
+  if (size_ == 0) {
+    std::vector<Subscription*>().swap(buckets_);
+    return;
+  }
   if (buckets_.size() > kBucketsMin && size_ < buckets_.size() / 8) Rehash(buckets_.size() / 4);
 }
 

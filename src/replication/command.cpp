@@ -16,4 +16,10 @@ size_t Command::byte_size() const {
   return size;
 }
 
+size_t CommittedBatch::byte_size() const {
+  size_t bytes = sizeof(*this) + changes.capacity() * sizeof(CommittedChange);
+  for (const auto& command : commands) bytes += command->byte_size();
+  return bytes;
+}
+
 }  // namespace kalam::replication

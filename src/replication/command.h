@@ -79,6 +79,8 @@ struct CommittedBatch {
   std::vector<TableId> dropped_tables;
   bool catalog_changed = false;
   std::vector<std::shared_ptr<const Command>> commands;  // keeps the mutations alive
+  /// What it holds in memory, for whoever keeps it.
+  size_t byte_size() const;
 };
 
 }  // namespace kalam::replication

@@ -12,7 +12,7 @@ void CommitMailbox::Put(Batch batch) {
     if (!listening_) {
       waiting_.clear();
     } else if (waiting_.size() >= batches_max_) {
-      // Those who follow changes here start over from the log; the memory of the batches is more
+      // Those who follow changes here pull them from the log; the memory of the batches is more
       // than they are worth.
       waiting_.clear();
       overrun_ = true;

@@ -235,7 +235,7 @@ void Connection::Flush() {
       return;
     }
   }
-  if (was_full_ && unsent_bytes() < kOutputLowWaterBytes) {
+  if (was_full_ && unsent_bytes() < high_water_ / 4) {
     was_full_ = false;
     if (protocol_ != nullptr) protocol_->OnWritable();
   }

@@ -35,8 +35,6 @@ class Protocol {
   virtual void OnShutdown() = 0;
   /// Tokens of a user (of one session when `session_id` is not empty) are no longer valid.
   virtual void OnRevoked(std::string_view /*user_id*/, std::string_view /*session_id*/) {}
-  /// This core missed changes: whoever follows them must start over.
-  virtual void OnOverrun() {}
   /// The connection is gone; called once, also before destruction.
   virtual void OnClosed() {}
 };
@@ -65,6 +63,8 @@ class Connection : public EventLoop::Watcher,
   bool writable() const { return unsent_bytes() < high_water_; }
   /// OnWritable will come once what is unsent now has drained.
   void NotifyWhenDrained() { was_full_ = true; }
+  /// Bytes from which on the connection is not writable; OnWritable comes at a quarter of it.
+  void set_high_water_bytes(size_t bytes) { high_water_ = static_cast<uint32_t>(bytes); }
   size_t unsent_bytes() const { return unsent_.size() - unsent_begin_; }
 
   /// Stops and resumes giving bytes to the protocol.

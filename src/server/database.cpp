@@ -496,7 +496,7 @@ void OpenDatabase::Connect() {
 void OpenDatabase::TakeMail(Core& core, CommitMailbox& mailbox) {
   bool overrun = false;
   const std::vector<CommitMailbox::Batch> batches = mailbox.Take(&overrun);
-  if (overrun) core.ForEach([](Protocol& protocol) { protocol.OnOverrun(); });
+  if (overrun) core.context().hub->OnCommitsMissed();
   for (const CommitMailbox::Batch& batch : batches) core.context().hub->OnCommitted(batch);
 }
 

@@ -14,8 +14,9 @@ inline constexpr int kReadsPerTurnMax = 4;
 /// A connection with this many unsent bytes is not writable: streams and live queries stop pulling
 /// for it.
 inline constexpr size_t kOutputHighWaterBytes = 128 << 10;
-/// It is writable again below this.
-inline constexpr size_t kOutputLowWaterBytes = 32 << 10;
+/// The same for a WebSocket: a subscriber that does not read holds little; the change log has the
+/// rest. Either is writable again below a quarter.
+inline constexpr size_t kLiveOutputHighWaterBytes = 16 << 10;
 /// A client that lets this much pile up is cut off: answers that cannot be held back (pongs,
 /// errors) count too.
 inline constexpr size_t kOutputBytesMax = 8 << 20;
@@ -67,7 +68,7 @@ inline constexpr size_t kCommitMailboxMax = 4096;
 /// Shutdown: what open connections get to take their last bytes.
 inline constexpr int kShutdownGraceMs = 2000;
 
-static_assert(kOutputLowWaterBytes < kOutputHighWaterBytes &&
+static_assert(kLiveOutputHighWaterBytes < kOutputHighWaterBytes &&
               kOutputHighWaterBytes < kOutputBytesMax);
 static_assert(kStreamChunkBytes < kOutputHighWaterBytes);
 

@@ -28,7 +28,6 @@ enum class CloseCode : uint16_t {
   kPolicy = 1008,
   kTooBig = 1009,
   kInternalError = 1011,
-  kTryAgainLater = 1013,
   kSessionEnded = 4401,
 };
 

@@ -98,6 +98,7 @@ WebSocketSession::WebSocketSession(Connection& connection, CoreContext& core,
       opened_at_s_(core.loop.now_s()),
       heard_at_s_(core.loop.now_s()),
       client_(client) {
+  connection_.set_high_water_bytes(kLiveOutputHighWaterBytes);
   core_.server.websocket_count.fetch_add(1, std::memory_order_relaxed);
   core_.server.websockets.Add(1);
   ArmDeadline();
@@ -336,11 +337,6 @@ void WebSocketSession::OnRevoked(std::string_view user_id, std::string_view sess
   if (!user_id.empty() && user_id != caller_.user_id) return;
   if (!session_id.empty() && session_id != session_id_) return;
   CloseWith(CloseCode::kSessionEnded, session_id.empty() ? "Credentials changed" : "Signed out");
-}
-
-void WebSocketSession::OnOverrun() {
-  if (authenticated())
-    CloseWith(CloseCode::kTryAgainLater, "Too many changes at once; reconnect to resume");
 }
 
 }  // namespace kalam::server

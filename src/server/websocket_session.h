@@ -34,7 +34,6 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   void OnDeadline() override;
   void OnShutdown() override;
   void OnRevoked(std::string_view user_id, std::string_view session_id) override;
-  void OnOverrun() override;
   void OnClosed() override;
 
   void Send(live::OutgoingMessage message) override;
