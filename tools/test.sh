@@ -23,6 +23,7 @@ run() {
 
 echo "== release: build, house rules, end to end"
 build release
+build release kalamdb-server-smallest
 run release -L 'tidy|e2e'
 echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests, object stores"
 build asan

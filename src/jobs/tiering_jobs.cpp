@@ -150,9 +150,10 @@ Result<JobRecord> TieringJobs::QueueCompaction(const catalog::TableDefinition& t
   return Submit(JobType::kCompact, table, "compact-" + table.namespace_id + "-" + table.name);
 }
 
-size_t TieringJobs::FlushLargest(size_t count_max) {
+size_t TieringJobs::FlushLargest(size_t count_max, int64_t row_count_min) {
   size_t queued = 0;
   for (const auto& [id, row_count] : dependencies_.tiering.counts().Largest(count_max)) {
+    if (row_count < row_count_min) break;
     const auto table = dependencies_.catalog.FindTable(id);
     if (!table.ok() || *table == nullptr) continue;
     if (QueueFlush(**table).ok()) ++queued;

@@ -42,9 +42,9 @@ class TieringJobs {
   Result<JobRecord> QueueFlush(const catalog::TableDefinition& table);
   Result<JobRecord> QueueCompaction(const catalog::TableDefinition& table);
 
-  /// Queues flushes of the tables with the most hot rows; returns how many. For whoever watches
-  /// over memory.
-  size_t FlushLargest(size_t count_max);
+  /// Queues flushes of the tables with the most hot rows, those with fewer than `row_count_min`
+  /// left out; returns how many. For whoever watches over memory.
+  size_t FlushLargest(size_t count_max, int64_t row_count_min);
 
   /// For the executor of cleanup jobs: deletes the files of a dropped table. `parameters_json` are
   /// those of the job. Ok when the job knows of no files.

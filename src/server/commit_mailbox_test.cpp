@@ -13,8 +13,9 @@ CommitMailbox::Batch BatchAt(int64_t seq) {
 }
 
 TEST(CommitMailbox, WakesOnceForManyAndKeepsTheOrder) {
+  MemoryAccount account("queue", nullptr);
   int wakes = 0;
-  CommitMailbox mailbox([&wakes] { ++wakes; }, 10);
+  CommitMailbox mailbox([&wakes] { ++wakes; }, {10, 1 << 20}, account);
   mailbox.SetListening(true);
   for (int64_t seq = 1; seq <= 3; ++seq) mailbox.Put(BatchAt(seq));
   EXPECT_EQ(wakes, 1);
@@ -29,8 +30,9 @@ TEST(CommitMailbox, WakesOnceForManyAndKeepsTheOrder) {
 }
 
 TEST(CommitMailbox, KeepsTheNewestWhileNobodyListens) {
+  MemoryAccount account("queue", nullptr);
   int wakes = 0;
-  CommitMailbox mailbox([&wakes] { ++wakes; }, 10);
+  CommitMailbox mailbox([&wakes] { ++wakes; }, {10, 1 << 20}, account);
   for (int64_t seq = 1; seq <= 100; ++seq) mailbox.Put(BatchAt(seq));
   EXPECT_EQ(wakes, 0);
   mailbox.SetListening(true);
@@ -42,7 +44,8 @@ TEST(CommitMailbox, KeepsTheNewestWhileNobodyListens) {
 }
 
 TEST(CommitMailbox, SaysWhenItDropped) {
-  CommitMailbox mailbox([] {}, 3);
+  MemoryAccount account("queue", nullptr);
+  CommitMailbox mailbox([] {}, {3, 1 << 20}, account);
   mailbox.SetListening(true);
   for (int64_t seq = 1; seq <= 5; ++seq) mailbox.Put(BatchAt(seq));
   bool overrun = false;
@@ -50,6 +53,26 @@ TEST(CommitMailbox, SaysWhenItDropped) {
   EXPECT_TRUE(overrun);
   EXPECT_EQ(batches.back()->published_seq.value, 5);
   EXPECT_LE(batches.size(), 3u);
+}
+
+TEST(CommitMailbox, IsBoundedInBytesAndCharged) {
+  MemoryAccount account("queue", nullptr);
+  const auto bytes = static_cast<int64_t>(BatchAt(1)->byte_size());
+  {
+    CommitMailbox mailbox([] {}, {100, static_cast<size_t>(bytes * 5 / 2)}, account);
+    mailbox.SetListening(true);
+    mailbox.Put(BatchAt(1));
+    mailbox.Put(BatchAt(2));
+    EXPECT_EQ(account.used_bytes(), 2 * bytes);
+    mailbox.Put(BatchAt(3));
+    EXPECT_EQ(account.used_bytes(), bytes);
+    bool overrun = false;
+    EXPECT_EQ(mailbox.Take(&overrun).size(), 1u);
+    EXPECT_TRUE(overrun);
+    EXPECT_EQ(account.used_bytes(), 0);
+    mailbox.Put(BatchAt(4));
+  }
+  EXPECT_EQ(account.used_bytes(), 0);
 }
 
 }  // namespace

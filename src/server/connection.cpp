@@ -18,19 +18,38 @@ namespace kalam::server {
 namespace {
 // Pieces of one gathered write: a frame's head and the parts of a live message, with room.
 constexpr size_t kSendPiecesMax = 8;
+
+// What a string holds outside of itself.
+uint32_t HeapBytes(const std::string& text) {
+  return text.capacity() > std::string().capacity() ? static_cast<uint32_t>(text.capacity()) : 0;
+}
+
+void ChargeAs(MemoryAccount& account, uint32_t bytes, uint32_t* charged) {
+  if (bytes == *charged) return;
+  account.Charge(static_cast<int64_t>(bytes) - *charged);
+  *charged = bytes;
+}
 }  // namespace
 
 Connection::Connection(EventLoop& loop, int fd, const IpAddress& peer,
-                       std::unique_ptr<TlsStream> tls, std::function<void(Connection&)> closed)
+                       std::unique_ptr<TlsStream> tls, ConnectionOwner& owner)
     : loop_(loop),
       fd_(fd),
       high_water_(kOutputHighWaterBytes),
       peer_(peer),
       tls_(std::move(tls)),
-      closed_(std::move(closed)) {}
+      owner_(owner) {}
 
 Connection::~Connection() {
+  std::string().swap(unparsed_);
+  std::string().swap(unsent_);
+  ChargeBuffers();
   if (fd_ >= 0) close(fd_);
+}
+
+void Connection::ChargeBuffers() {
+  ChargeAs(owner_.connection_accounts().read, HeapBytes(unparsed_), &read_charge_);
+  ChargeAs(owner_.connection_accounts().write, HeapBytes(unsent_), &write_charge_);
 }
 
 void Connection::Start(std::unique_ptr<Protocol> protocol) {
@@ -143,6 +162,7 @@ void Connection::Deliver(std::span<char> bytes) {
     kept.erase(0, used);
   }
   if (!kept.empty() && fd_ >= 0 && !closing_) unparsed_ = std::move(kept);
+  ChargeBuffers();
   delivering_ = false;
 }
 
@@ -199,6 +219,7 @@ void Connection::SendRaw(std::span<const std::string_view> pieces) {
     sent_bytes -= skipped;
     Keep(piece.substr(skipped));
   }
+  ChargeBuffers();
   // The same bound as writable(): at exactly the mark, nobody would ever be told to go on.
   if (unsent_bytes() >= high_water_) was_full_ = true;
   if (unsent_bytes() > kOutputBytesMax) {
@@ -227,8 +248,10 @@ void Connection::Flush() {
   }
   if (fd_ < 0) return;
   if (unsent_bytes() == 0) {
+    // An assignment of an empty string would keep the buffer.
     std::string().swap(unsent_);
     unsent_begin_ = 0;
+    ChargeBuffers();
     if (closing_) {
       shutdown(fd_, SHUT_WR);
       if (peer_closed_) Close();
@@ -247,6 +270,7 @@ void Connection::CloseGracefully(int64_t grace_seconds) {
   paused_ = false;
   loop_.Arm(*this, grace_seconds);
   std::string().swap(unparsed_);
+  ChargeBuffers();
   if (unsent_bytes() > 0) return;
   if (peer_closed_) {
     loop_.Later([self = shared_from_this()] { self->Close(); });
@@ -266,7 +290,8 @@ void Connection::Close() {
   std::string().swap(unparsed_);
   std::string().swap(unsent_);
   unsent_begin_ = 0;
-  if (closed_) std::exchange(closed_, nullptr)(*this);
+  ChargeBuffers();
+  owner_.OnConnectionClosed(*this);
   loop_.Later([self] {});
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -11,6 +10,7 @@
 #include <string_view>
 
 #include "server/address.h"
+#include "server/connection_accounts.h"
 #include "server/event_loop.h"
 #include "server/tls.h"
 
@@ -39,15 +39,23 @@ class Protocol {
   virtual void OnClosed() {}
 };
 
+/// Whose connections they are; outlives them.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  /// Called once, on the core, when the socket is closed.
+  virtual void OnConnectionClosed(Connection& connection) = 0;
+  virtual const ConnectionAccounts& connection_accounts() const = 0;
+};
+
 /// Owned by shared_ptr; the list of its core holds one until it is closed.
 class Connection : public EventLoop::Watcher,
                    public Deadline,
                    public std::enable_shared_from_this<Connection> {
  public:
-  /// Takes over `fd` (non-blocking). `closed` is called once, on the core, when the socket is
-  /// closed.
+  /// Takes over `fd` (non-blocking).
   Connection(EventLoop& loop, int fd, const IpAddress& peer, std::unique_ptr<TlsStream> tls,
-             std::function<void(Connection&)> closed);
+             ConnectionOwner& owner);
   ~Connection() override;
 
   /// Begins to serve. `protocol` may be replaced later.
@@ -102,6 +110,8 @@ class Connection : public EventLoop::Watcher,
   void Keep(std::string_view bytes);
   void Flush();
   void ScheduleRead();
+  /// Charges what `unparsed_` and `unsent_` hold by now.
+  void ChargeBuffers();
 
   EventLoop& loop_;
   int fd_;
@@ -119,7 +129,9 @@ class Connection : public EventLoop::Watcher,
   std::unique_ptr<Protocol> protocol_;
   std::string unparsed_;
   std::string unsent_;
-  std::function<void(Connection&)> closed_;
+  ConnectionOwner& owner_;
+  uint32_t read_charge_ = 0;
+  uint32_t write_charge_ = 0;
 };
 
 }  // namespace kalam::server

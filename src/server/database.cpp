@@ -21,8 +21,12 @@
 #include "query/query_engine.h"
 #include "replication/group.h"
 #include "segments/segment_store.h"
+#include "server/build_features.h"
 #include "server/commit_mailbox.h"
 #include "server/limits.h"
+#include "server/live_rows.h"
+#include "server/memory_report.h"
+#include "server/memory_watch.h"
 #include "server/server.h"
 #include "server/storages.h"
 #include "statements/sql_request.h"
@@ -46,11 +50,14 @@ storage::Durability DurabilityOf(const Settings& settings) {
                                                      : storage::Durability::kFsync;
 }
 
-storage::StoreOptions StoreOptionsFrom(const Settings& settings, MemoryAccount* memory) {
+storage::StoreOptions StoreOptionsFrom(const Settings& settings, const MemoryPlan& plan,
+                                       MemoryAccount* memory) {
   storage::StoreOptions options;
   options.path = settings.text("storage.data_path") + "/rocksdb";
-  options.block_cache_bytes = settings.number("storage.rocksdb.block_cache_size");
-  options.write_buffer_total_bytes = settings.number("storage.rocksdb.write_buffer_size");
+  options.block_cache_bytes = plan.block_cache_bytes;
+  options.write_buffer_total_bytes = plan.write_buffer_bytes;
+  options.bloom_bits = static_cast<int>(settings.number("storage.rocksdb.bloom_bits"));
+  options.compression = settings.text("storage.rocksdb.compression");
   options.max_open_files = static_cast<int>(settings.number("storage.rocksdb.max_open_files"));
   options.max_background_jobs =
       static_cast<int>(settings.number("storage.rocksdb.max_background_jobs"));
@@ -70,12 +77,13 @@ auth::AuthOptions AuthOptionsFrom(const Settings& settings, std::string secret) 
   return options;
 }
 
-analytics::EngineOptions EngineOptionsFrom(const Settings& settings, SnowflakeGenerator& ids,
-                                           MemoryAccount* memory, Metrics* metrics) {
+analytics::EngineOptions EngineOptionsFrom(const Settings& settings, const MemoryPlan& plan,
+                                           SnowflakeGenerator& ids, MemoryAccount* memory,
+                                           Metrics* metrics) {
   analytics::EngineOptions options;
   options.enabled = settings.flag("analytics.enabled");
   options.plugin_directory = settings.text("analytics.plugin_directory");
-  options.memory_limit_bytes = settings.number("analytics.memory_limit");
+  options.memory_limit_bytes = plan.engine_bytes;
   options.threads = static_cast<int>(settings.number("analytics.threads"));
   options.temp_bytes_max = settings.number("analytics.temp_bytes_max");
   if (options.temp_bytes_max > 0)
@@ -100,28 +108,14 @@ query::QueryLimits QueryLimitsFrom(const Settings& settings) {
   return limits;
 }
 
-files::FileLimits FileLimitsFrom(const Settings& settings) {
-  files::FileLimits limits;
-  limits.file_bytes_max = settings.number("files.max_size_bytes");
-  limits.files_per_request_max =
-      static_cast<size_t>(settings.number("files.max_files_per_request"));
-  limits.files_per_folder_max = settings.number("files.max_files_per_folder");
-  limits.allowed_mime_types = settings.list("files.allowed_mime_types");
-  limits.staging_path = settings.text("files.staging_path");
-  if (limits.staging_path.empty())
-    limits.staging_path = settings.text("storage.data_path") + "/tmp";
-  limits.deletion_delay_seconds = settings.number("files.deletion_delay_seconds");
-  return limits;
-}
-
-statements::StatementLimits StatementLimitsFrom(const Settings& settings) {
+statements::StatementLimits StatementLimitsFrom(const Settings& settings, const MemoryPlan& plan) {
   statements::StatementLimits limits;
   limits.statement_timeout_ms = settings.number("execution.handler_timeout_seconds") * 1000;
   limits.transaction_timeout_seconds = settings.number("transaction_timeout_secs");
   limits.transaction_bytes_max =
       static_cast<size_t>(settings.number("max_transaction_buffer_bytes"));
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
-  limits.statement_memory_bytes = settings.number("execution.statement_memory_limit");
+  limits.statement_memory_bytes = plan.statement_bytes;
   limits.change_log_bytes_max = settings.number("changes.bytes_max");
   limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
   limits.job_retention_seconds = settings.number("jobs.retention_days") * 86'400;
@@ -163,6 +157,7 @@ Result<std::string> SecretFor(const Settings& settings) {
 }
 
 std::string WebSocketUrl(const Settings& settings, const ServerContext& server) {
+  if (!kWithWebSocket) return {};
   std::string origin = settings.text("server.public_origin");
   if (origin.empty()) {
     const bool tls = !settings.text("server.tls.cert").empty();
@@ -194,47 +189,12 @@ void AskCores(const std::vector<Core*>& cores, const std::function<void(Core&)>&
   round->answered.wait_for(lock, kCoresAnswerTimeout, [&round] { return round->missing == 0; });
 }
 
-Value TextOrNull(const std::string& text) {
-  return text.empty() ? Value::Null() : Value::Text(text);
-}
-
-// One row of system.live in the order of `schema`.
-std::vector<Value> LiveRow(const live::LiveRecord& record, const ResultSchema& schema) {
-  const auto time = [](int64_t us) { return Value(Datum::OfInt(TypeKind::kTimestamp, us)); };
-  const std::pair<std::string_view, Value> cells[] = {
-      {"live_id", Value::Text(record.live_id)},
-      {"connection_id", Value::Text(record.connection_id)},
-      {"subscription_id", Value::Text(record.subscription_id)},
-      {"namespace_id", Value::Text(record.namespace_id)},
-      {"table_name", Value::Text(record.table_name)},
-      {"user_id", Value::Text(record.user_id)},
-      {"query", Value::Text(record.query)},
-      {"options", record.options_json.empty()
-                      ? Value::Null()
-                      : Value(Datum::Bytes(TypeKind::kJson, record.options_json))},
-      {"status", TextOrNull(record.status)},
-      {"created_at", time(record.created_at_us)},
-      {"last_update", time(record.last_update_us)},
-      {"changes", Value::BigInt(record.changes)},
-      {"node_id", Value::BigInt(1)},
-      {"last_ping_at", time(record.last_ping_us)},
-  };
-  std::vector<Value> row;
-  for (const ResultColumn& column : schema) {
-    Value cell = Value::Null();
-    for (const auto& [name, value] : cells) {
-      if (name == column.name) cell = value;
-    }
-    row.push_back(std::move(cell));
-  }
-  return row;
-}
-
 class OpenDatabase : public Database {
  public:
-  OpenDatabase(const Settings& settings, MemoryAccount& memory, ServerContext& server,
-               const std::vector<Core*>& cores)
+  OpenDatabase(const Settings& settings, const MemoryPlan& plan, MemoryAccount& memory,
+               ServerContext& server, const std::vector<Core*>& cores)
       : settings_(settings),
+        plan_(plan),
         memory_(memory),
         server_(server),
         cores_(cores),
@@ -244,6 +204,8 @@ class OpenDatabase : public Database {
 
   Status OpenAll(std::vector<std::string>* warnings);
   void Tick() override;
+  bool NeedsMemoryRound() override { return memory_watch_->NeedsRound(); }
+  void RunMemoryRound() override { memory_watch_->Round(); }
   void Close() override;
 
   auth::Authenticator& authenticator() { return *authenticator_; }
@@ -257,11 +219,13 @@ class OpenDatabase : public Database {
   Status OpenStatements();
   void OpenHubs();
   void Connect();
+  void WatchMemory();
   bool KillLiveQuery(std::string_view live_id);
   std::shared_ptr<const RowBuffer> ReadLive(const ResultSchema& schema);
   void TakeMail(Core& core, CommitMailbox& mailbox);
 
   const Settings settings_;
+  const MemoryPlan plan_;
   MemoryAccount& memory_;
   ServerContext& server_;
   const std::vector<Core*> cores_;
@@ -285,23 +249,25 @@ class OpenDatabase : public Database {
   std::vector<std::unique_ptr<live::LiveHub>> hubs_;       // by core
   std::vector<std::unique_ptr<CommitMailbox>> mailboxes_;  // by core
   std::unique_ptr<statements::StatementProcessor> statements_;
+  std::unique_ptr<MemoryWatch> memory_watch_;
 };
 
 // What needs no core: enough to look at users and to change them.
 Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
-  storage::StoreOptions options = StoreOptionsFrom(settings_, &memory_);
+  storage::StoreOptions options = StoreOptionsFrom(settings_, plan_, &memory_);
   options.drop_change = [this](std::string_view key, std::string_view value) {
     return retention_.ShouldDrop(key, value);
   };
   KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
   KALAM_ASSIGN_OR_RETURN(
-      catalog_, catalog::Catalog::Open(*store_, memory_.Child("catalog"), kDefinitionsMax));
+      catalog_, catalog::Catalog::Open(*store_, memory_.Child("schema_registry"), kDefinitionsMax));
   KALAM_RETURN_IF_ERROR(retention_.Load(*store_));
   replication::StandaloneOptions group_options;
   group_options.durability = DurabilityOf(settings_);
   group_options.clock = &server_.clock;
   group_options.metrics = &server_.metrics;
   group_options.account = &memory_;
+  group_options.pending_bytes_max = plan_.commit_pending_bytes;
   group_options.segments_version = [this](TableId table) -> Result<uint64_t> {
     KALAM_ASSIGN_OR_RETURN(const segments::TableSegmentsHead head,
                            segments::ReadHead(*store_, table));
@@ -331,7 +297,12 @@ Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
                    .metrics = server_.metrics,
                    .find_storage = [this](std::string_view id) { return storages_->Find(id); }},
                   FileLimitsFrom(settings_)));
-  engine_ = analytics::MakeEngine(EngineOptionsFrom(settings_, ids_, &memory_, &server_.metrics));
+  analytics::EngineOptions engine_options = EngineOptionsFrom(
+      settings_, plan_, ids_, &memory_.Child("analytical_engine"), &server_.metrics);
+  engine_options.admit = [this] {
+    return server_.memory_guard != nullptr ? server_.memory_guard->AdmitStatement() : Status::Ok();
+  };
+  engine_ = analytics::MakeEngine(engine_options);
   KALAM_RETURN_IF_ERROR(OpenColdTier());
   query_ = query::QueryEngine::Make({.store = *store_,
                                      .catalog = *catalog_,
@@ -346,6 +317,7 @@ Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
   KALAM_RETURN_IF_ERROR(OpenStatements());
   OpenHubs();
   Connect();
+  WatchMemory();
   return Status::Ok();
 }
 
@@ -392,6 +364,19 @@ Status OpenDatabase::OpenVectorIndexes() {
   return Status::Ok();
 }
 
+void OpenDatabase::WatchMemory() {
+  memory_watch_ = std::make_unique<MemoryWatch>(MemoryWatch::Parts{
+      plan_, memory_, *store_, *catalog_, *query_, *engine_, cores_, server_.clock, server_.metrics,
+      [this](size_t count_max, int64_t row_count_min) {
+        return statements_->FlushLargest(count_max, row_count_min);
+      }});
+  server_.memory_guard = &memory_watch_->guard();
+  server_.memory_json = [this] { return MemoryJson(memory_watch_->ReportSources()); };
+  server_.prometheus_text = [this] {
+    return PrometheusText(statements_->Stats(), memory_watch_->ReportSources());
+  };
+}
+
 Status OpenDatabase::OpenStatements() {
   statements::StatementServices services{
       .store = *store_,
@@ -424,9 +409,11 @@ Status OpenDatabase::OpenStatements() {
       .files = files_.get(),
       .tiering = tiering_.get(),
       .vector_indexes = vector_indexes_.get(),
-      .allowed_directories = settings_.list("storage.allowed_directories")};
-  KALAM_ASSIGN_OR_RETURN(statements_, statements::StatementProcessor::Make(
-                                          std::move(services), StatementLimitsFrom(settings_)));
+      .allowed_directories = settings_.list("storage.allowed_directories"),
+      .memory_facts = [this] { return MemoryFacts(memory_watch_->ReportSources()); }};
+  KALAM_ASSIGN_OR_RETURN(
+      statements_, statements::StatementProcessor::Make(std::move(services),
+                                                        StatementLimitsFrom(settings_, plan_)));
   // A password for root, given for unattended starts; the first start uses it.
   std::string hash;
   const auto root = catalog_->FindUser("root");
@@ -439,36 +426,50 @@ Status OpenDatabase::OpenStatements() {
 }
 
 void OpenDatabase::OpenHubs() {
-  live::LiveLimits limits;
-  limits.subscriptions_per_user = static_cast<uint32_t>(
-      std::min<int64_t>(settings_.number("rate_limit.max_subscriptions_per_user"), UINT32_MAX));
-  limits.cursor_refresh_us = settings_.number("changes.retention_hours") * 3600 * 1'000'000 / 4;
-  for (Core* core : cores_) {
-    hubs_.push_back(live::LiveHub::Make(
-        {.store = *store_,
-         .catalog = *catalog_,
-         .group = *group_,
-         .clock = server_.clock,
-         .memory = memory_,
-         .metrics = server_.metrics,
-         .post = [core](std::function<void()> function) { core->loop().Post(std::move(function)); },
-         .post_worker =
-             [this](std::function<void()> work) { server_.workers.SubmitAlways(std::move(work)); },
-         .counts = &subscription_counts_,
-         .cold_rows = segments_.get()},
-        limits));
-    core->context().hub = hubs_.back().get();
+  if constexpr (kWithWebSocket) {
+    live::LiveLimits limits;
+    limits.subscriptions_per_user = static_cast<uint32_t>(
+        std::min<int64_t>(settings_.number("rate_limit.max_subscriptions_per_user"), UINT32_MAX));
+    limits.tail_bytes_max = plan_.change_tail_bytes / std::max<size_t>(cores_.size(), 1);
+    limits.snapshot_batch_bytes_max = plan_.snapshot_batch_bytes;
+    limits.cursor_refresh_us = settings_.number("changes.retention_hours") * 3600 * 1'000'000 / 4;
+    for (Core* core : cores_) {
+      hubs_.push_back(live::LiveHub::Make(
+          {.store = *store_,
+           .catalog = *catalog_,
+           .group = *group_,
+           .clock = server_.clock,
+           .memory = memory_,
+           .metrics = server_.metrics,
+           .post =
+               [core](std::function<void()> function) { core->loop().Post(std::move(function)); },
+           .post_worker =
+               [this](std::function<void()> work) {
+                 server_.workers.SubmitAlways(std::move(work));
+               },
+           .admit =
+               [this] {
+                 return server_.memory_guard != nullptr ? server_.memory_guard->AdmitConnection()
+                                                        : Status::Ok();
+               },
+           .counts = &subscription_counts_,
+           .cold_rows = segments_.get()},
+          limits));
+      core->context().hub = hubs_.back().get();
+    }
   }
 }
 
 void OpenDatabase::Connect() {
   for (Core* core : cores_) {
+    if (core->context().hub == nullptr) continue;
     const size_t index = mailboxes_.size();
     mailboxes_.push_back(std::make_unique<CommitMailbox>(
         [this, core, index] {
           core->loop().Post([this, core, index] { TakeMail(*core, *mailboxes_[index]); });
         },
-        kCommitMailboxMax));
+        CommitMailbox::Bounds{kCommitMailboxMax, kCommitMailboxBytesMax},
+        server_.connection_memory.queue));
     core->context().set_following = [this, core, index](bool following) {
       mailboxes_[index]->SetListening(following);
       if (following) TakeMail(*core, *mailboxes_[index]);
@@ -507,6 +508,7 @@ Status OpenDatabase::Write(catalog::RecordWrites writes) {
 }
 
 bool OpenDatabase::KillLiveQuery(std::string_view live_id) {
+  if (hubs_.empty()) return false;
   auto killed = std::make_shared<std::atomic<bool>>(false);
   AskCores(cores_, [killed, id = std::string(live_id)](Core& core) {
     if (core.context().hub->Kill(id)) killed->store(true);
@@ -519,6 +521,7 @@ std::shared_ptr<const RowBuffer> OpenDatabase::ReadLive(const ResultSchema& sche
     std::mutex mutex;
     std::vector<live::LiveRecord> records;
   };
+  if (hubs_.empty()) return std::make_shared<RowBuffer>(schema);
   auto gathered = std::make_shared<Gathered>();
   AskCores(cores_, [gathered](Core& core) {
     std::vector<live::LiveRecord> records = core.context().hub->List();
@@ -554,11 +557,11 @@ void OpenDatabase::Close() {
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> Database::Open(const Settings& settings, MemoryAccount& memory,
-                                                 ServerContext& server,
+Result<std::unique_ptr<Database>> Database::Open(const Settings& settings, const MemoryPlan& plan,
+                                                 MemoryAccount& memory, ServerContext& server,
                                                  const std::vector<Core*>& cores,
                                                  std::vector<std::string>* warnings) {
-  auto database = std::make_unique<OpenDatabase>(settings, memory, server, cores);
+  auto database = std::make_unique<OpenDatabase>(settings, plan, memory, server, cores);
   KALAM_RETURN_IF_ERROR(database->OpenAll(warnings));
   return std::unique_ptr<Database>(std::move(database));
 }
@@ -573,7 +576,8 @@ Status ResetRootPassword(const Settings& settings, const std::string& password) 
   WorkerPool workers(1, 1, metrics);
   ServerContext server(SystemClock(), metrics, memory, {}, CorsPolicy(settings), {}, rates,
                        workers);
-  OpenDatabase database(settings, memory, server, {});
+  KALAM_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanMemory(settings, ReadMachineMemory()));
+  OpenDatabase database(settings, plan, memory, server, {});
   std::vector<std::string> warnings;
   KALAM_RETURN_IF_ERROR(database.OpenData(&warnings));
   KALAM_ASSIGN_OR_RETURN(auto root, database.catalog().FindUser("root"));

@@ -9,6 +9,7 @@
 #include "base/memory_account.h"
 #include "base/status.h"
 #include "server/listener.h"
+#include "server/memory_plan.h"
 #include "server/server_context.h"
 #include "server/settings.h"
 
@@ -19,14 +20,18 @@ class Database {
  public:
   /// Opens the data directory and fills in `server`'s and the cores' references. Everything given
   /// must outlive it; the cores' threads do not run yet. Errors: as Store::Open; Config.
-  static Result<std::unique_ptr<Database>> Open(const Settings& settings, MemoryAccount& memory,
-                                                ServerContext& server,
+  static Result<std::unique_ptr<Database>> Open(const Settings& settings, const MemoryPlan& plan,
+                                                MemoryAccount& memory, ServerContext& server,
                                                 const std::vector<Core*>& cores,
                                                 std::vector<std::string>* warnings);
   virtual ~Database() = default;
 
   /// Background work that is due; on a worker, about once a second.
   virtual void Tick() = 0;
+  /// True when RunMemoryRound has something to do; cheap, on any thread.
+  virtual bool NeedsMemoryRound() = 0;
+  /// Sheds or restores; on a worker, one at a time.
+  virtual void RunMemoryRound() = 0;
   /// Stops intake and background threads and waits until everything appended is settled. The cores'
   /// threads have ended, their loops still exist (completions are posted there and never run).
   virtual void Close() = 0;

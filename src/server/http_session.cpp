@@ -138,7 +138,7 @@ bool HttpSession::keeps_alive() {
 bool HttpSession::ChargeBody() {
   const auto held = static_cast<int64_t>(request().body().capacity());
   if (held < kUncountedBodyBytes || held == body_charge_) return true;
-  if (server().request_bodies.TryCharge(held - body_charge_)) {
+  if (server().connection_memory.request_bodies.TryCharge(held - body_charge_)) {
     body_charge_ = held;
     return true;
   }
@@ -151,7 +151,8 @@ bool HttpSession::ChargeBody() {
 }
 
 void HttpSession::ReleaseBody() {
-  if (body_charge_ > 0) server().request_bodies.Release(std::exchange(body_charge_, 0));
+  if (body_charge_ > 0)
+    server().connection_memory.request_bodies.Release(std::exchange(body_charge_, 0));
 }
 
 void HttpSession::RefuseRequest() {

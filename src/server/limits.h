@@ -65,6 +65,8 @@ inline constexpr int64_t kWebSocketsMax = 100'000;
 /// Committed batches that wait for one core; beyond it the core's subscriptions catch up from the
 /// change log.
 inline constexpr size_t kCommitMailboxMax = 4096;
+/// Bytes of such batches; one batch is taken whatever its size.
+inline constexpr size_t kCommitMailboxBytesMax = 4 << 20;
 /// Shutdown: what open connections get to take their last bytes.
 inline constexpr int kShutdownGraceMs = 2000;
 

@@ -14,8 +14,21 @@
 #include "base/log.h"
 #include "server/http_session.h"
 #include "server/limits.h"
+#include "server/memory_guard.h"
 
 namespace kalam::server {
+
+namespace {
+
+// What an open connection holds beside its buffers: itself, its protocol (HTTP or WebSocket), and
+// the heap's own bytes around them.
+constexpr int64_t kConnectionBytes = sizeof(Connection) + sizeof(HttpSession) + 96;
+// The state of a TLS stream inside OpenSSL; measured.
+constexpr int64_t kTlsStreamBytes = 24 << 10;
+
+int64_t MemoryOf(bool secure) { return kConnectionBytes + (secure ? kTlsStreamBytes : 0); }
+
+}  // namespace
 
 Result<std::unique_ptr<Core>> Core::Make(size_t index, ServerContext& server) {
   auto core = std::make_unique<Core>();
@@ -40,8 +53,8 @@ void Core::Adopt(int fd, const IpAddress& peer, std::unique_ptr<TlsStream> tls) 
   // std::function wants something copyable.
   auto stream = std::make_shared<std::unique_ptr<TlsStream>>(std::move(tls));
   loop_->Post([this, fd, peer, stream] {
-    auto connection = std::make_shared<Connection>(*loop_, fd, peer, std::move(*stream),
-                                                   [this](Connection& closed) { Forget(closed); });
+    context_->server.connection_memory.sessions.Charge(MemoryOf(*stream != nullptr));
+    auto connection = std::make_shared<Connection>(*loop_, fd, peer, std::move(*stream), *this);
     connection->next = connections_;
     if (connections_ != nullptr) connections_->previous = connection.get();
     connections_ = connection;
@@ -49,8 +62,9 @@ void Core::Adopt(int fd, const IpAddress& peer, std::unique_ptr<TlsStream> tls) 
   });
 }
 
-void Core::Forget(Connection& connection) {
+void Core::OnConnectionClosed(Connection& connection) {
   ServerContext& server = context_->server;
+  server.connection_memory.sessions.Release(MemoryOf(connection.secure()));
   connection_count_.fetch_sub(1, std::memory_order_relaxed);
   server.connections.Add(-1);
   const IpAddress& peer = connection.peer();
@@ -191,7 +205,11 @@ void Listener::AcceptAll() {
 bool Listener::Admit(int fd, const IpAddress& peer) {
   std::string body;
   int64_t open = server_->connections.value();
-  if (open >= connections_max_) {
+  const Status memory =
+      server_->memory_guard != nullptr ? server_->memory_guard->AdmitConnection() : Status::Ok();
+  if (!memory.ok()) {
+    body = ErrorBody(TraitsOf(memory.kind()).wire_code, memory.message());
+  } else if (open >= connections_max_) {
     body = ErrorBody("TOO_MANY_CONNECTIONS", "The server has too many connections");
     body.pop_back();
     body += fmt::format(",\"current\":{},\"max\":{}}}", open, connections_max_);

@@ -14,11 +14,11 @@
 namespace kalam::server {
 
 /// One thread with its loop and its connections.
-class Core {
+class Core : public ConnectionOwner {
  public:
   Core() = default;  // use Make
   static Result<std::unique_ptr<Core>> Make(size_t index, ServerContext& server);
-  ~Core();
+  ~Core() override;
 
   CoreContext& context() { return *context_; }
   EventLoop& loop() { return *loop_; }
@@ -38,7 +38,10 @@ class Core {
   size_t connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
 
  private:
-  void Forget(Connection& connection);
+  void OnConnectionClosed(Connection& connection) override;
+  const ConnectionAccounts& connection_accounts() const override {
+    return context_->server.connection_memory;
+  }
 
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<CoreContext> context_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/build_facts.h"
+#include "server/build_features.h"
 #include "server/database.h"
 #include "server/server.h"
 #include "server/server_context.h"
@@ -19,6 +20,20 @@
 
 namespace kalam::server {
 namespace {
+
+// What this build lacks, for --version; nothing when it is complete.
+std::string LeftOut() {
+  std::string parts;
+  const auto add = [&parts](bool built_in, std::string_view name) {
+    if (built_in) return;
+    parts += parts.empty() ? "built without: " : ", ";
+    parts += name;
+  };
+  add(kWithAnalytics, "the analytical engine");
+  add(kWithWebSocket, "WebSockets and live queries");
+  add(kWithTls, "TLS");
+  return parts.empty() ? parts : parts + "\n";
+}
 
 std::optional<std::string> ReadEnvironment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
@@ -39,6 +54,8 @@ int CheckConfig(const LoadedSettings& loaded) {
       loaded.settings, secret.empty() ? std::string(64, '0') : secret, &warnings);
   for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
   if (!status.ok()) return Fail(ExitCode::kConfiguration, status.message());
+  const auto plan = PlanMemory(loaded.settings, ReadMachineMemory());
+  if (!plan.ok()) return Fail(ExitCode::kConfiguration, plan.status().message());
   for (const SettingRow& row : SettingRows(loaded.settings))
     fmt::print("{} = {}\n", row.name, row.value);
   fmt::print(stderr, "{}: the configuration is right\n",
@@ -108,6 +125,7 @@ int Main(const std::vector<std::string>& arguments) {
     case CommandLine::Action::kVersion:
       fmt::print("kalamdb-server {} ({} {})\n", ThisBuild().version, ThisBuild().commit,
                  ThisBuild().date);
+      fmt::print("{}", LeftOut());
       return 0;
     case CommandLine::Action::kPrintExample:
       fmt::print("{}", ExampleFile());

@@ -10,6 +10,7 @@
 #include "server/auth_endpoints.h"
 #include "server/file_endpoint.h"
 #include "server/http_session.h"
+#include "server/metrics_endpoints.h"
 #include "server/sql_endpoint.h"
 #include "server/websocket_session.h"
 
@@ -67,6 +68,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/health", AnswerHealth},
     {"GET", "/v1/api/healthcheck", AnswerHealth},
     {"GET", "/v1/api/cluster/health", AnswerClusterHealth},
+    {"GET", "/metrics", AnswerMetrics, true},
+    {"GET", "/v1/api/metrics/memory", AnswerMemory, true},
     {"POST", "/v1/api/sql", AnswerSql, true},
     {"GET", "/v1/ws", UpgradeToWebSocket, true},
     {"POST", "/v1/api/auth/login", AnswerLogin, true},

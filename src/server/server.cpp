@@ -2,7 +2,6 @@
 #include "server/server.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/process_memory.h"
 #include "server/database.h"
 #include "server/limits.h"
 #include "server/listener.h"
@@ -82,6 +82,7 @@ class Ticker : public Deadline {
  private:
   void OnDeadline() override {
     loop_.Arm(*this, 1);
+    WatchMemory();
     if (running_.exchange(true)) return;
     const bool submitted = workers_.Submit([this] {
       database_.Tick();
@@ -91,6 +92,17 @@ class Ticker : public Deadline {
     if (!submitted) running_.store(false);
   }
 
+  // Not behind other background work, and not refused by a full queue: what frees memory goes
+  // first.
+  void WatchMemory() {
+    if (relieving_.load() || !database_.NeedsMemoryRound()) return;
+    relieving_.store(true);
+    workers_.SubmitAlways([this] {
+      database_.RunMemoryRound();
+      relieving_.store(false);
+    });
+  }
+
   // The heap keeps what a burst has used; once requests have paused for some rounds it goes back to
   // the system.
   void GiveBackMemory() {
@@ -98,7 +110,7 @@ class Ticker : public Deadline {
     if (std::exchange(last_requests_, requests) != requests) {
       quiet_rounds_ = 0;
     } else if (++quiet_rounds_ == kQuietRoundsBeforeTrim) {
-      malloc_trim(0);
+      TrimAllocator();
     }
   }
 
@@ -108,6 +120,7 @@ class Ticker : public Deadline {
   Database& database_;
   const Counter& requests_;
   std::atomic<bool> running_{false};
+  std::atomic<bool> relieving_{false};
   // Of the round under way.
   int64_t last_requests_ = 0;
   int quiet_rounds_ = 0;
@@ -125,6 +138,16 @@ ExitCode ExitCodeOf(const Status& status) {
       return ExitCode::kDataDirectory;
     default:
       return ExitCode::kFailure;
+  }
+}
+
+// Whoever charged is gone: what an account still holds is a mistake of ours, and would have grown.
+void LogUnreturned(const MemoryAccount& root) {
+  for (const MemoryAccount* account : root.children()) {
+    LogUnreturned(*account);
+    if (account->used_bytes() == 0) continue;
+    Log(LogLevel::kError, "server.memory", "an account did not return to zero",
+        {{"account", account->name()}, {"bytes", account->used_bytes()}});
   }
 }
 
@@ -205,7 +228,9 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
     return fail(ExitCode::kConfiguration,
                 "security.trusted_proxy_ranges: " + trusted.status().message());
   }
-  memory_ = std::make_unique<MemoryAccount>("server", nullptr, settings.number("memory.budget"));
+  auto plan = PlanMemory(settings, ReadMachineMemory());
+  if (!plan.ok()) return fail(ExitCode::kConfiguration, plan.status().message());
+  memory_ = std::make_unique<MemoryAccount>("server", nullptr, plan->budget_bytes);
   rates_ = std::make_unique<RateLimiter>(RateLimitsFrom(settings));
   workers_ = std::make_unique<WorkerPool>(
       static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
@@ -213,7 +238,7 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   context_ = std::make_unique<ServerContext>(SystemClock(), metrics_, *memory_,
                                              SessionOptionsFrom(settings), CorsPolicy(settings),
                                              std::move(*trusted), *rates_, *workers_);
-  context_->request_bodies.set_limit_bytes(kArrivingBodiesBytesMax);
+  context_->connection_memory.request_bodies.set_limit_bytes(plan->request_bodies_bytes);
   context_->api_address = fmt::format("{}:{}", settings.text("server.host"), port());
   if (!settings.text("server.tls.cert").empty()) {
     auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));
@@ -231,7 +256,7 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
     cores_.push_back(std::move(*core));
   }
   std::vector<std::string> warnings;
-  auto database = Database::Open(settings, *memory_, *context_, cores, &warnings);
+  auto database = Database::Open(settings, *plan, *memory_, *context_, cores, &warnings);
   if (!database.ok()) return fail(ExitCodeOf(database.status()), database.status().message());
   database_ = std::move(*database);
   for (const std::string& warning : warnings) Log(LogLevel::kWarn, "server.config", warning);
@@ -246,7 +271,11 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   }
   for (const std::unique_ptr<Core>& core : cores_) core->StartThread();
   Log(LogLevel::kInfo, "server", "listening",
-      {{"address", context_->api_address}, {"data", directory}, {"cores", core_count}});
+      {{"address", context_->api_address},
+       {"data", directory},
+       {"cores", core_count},
+       {"memory_budget_bytes", plan->budget_bytes},
+       {"memory_budget_from", plan->budget_source}});
   return true;
 }
 
@@ -280,6 +309,7 @@ void ServerImpl::Stop() {
   ticker_.reset();
   cores_.clear();
   database_.reset();
+  LogUnreturned(*memory_);
   Log(LogLevel::kInfo, "server", "stopped");
   CloseLog();
 }

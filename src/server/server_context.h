@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "catalog/catalog.h"
 #include "server/address.h"
+#include "server/connection_accounts.h"
 #include "server/cors.h"
 #include "server/event_loop.h"
 #include "server/http_message.h"
@@ -34,6 +35,7 @@ class StatementProcessor;
 
 namespace kalam::server {
 
+class MemoryGuard;
 class RequestReader;
 
 /// Times and sizes of sessions, from the configuration.
@@ -65,7 +67,7 @@ struct ServerContext {
         rates(limiter),
         workers(pool),
         started_steady_us(system_clock.SteadyUs()),
-        request_bodies(memory.Child("request_bodies")),
+        connection_memory(memory.Child("connections")),
         requests(server_metrics.counter("http_requests")),
         connections(server_metrics.gauge("active_connections")),
         websockets(server_metrics.gauge("websocket_sessions")) {}
@@ -78,7 +80,7 @@ struct ServerContext {
   RateLimiter& rates;
   WorkerPool& workers;
   const int64_t started_steady_us;
-  MemoryAccount& request_bodies;
+  const ConnectionAccounts connection_memory;
   Counter& requests;
   Gauge& connections;
   Gauge& websockets;
@@ -88,6 +90,10 @@ struct ServerContext {
   catalog::Catalog* catalog = nullptr;
   statements::StatementProcessor* statements = nullptr;
   files::FileStore* files = nullptr;
+  MemoryGuard* memory_guard = nullptr;
+  /// The bodies of the metrics routes; block, so on workers only.
+  std::function<std::string()> memory_json;
+  std::function<std::string()> prometheus_text;
   /// Makes catalog records durable; blocks, so on workers only.
   std::function<Status(catalog::RecordWrites)> write_records;
   std::string api_address;  // host:port as clients reach it

@@ -96,9 +96,14 @@ constexpr SettingKey kKeys[] = {
     List("storage.allowed_directories", "",
          "Folders below which CREATE STORAGE and BACKUP may use folders of this machine; empty "
          "allows all but the folders of the system."),
-    Bytes("storage.rocksdb.block_cache_size", "4194304", 1 << 16, "Bytes of the block cache."),
-    Bytes("storage.rocksdb.write_buffer_size", "8388608", 1 << 20,
-          "Bytes of all memtables together."),
+    Bytes("storage.rocksdb.block_cache_size", "0", 0,
+          "Bytes of the block cache; 0 takes a sixteenth of memory.budget, 512 KiB to 16 MiB."),
+    Bytes("storage.rocksdb.write_buffer_size", "0", 0,
+          "Bytes of all memtables together; 0 takes an eighth of memory.budget, 1 to 8 MiB."),
+    Number("storage.rocksdb.bloom_bits", "10", 0, 32,
+           "Bits per key of the filters that spare reads of absent rows; 0 writes none."),
+    Choice("storage.rocksdb.compression", "lz4", "none|snappy|lz4|zstd",
+           "Compression of table files; the lowest level always takes zstd unless it is none."),
     Number("storage.rocksdb.max_background_jobs", "2", 1, 64,
            "Flushes and compactions at the same time."),
     Number("storage.rocksdb.max_open_files", "512", 64, 1 << 20, "Table files kept open."),
@@ -120,15 +125,21 @@ constexpr SettingKey kKeys[] = {
     Retired("storage.remote_timeouts.{request_timeout_secs,connect_timeout_secs}",
             "storage.remote_timeouts.request and .connect replace them"),
 
-    Bytes(
-        "memory.budget", "0", 0,
-        "Bytes that caches, statements, connections and subscriptions may take together; 0 sets no "
-        "limit."),
+    Bytes("memory.budget", "0", 0,
+          "Bytes that everything in memory may take together; 0 takes a quarter of the machine or "
+          "of its cgroup, whichever is smaller."),
+    Number("memory.warning_percent", "75", 10, 99,
+           "Share of the budget from which on caches shrink and the idle engine is closed."),
+    Number("memory.critical_percent", "90", 11, 100,
+           "Share of the budget from which on complex statements, then new connections are "
+           "refused."),
 
     Flag("analytics.enabled", true,
          "Whether the analytical engine may be loaded for joins, grouping and other complex "
          "queries."),
-    Bytes("analytics.memory_limit", "67108864", 16 << 20, "Memory limit of the analytical engine."),
+    Bytes("analytics.memory_limit", "0", 0,
+          "Memory limit of the analytical engine; 0 takes a quarter of memory.budget, 16 to 256 "
+          "MiB."),
     Number("analytics.idle_close_seconds", "60", 1, 86400,
            "The engine is unloaded after this time without a query."),
     Number("analytics.threads", "2", 1, 64, "Threads of the analytical engine."),
@@ -197,8 +208,9 @@ constexpr SettingKey kKeys[] = {
 
     Number("execution.handler_timeout_seconds", "30", 0, 86400,
            "Seconds that one statement may run; 0 sets no limit."),
-    Bytes("execution.statement_memory_limit", "67108864", 1 << 20,
-          "Memory that one statement may use outside the analytical engine."),
+    Bytes("execution.statement_memory_limit", "0", 0,
+          "Memory that one statement may use outside the analytical engine; 0 takes a quarter of "
+          "memory.budget, 4 to 64 MiB."),
     Number("execution.max_parameters", "32767", 0, 32767, "Parameters of one statement."),
     Bytes("execution.max_parameter_size_bytes", "524288", 16, "Bytes of one parameter."),
     Number("execution.sql_plan_cache_max_entries", "200", 0, 1 << 20, "Plans that are kept."),

@@ -20,6 +20,11 @@ namespace {
 
 using statements::SqlRequest;
 
+// What sheds load or counts says when to come back.
+std::string RetryAfter(int http_status) {
+  return http_status == 503 || http_status == 429 ? "Retry-After: 1\r\n" : "";
+}
+
 // One request on its way. It is touched by one thread at a time: the core, or the worker it was
 // handed to; only `cancelled_` and `tickets_` are shared.
 class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
@@ -171,11 +176,9 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   void AnswerError(HttpSession& session) { Answer(session, *request_->error()); }
 
   void Answer(HttpSession& session, const statements::RequestError& error) {
-    std::string headers =
-        error.http_status == 503 || error.http_status == 429 ? "Retry-After: 1\r\n" : "";
     session.Respond({.status = error.http_status,
                      .body = SqlErrorBody(error.code, error.message, error.details, took_ms()),
-                     .headers = std::move(headers)});
+                     .headers = RetryAfter(error.http_status)});
   }
 
   void Refuse(int status, std::string_view code, std::string_view message) {

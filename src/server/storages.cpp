@@ -45,4 +45,18 @@ Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settin
       std::move(environment), std::move(cache));
 }
 
+files::FileLimits FileLimitsFrom(const Settings& settings) {
+  files::FileLimits limits;
+  limits.file_bytes_max = settings.number("files.max_size_bytes");
+  limits.files_per_request_max =
+      static_cast<size_t>(settings.number("files.max_files_per_request"));
+  limits.files_per_folder_max = settings.number("files.max_files_per_folder");
+  limits.allowed_mime_types = settings.list("files.allowed_mime_types");
+  limits.staging_path = settings.text("files.staging_path");
+  if (limits.staging_path.empty())
+    limits.staging_path = settings.text("storage.data_path") + "/tmp";
+  limits.deletion_delay_seconds = settings.number("files.deletion_delay_seconds");
+  return limits;
+}
+
 }  // namespace kalam::server

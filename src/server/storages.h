@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "catalog/catalog.h"
+#include "files/file_store.h"
 #include "objects/storage_set.h"
 #include "server/settings.h"
 
@@ -15,5 +16,8 @@ namespace kalam::server {
 Result<std::unique_ptr<objects::StorageSet>> OpenStorages(const Settings& settings,
                                                           const catalog::Catalog& catalog,
                                                           Metrics& metrics);
+
+/// The limits of uploads and where they arrive.
+files::FileLimits FileLimitsFrom(const Settings& settings);
 
 }  // namespace kalam::server

@@ -87,7 +87,8 @@ class FormUpload : public Exchange, public std::enable_shared_from_this<FormUplo
         reply_(session.Later()),
         reader_(std::move(reader)),
         form_(server_.files->OpenStaging(user_id), server_.options.http.body_bytes_max),
-        charge_(server_.request_bodies, 2 * static_cast<int64_t>(kUploadBufferBytes)),
+        charge_(server_.connection_memory.request_bodies,
+                2 * static_cast<int64_t>(kUploadBufferBytes)),
         ready_(std::move(ready)) {}
 
   // A form that was cut short leaves files, and removing them is disk work.
@@ -197,8 +198,9 @@ bool IsUpload(const HttpRequest& request) {
 void ReceiveUpload(HttpSession& session, const std::string& user_id, FormReady ready) {
   ServerContext& server = session.server();
   const auto charge = 2 * static_cast<int64_t>(kUploadBufferBytes);
-  const bool has_room = server.request_bodies.TryCharge(charge);
-  if (has_room) server.request_bodies.Release(charge);  // the upload charges it for itself
+  const bool has_room = server.connection_memory.request_bodies.TryCharge(charge);
+  if (has_room)
+    server.connection_memory.request_bodies.Release(charge);  // the upload charges it for itself
   if (!has_room) {
     ready(session, Status(ErrorKind::Busy, "Too many large requests at once; try again"));
     return;

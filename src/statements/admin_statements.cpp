@@ -90,6 +90,10 @@ class AdminStatementsImpl : public AdminStatements {
     return Commit(services_.group, {AuditWrite(std::move(entry))});
   }
 
+  std::vector<StatSample> Stats() override { return CollectStats(system_.sources()); }
+  size_t FlushLargest(size_t count_max, int64_t row_count_min) override {
+    return tiering_ == nullptr ? 0 : tiering_->FlushLargest(count_max, row_count_min);
+  }
   void Tick() override {
     std::unique_lock lock(tick_mutex_, std::try_to_lock);
     if (!lock.owns_lock() || closed_) return;

@@ -52,6 +52,8 @@ class AdminStatements {
                        std::string_view client_address,
                        std::optional<std::string> subject_user_id) = 0;
   virtual void Tick() = 0;
+  virtual std::vector<StatSample> Stats() = 0;
+  virtual size_t FlushLargest(size_t count_max, int64_t row_count_min) = 0;
   virtual void Close() = 0;
 };
 

@@ -117,6 +117,9 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
       query::CompileLiveQuery(select_text, context.services.catalog, run.effective, run.now_us));
   const std::string url =
       context.services.websocket_url ? context.services.websocket_url() : std::string();
+  if (context.services.websocket_url && url.empty()) {
+    return Status(ErrorKind::NotAvailable, "This server was built without live queries");
+  }
   auto rows = std::make_shared<RowBuffer>(SubscriptionSchema());
   rows->Append({TextCell("active"), TextCell(url),
                 JsonCell(SubscriptionJson(statement, table, select_text)),

@@ -357,6 +357,8 @@ class Processor : public StatementProcessor {
         .statements_total = services_.metrics.counter("statements_total"),
         .statements_failed = services_.metrics.counter("statements_failed"),
         .slow_queries = services_.metrics.counter("slow_queries_total"),
+        .statement_memory = services_.memory.Child("statements"),
+        .result_memory = services_.memory.Child("results"),
         .transaction_conflicts = services_.metrics.counter("transaction_conflicts_total"),
     });
     return {};
@@ -377,6 +379,10 @@ class Processor : public StatementProcessor {
                          std::move(subject_user_id));
   }
   void Tick() override { admin_->Tick(); }
+  std::vector<StatSample> Stats() override { return admin_->Stats(); }
+  size_t FlushLargest(size_t count_max, int64_t row_count_min) override {
+    return admin_->FlushLargest(count_max, row_count_min);
+  }
   void Close() override { admin_->Close(); }
 
  private:

@@ -94,6 +94,21 @@ struct ShownSetting {
   std::string name, value, description, category;
 };
 
+/// A line of system.memory that is no account: what the system, the allocator and RocksDB say.
+struct MemoryFact {
+  std::string account;
+  int64_t used_bytes = 0;
+  std::optional<int64_t> limit_bytes;
+  std::string detail;  // may be empty
+};
+
+/// A name and its value, as system.stats lists them.
+struct StatSample {
+  std::string name;
+  std::string value;
+  bool only_grows = false;
+};
+
 /// What `statements` needs from the running server.
 struct StatementServices {
   storage::Store& store;
@@ -120,8 +135,9 @@ struct StatementServices {
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
   files::FileStore* files = nullptr;        // null: uploads are not available
   tiering::Tiering* tiering = nullptr;      // null: rows are not moved to cold storage
-  vectors::VectorIndexes* vector_indexes = nullptr;   // may be null
-  std::vector<std::string> allowed_directories = {};  // storage.allowed_directories
+  vectors::VectorIndexes* vector_indexes = nullptr;       // may be null
+  std::vector<std::string> allowed_directories = {};      // storage.allowed_directories
+  std::function<std::vector<MemoryFact>()> memory_facts;  // may be empty
 };
 
 struct StatementLimits {
@@ -162,6 +178,11 @@ class StatementProcessor {
   /// Background work that is due (jobs, evictions, dba.stats); called by a timer about once a
   /// second, on a worker.
   virtual void Tick() = 0;
+  /// The rows of system.stats. Reads the catalog: worker threads only.
+  virtual std::vector<StatSample> Stats() = 0;
+  /// Queues flushes to cold storage of at most so many tables, those with the most hot rows and at
+  /// least `row_count_min` of them; returns how many. Worker threads only.
+  virtual size_t FlushLargest(size_t count_max, int64_t row_count_min) = 0;
   virtual void Close() = 0;
 };
 

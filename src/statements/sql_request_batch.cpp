@@ -25,7 +25,7 @@ RequestBatch::RequestBatch(const RequestEnvironment& environment, const RequestI
       input_(input),
       statements_(statements),
       namespace_id_(input.namespace_id),
-      charge_(environment.services.memory, 0) {}
+      charge_(environment.result_memory, 0) {}
 
 RequestBatch::~RequestBatch() { CloseTransaction(); }
 

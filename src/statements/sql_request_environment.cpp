@@ -105,7 +105,7 @@ query::StatementContext MakeContext(const RequestEnvironment& environment,
         environment.services.clock.SteadyUs() + environment.limits.statement_timeout_ms * 1000;
   }
   context.cancelled = input.cancelled;
-  context.memory = &environment.services.memory;
+  context.memory = &environment.statement_memory;
   context.memory_max_bytes = environment.limits.statement_memory_bytes;
   context.on_worker = setting.on_worker;
   return context;

@@ -28,6 +28,8 @@ struct RequestEnvironment {
   Counter& statements_total;
   Counter& statements_failed;
   Counter& slow_queries;
+  MemoryAccount& statement_memory;  // sorts, groups, staged rows of statements that run
+  MemoryAccount& result_memory;     // answers of batches
   Counter& transaction_conflicts;
 };
 

@@ -31,7 +31,8 @@ Value NoNumber() { return Value::Null(TypeKind::kBigInt); }
 void AddAccount(const MemoryAccount& account, const std::string& prefix, RowBuffer* rows) {
   const std::string path = prefix.empty() ? account.name() : prefix + "." + account.name();
   rows->Append({TextCell(path), BigIntCell(account.used_bytes()), BigIntCell(account.peak_bytes()),
-                account.limit_bytes() > 0 ? BigIntCell(account.limit_bytes()) : NoNumber()});
+                account.limit_bytes() > 0 ? BigIntCell(account.limit_bytes()) : NoNumber(),
+                OptionalTextCell("")});
   for (const MemoryAccount* child : account.children()) AddAccount(*child, path, rows);
 }
 
@@ -180,6 +181,12 @@ Status ReadClusterGroups(const SystemSources& sources, const catalog::Caller&, R
 
 Status ReadMemory(const SystemSources& sources, const catalog::Caller&, RowBuffer* rows) {
   AddAccount(sources.services.memory, "", rows);
+  if (!sources.services.memory_facts) return Status::Ok();
+  for (const MemoryFact& fact : sources.services.memory_facts()) {
+    rows->Append({TextCell(fact.account), BigIntCell(fact.used_bytes), BigIntCell(fact.used_bytes),
+                  fact.limit_bytes ? BigIntCell(*fact.limit_bytes) : NoNumber(),
+                  OptionalTextCell(fact.detail)});
+  }
   return Status::Ok();
 }
 

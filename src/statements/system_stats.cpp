@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/build_facts.h"
+#include "base/process_memory.h"
 #include "statements/process_facts.h"
 #include "statements/system_tables.h"
 
@@ -15,8 +16,8 @@ constexpr int64_t kMegabyte = 1 << 20;
 /// Values by name; the first value given to a name stays.
 class Samples {
  public:
-  void Text(std::string_view name, std::string value) {
-    values_.try_emplace(std::string(name), std::move(value));
+  void Text(std::string_view name, std::string value, bool only_grows = false) {
+    values_.try_emplace(std::string(name), Sample{std::move(value), only_grows});
   }
   void Number(std::string_view name, int64_t value) { Text(name, std::to_string(value)); }
   /// `<name>_bytes` and `<name>_mb`.
@@ -26,17 +27,22 @@ class Samples {
   }
   std::string Find(const std::string& name) const {
     auto found = values_.find(name);
-    return found == values_.end() ? std::string() : found->second;
+    return found == values_.end() ? std::string() : found->second.value;
   }
   std::vector<StatSample> Take() && {
     std::vector<StatSample> list;
     list.reserve(values_.size());
-    for (auto& [name, value] : values_) list.push_back({name, std::move(value)});
+    for (auto& [name, sample] : values_)
+      list.push_back({name, std::move(sample.value), sample.only_grows});
     return list;
   }
 
  private:
-  std::map<std::string, std::string> values_;
+  struct Sample {
+    std::string value;
+    bool only_grows = false;
+  };
+  std::map<std::string, Sample> values_;
 };
 
 /// Share of one core used since the process started, in hundredths of a percent's precision.
@@ -66,7 +72,7 @@ void AddProcess(const SystemSources& sources, Samples* out) {
   out->Number("system_used_memory_mb", facts.machine_used_bytes / kMegabyte);
   out->Number("thread_count", facts.thread_count);
   out->Number("pid", facts.pid);
-  out->Text("allocator_name", "glibc");
+  out->Text("allocator_name", std::string(AllocatorName()));
   out->Number("cpu_logical_cores", facts.logical_cores);
   out->Number("cpu_physical_cores", facts.logical_cores);
   const OpenFiles files = CountOpenFiles();
@@ -172,6 +178,11 @@ void AddSettings(const SystemSources& sources, Samples* out) {
   add("datafusion_query_parallelism", "analytics.threads", "0");
   add("datafusion_max_partitions", "analytics.threads", "0");
   add("datafusion_memory_limit_mb", "analytics.memory_limit_mb", "0");
+  for (std::string_view name : {"cluster_id", "cluster_rpc_addr"}) out->Text(name, "standalone");
+  out->Text("cluster_api_addr", sources.services.node_api_address);
+  out->Number("user_shards", 1);
+  out->Number("shared_shards", 1);
+  out->Number("raft_group_count", 0);
 }
 
 }  // namespace
@@ -182,7 +193,7 @@ std::vector<StatSample> CollectStats(const SystemSources& sources) {
   AddStorage(sources, &out);
   AddCatalog(sources, &out);
   for (Metrics::Sample& sample : sources.services.metrics.Read())
-    out.Text(sample.name, std::move(sample.value));
+    out.Text(sample.name, std::move(sample.value), sample.only_grows);
   AddAliases(&out);
   AddSettings(sources, &out);
   out.Number("node_id", 1);

@@ -96,7 +96,7 @@ constexpr std::array<Source, 30> kSources = {{
      "column_name T,ordinal_position I,column_id B,data_type T,is_nullable b,is_primary_key "
      "b,column_default T?,"
      "column_comment T?,schema_version I"},
-    {"system", "memory", "account T*,used_bytes B,peak_bytes B,limit_bytes B?"},
+    {"system", "memory", "account T*,used_bytes B,peak_bytes B,limit_bytes B?,detail T?"},
     {"information_schema", "schemata",
      "catalog_name T,schema_name T,schema_owner T?,default_character_set_catalog "
      "T?,default_character_set_schema T?,"

@@ -97,11 +97,6 @@ Result<std::vector<catalog::NamespaceDefinition>> VisibleNamespaces(const System
 /// "Utf8", "Int64", "Decimal128(10, 2)": the names that DESCRIBE t and information_schema use.
 std::string ArrowTypeName(const DataType& type);
 
-/// A name and its value, as system.stats lists them.
-struct StatSample {
-  std::string name;
-  std::string value;
-};
 std::vector<StatSample> CollectStats(const SystemSources& sources);
 
 }  // namespace kalam::statements

@@ -15,7 +15,7 @@ Status CheckQuery(AdminContext& context, const StatementRun& run,
   statement_context.now_us = run.now_us;
   statement_context.deadline_steady_us = run.deadline_steady_us;
   statement_context.cancelled = run.cancelled;
-  statement_context.memory = &context.services.memory;
+  statement_context.memory = &context.services.memory.Child("statements");
   statement_context.on_worker = true;
   KALAM_ASSIGN_OR_RETURN(query::BoundPlan plan, context.services.query.Prepare(
                                                     statement.query_text, {}, statement_context));

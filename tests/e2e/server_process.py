@@ -20,7 +20,8 @@ ROOT_PASSWORD = "root-password-1"
 class ServerProcess:
     """Owns one server process; `with` starts and stops it."""
 
-    def __init__(self, config="", environment=None, arguments=None, directory=None, wait=True):
+    def __init__(self, config="", environment=None, arguments=None, directory=None, wait=True, program="kalamdb-server"):
+        self.program = os.path.join(BINARIES, program)
         self.temporary = tempfile.TemporaryDirectory(prefix="kalam-e2e-")
         self.directory = directory or os.path.join(self.temporary.name, "data")
         self.config_path = os.path.join(self.temporary.name, "server.toml")
@@ -32,13 +33,15 @@ class ServerProcess:
         self.arguments = arguments or []
         self.wait = wait
         self.process = None
+        self.log = []
+        self.log_reader = None
         self.port = 0
 
     def __enter__(self):
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -46,10 +49,15 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.temporary.cleanup()
+        if self.log_reader is None or failure is not None:
+            return
+        self.log_reader.join(5)
+        kept = [line for line in self.log if "did not return to zero" in line]
+        assert not kept, kept
 
     def start(self):
         # The first start takes a free port; later ones keep it, so that clients find the server again.
-        command = [os.path.join(BINARIES, "kalamdb-server"), "--config", self.config_path, "--port", str(self.port),
+        command = [self.program, "--config", self.config_path, "--port", str(self.port),
                    "--data-dir", self.directory] + self.arguments
         self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True,
                                         cwd=self.temporary.name)
@@ -64,7 +72,8 @@ class ServerProcess:
         # Nobody reads the log from here on; a full pipe must not stop the server.
         import threading
         self.log = []
-        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
+        self.log_reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.log_reader.start()
 
     def stop(self, seconds=5):
         """Asks the server to stop; returns its exit code and the seconds it took."""

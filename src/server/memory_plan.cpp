@@ -1,0 +1,93 @@
+// Shares of the memory budget.
+#include "server/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "server/limits.h"
+
+namespace kalam::server {
+namespace {
+
+constexpr int64_t kKilobyte = 1 << 10;
+constexpr int64_t kMegabyte = 1 << 20;
+// When neither machine nor cgroup tells its size.
+constexpr int64_t kUnknownMachineBytes = 1024 * kMegabyte;
+
+struct Share {
+  int64_t divisor;  // of the budget
+  int64_t minimum;
+  int64_t maximum;
+  int64_t Of(int64_t budget) const { return std::clamp(budget / divisor, minimum, maximum); }
+};
+
+// The upper bounds are where more memory stops helping a server of this kind: its working set is
+// small, and what is not cached here is in the page cache of the system.
+constexpr Share kBlockCache = {16, 512 * kKilobyte, 16 * kMegabyte};
+constexpr Share kWriteBuffers = {8, kMegabyte, 8 * kMegabyte};
+constexpr Share kEngine = {4, 16 * kMegabyte, 256 * kMegabyte};
+constexpr Share kStatement = {4, 4 * kMegabyte, 64 * kMegabyte};
+constexpr Share kCommitPending = {8, 2 * kMegabyte, 64 * kMegabyte};
+constexpr Share kRequestBodies = {4, 4 * kMegabyte, kArrivingBodiesBytesMax};
+constexpr Share kChangeTail = {32, 512 * kKilobyte, 8 * kMegabyte};
+constexpr Share kSnapshotBatch = {64, 256 * kKilobyte, 4 * kMegabyte};
+
+// What the owner of a size cannot do without.
+constexpr int64_t kBudgetMin = 16 * kMegabyte;
+constexpr int64_t kBlockCacheMin = 64 * kKilobyte;
+constexpr int64_t kWriteBuffersMin = kMegabyte;
+constexpr int64_t kEngineMin = 16 * kMegabyte;
+constexpr int64_t kStatementMin = kMegabyte;
+
+// The configured size, or `otherwise` when it is left to the server.
+Result<int64_t> Configured(const Settings& settings, const char* name, int64_t minimum,
+                           int64_t otherwise) {
+  const int64_t bytes = settings.number(name);
+  if (bytes == 0) return otherwise;
+  if (bytes >= minimum) return bytes;
+  return Status(ErrorKind::Config, fmt::format("{} must be 0 or at least {} bytes", name, minimum));
+}
+
+}  // namespace
+
+Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& machine) {
+  MemoryPlan plan;
+  const bool in_group = machine.cgroup_bytes > 0 && (machine.machine_bytes == 0 ||
+                                                     machine.cgroup_bytes < machine.machine_bytes);
+  const int64_t memory = in_group                    ? machine.cgroup_bytes
+                         : machine.machine_bytes > 0 ? machine.machine_bytes
+                                                     : kUnknownMachineBytes;
+  KALAM_ASSIGN_OR_RETURN(plan.budget_bytes, Configured(settings, "memory.budget", kBudgetMin,
+                                                       std::max(memory / 4, kBudgetMin)));
+  plan.budget_source = settings.number("memory.budget") > 0 ? "memory.budget"
+                       : in_group                           ? "cgroup"
+                                                            : "machine";
+  const int64_t budget = plan.budget_bytes;
+  const int64_t warning_percent = settings.number("memory.warning_percent");
+  const int64_t critical_percent = settings.number("memory.critical_percent");
+  if (warning_percent >= critical_percent) {
+    return Status(ErrorKind::Config,
+                  "memory.warning_percent must be smaller than memory.critical_percent");
+  }
+  plan.warning_bytes = budget / 100 * warning_percent;
+  plan.critical_bytes = budget / 100 * critical_percent;
+  KALAM_ASSIGN_OR_RETURN(plan.block_cache_bytes,
+                         Configured(settings, "storage.rocksdb.block_cache_size", kBlockCacheMin,
+                                    kBlockCache.Of(budget)));
+  KALAM_ASSIGN_OR_RETURN(plan.write_buffer_bytes,
+                         Configured(settings, "storage.rocksdb.write_buffer_size", kWriteBuffersMin,
+                                    kWriteBuffers.Of(budget)));
+  KALAM_ASSIGN_OR_RETURN(plan.engine_bytes, Configured(settings, "analytics.memory_limit",
+                                                       kEngineMin, kEngine.Of(budget)));
+  KALAM_ASSIGN_OR_RETURN(plan.statement_bytes,
+                         Configured(settings, "execution.statement_memory_limit", kStatementMin,
+                                    kStatement.Of(budget)));
+  plan.commit_pending_bytes = kCommitPending.Of(budget);
+  plan.request_bodies_bytes = kRequestBodies.Of(budget);
+  plan.change_tail_bytes = static_cast<size_t>(kChangeTail.Of(budget));
+  plan.snapshot_batch_bytes = static_cast<size_t>(kSnapshotBatch.Of(budget));
+  return plan;
+}
+
+}  // namespace kalam::server

@@ -1,0 +1,72 @@
+// Tests of the budget and its shares.
+#include "server/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace kalam::server {
+namespace {
+
+constexpr int64_t kMegabyte = 1 << 20;
+
+Settings With(const std::string& toml) {
+  auto loaded = ParseSettings(toml, "test.toml");
+  EXPECT_TRUE(loaded.ok()) << loaded.status().ToString();
+  return loaded->settings;
+}
+
+TEST(MemoryPlanTest, AQuarterOfTheMachineOrOfItsGroup) {
+  auto plan = PlanMemory(With(""), {.machine_bytes = 4096 * kMegabyte, .cgroup_bytes = 0});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->budget_bytes, 1024 * kMegabyte);
+  EXPECT_EQ(plan->budget_source, "machine");
+  plan = PlanMemory(With(""), {.machine_bytes = 4096 * kMegabyte, .cgroup_bytes = 512 * kMegabyte});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->budget_bytes, 128 * kMegabyte);
+  EXPECT_EQ(plan->budget_source, "cgroup");
+  // A group that allows more than there is allows nothing.
+  plan =
+      PlanMemory(With(""), {.machine_bytes = 1024 * kMegabyte, .cgroup_bytes = 9999 * kMegabyte});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->budget_bytes, 256 * kMegabyte);
+  EXPECT_EQ(plan->budget_source, "machine");
+}
+
+TEST(MemoryPlanTest, TheBudgetDividesItself) {
+  const auto plan = PlanMemory(With("[memory]\nbudget = \"64MiB\"\n"), {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->budget_source, "memory.budget");
+  EXPECT_EQ(plan->warning_bytes, 64 * kMegabyte / 100 * 75);
+  EXPECT_EQ(plan->critical_bytes, 64 * kMegabyte / 100 * 90);
+  EXPECT_EQ(plan->block_cache_bytes, 4 * kMegabyte);
+  EXPECT_EQ(plan->write_buffer_bytes, 8 * kMegabyte);
+  EXPECT_EQ(plan->engine_bytes, 16 * kMegabyte);
+  EXPECT_EQ(plan->statement_bytes, 16 * kMegabyte);
+  EXPECT_EQ(plan->change_tail_bytes, 2u << 20);
+  EXPECT_EQ(plan->snapshot_batch_bytes, 1u << 20);
+}
+
+TEST(MemoryPlanTest, WhatIsSetStaysAsItIs) {
+  const auto plan =
+      PlanMemory(With("[memory]\nbudget = \"64MiB\"\nwarning_percent = 50\n[storage.rocksdb]\n"
+                      "block_cache_size = \"1MiB\"\nwrite_buffer_size = \"2MiB\"\n[analytics]\n"
+                      "memory_limit = \"20MiB\"\n"),
+                 {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->warning_bytes, 64 * kMegabyte / 100 * 50);
+  EXPECT_EQ(plan->block_cache_bytes, kMegabyte);
+  EXPECT_EQ(plan->write_buffer_bytes, 2 * kMegabyte);
+  EXPECT_EQ(plan->engine_bytes, 20 * kMegabyte);
+}
+
+TEST(MemoryPlanTest, SizesThatCannotWorkAreRefused) {
+  for (const char* toml :
+       {"[memory]\nbudget = \"1MiB\"\n", "[storage.rocksdb]\nblock_cache_size = 5\n",
+        "[analytics]\nmemory_limit = \"1MiB\"\n",
+        "[memory]\nwarning_percent = 90\ncritical_percent = 80\n"}) {
+    const auto plan = PlanMemory(With(toml), {});
+    EXPECT_TRUE(plan.status().Is(ErrorKind::Config)) << toml;
+  }
+}
+
+}  // namespace
+}  // namespace kalam::server

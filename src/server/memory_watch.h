@@ -1,0 +1,63 @@
+// Ties the memory guard to what it measures and moves: the store, the caches, the engine and the
+// live hubs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "analytics/engine.h"
+#include "base/clock.h"
+#include "catalog/catalog.h"
+#include "query/query_engine.h"
+#include "server/listener.h"
+#include "server/memory_guard.h"
+#include "server/memory_plan.h"
+#include "server/memory_report.h"
+#include "storage/store.h"
+
+namespace kalam::server {
+
+/// Everything must outlive it, or be open until the last round has ended.
+class MemoryWatch {
+ public:
+  struct Parts {
+    const MemoryPlan& plan;
+    MemoryAccount& memory;
+    storage::Store& store;
+    catalog::Catalog& catalog;
+    query::QueryEngine& query;
+    analytics::Engine& engine;
+    const std::vector<Core*>& cores;
+    const Clock& clock;
+    Metrics& metrics;
+    /// Queues flushes to cold storage of the tables with the most hot rows.
+    std::function<size_t(size_t count_max, int64_t row_count_min)> flush_largest;
+  };
+  explicit MemoryWatch(const Parts& parts);
+
+  MemoryGuard& guard() { return guard_; }
+  /// True when Round has something to do; cheap, any thread.
+  bool NeedsRound();
+  /// On a worker, one at a time.
+  void Round() { guard_.Round(); }
+  /// With the accounts brought up to date. Any thread.
+  MemoryReportSources ReportSources();
+
+ private:
+  MemoryReading Read();
+  void ShrinkCaches(bool small);
+  void WriteOutMemtables(int64_t now_us);
+  void MoveRowsToColdStorage(int64_t now_us);
+  void BoundTails(size_t bytes);
+
+  const Parts parts_;
+  // Of Round.
+  int64_t caches_cleared_us_;
+  int64_t memtables_flushed_us_;
+  int64_t rows_moved_us_;
+  MemoryGuard guard_;
+};
+
+}  // namespace kalam::server

@@ -1,0 +1,61 @@
+// The metrics routes: who may read them, and their way over a worker.
+#include "server/metrics_endpoints.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "server/http_session.h"
+#include "server/request_authentication.h"
+
+namespace kalam::server {
+namespace {
+
+// A client on this machine, or whoever signs in as dba or system.
+bool MayRead(HttpSession& session) {
+  if (session.client().is_loopback() && !session.request().header("authorization")) return true;
+  const std::optional<auth::Principal> principal =
+      AuthenticateBearer(session, session.server().clock.SteadyUs());
+  if (!principal) return false;
+  const catalog::Role role = principal->caller.role;
+  if (role == catalog::Role::kDba || role == catalog::Role::kSystem) return true;
+  session.RespondError(403, "PERMISSION_DENIED", "Metrics are for the roles dba and system");
+  return false;
+}
+
+// Nothing to stop: the report is short work.
+class ReportExchange : public Exchange {
+ public:
+  void OnAbandoned() override {}
+};
+
+void AnswerReport(HttpSession& session, const std::function<std::string()>& make,
+                  std::string_view content_type) {
+  if (!MayRead(session)) return;
+  session.SetExchange(std::make_shared<ReportExchange>());
+  const bool taken =
+      session.server().workers.Submit([reply = session.Later(), &make, content_type] {
+        auto body = std::make_shared<std::string>(make());
+        reply.Run([body, content_type](HttpSession& waiting) {
+          waiting.Respond({.body = std::move(*body), .content_type = content_type});
+        });
+      });
+  if (taken) return;
+  session.Respond({.status = 503,
+                   .body = ErrorBody("SERVER_BUSY", "Too much work waits; try again"),
+                   .headers = "Retry-After: 1\r\n"});
+}
+
+}  // namespace
+
+void AnswerMetrics(HttpSession& session) {
+  AnswerReport(session, session.server().prometheus_text,
+               "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void AnswerMemory(HttpSession& session) {
+  AnswerReport(session, session.server().memory_json, "application/json");
+}
+
+}  // namespace kalam::server

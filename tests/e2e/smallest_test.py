@@ -1,0 +1,56 @@
+"""The server without its optional parts: it says so, refuses them clearly, and does the rest."""
+import re
+import subprocess
+import time
+
+from server_process import BINARIES, UNLIMITED, ServerProcess, run_tests
+
+PROGRAM = "kalamdb-server-smallest"
+
+
+def test_it_says_what_it_lacks():
+    shown = subprocess.run([f"{BINARIES}/{PROGRAM}", "--version"], capture_output=True, text=True, check=True).stdout
+    assert "built without: the analytical engine, WebSockets and live queries, TLS" in shown, shown
+    shown = subprocess.run([f"{BINARIES}/kalamdb-server", "--version"], capture_output=True, text=True, check=True).stdout
+    assert "without" not in shown, shown
+
+
+def test_it_serves_and_refuses_clearly():
+    with ServerProcess(UNLIMITED, program=PROGRAM) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE TABLE app.items (id BIGINT PRIMARY KEY, room INT) WITH (TYPE='SHARED')")
+        server.sql(root, "INSERT INTO app.items VALUES (1, 7), (2, 8)")
+        assert server.rows(root, "SELECT room FROM app.items WHERE id = 2") == [[8]]
+        error = server.sql(root, "SELECT a.room, COUNT(*) FROM app.items a JOIN app.items b ON a.id = b.id GROUP BY a.room",
+                           expect=400)["error"]
+        assert error["code"] == "NOT_AVAILABLE" and "built without" in error["message"], error
+        status, _, body = server.request("GET", "/v1/ws")
+        assert status == 400 and body["error"] == "NOT_AVAILABLE" and "built without" in body["message"], body
+        error = server.sql(root, "SUBSCRIBE TO app.items", expect=400)["error"]
+        assert error["code"] == "NOT_AVAILABLE", error
+        assert server.rows(root, "SELECT live_id FROM system.live") == []
+        assert server.request("GET", "/metrics", raw=True)[0] == 200
+
+
+def test_a_certificate_is_refused_at_start():
+    with ServerProcess("[server.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", program=PROGRAM, wait=False) as server:
+        code = server.process.wait(10)
+        text = server.process.stderr.read()
+        assert code == 2 and "built without TLS" in text, (code, text)
+
+
+def test_how_small_it_is():
+    with ServerProcess(UNLIMITED, program=PROGRAM) as server:
+        deadline = time.monotonic() + 8  # printed, not asserted: the figure is the benchmark's business
+        while time.monotonic() < deadline:
+            with open(f"/proc/{server.process.pid}/smaps_rollup", encoding="ascii") as file:
+                text = file.read()
+            private = sum(int(n) for n in re.findall(r"Private_(?:Clean|Dirty):\s+(\d+)", text))
+            resident = int(re.search(r"Rss:\s+(\d+)", text).group(1))
+            time.sleep(1)
+        print(f"        private {private} kB, resident {resident} kB", flush=True)
+
+
+if __name__ == "__main__":
+    run_tests(globals())
