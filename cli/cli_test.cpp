@@ -5,6 +5,9 @@
 
 #include <clocale>
 
+#include "agent_project.h"
+#include "highlight.h"
+#include "history_menu.h"
 #include "line_editor.h"
 #include "options.h"
 #include "render.h"
@@ -144,10 +147,39 @@ TEST(Subscriptions, OptionsAreSplitOff) {
 TEST(History, KeepsNoSecrets) {
   EXPECT_TRUE(LooksSecret("CREATE USER 'a' WITH PASSWORD 'b'"));
   EXPECT_TRUE(LooksSecret("\\update-credentials root x"));
+  EXPECT_TRUE(LooksSecret("\\h"));
   EXPECT_FALSE(LooksSecret("SELECT * FROM chat.messages"));
   EXPECT_EQ(WordAtEnd("SELECT * FROM chat.me"), "chat.me");
   EXPECT_EQ(WordAtEnd("SELECT "), "");
   EXPECT_EQ(WordAtEnd("\\su"), "\\su");
+}
+
+TEST(History, TheMenuShowsTheNewestFirstAndEachOnce) {
+  const std::vector<std::string> entries = {"SELECT 1", "select b", "\\dt", "SELECT 1"};
+  EXPECT_EQ(FilterHistory(entries, ""), (std::vector<std::string>{"SELECT 1", "\\dt", "select b"}));
+  EXPECT_EQ(FilterHistory(entries, "Select"), (std::vector<std::string>{"SELECT 1", "select b"}));
+  EXPECT_TRUE(FilterHistory(entries, "nothing").empty());
+}
+
+TEST(Highlighting, PaintsWithoutChangingTheText) {
+  EXPECT_EQ(Highlight("", "select a.user, 1.5 x"),
+            "\x1b[1;34mselect\x1b[0m a.user, \x1b[33m1.5\x1b[0m x");
+  EXPECT_EQ(Highlight("", "id BIGINT -- from"), "id \x1b[35mBIGINT\x1b[0m \x1b[2m-- from\x1b[0m");
+  EXPECT_EQ(Highlight("", "'it''s' \"from\""), "\x1b[32m'it''s'\x1b[0m \"from\"");
+  EXPECT_EQ(Highlight("", "\\dt from"), "\x1b[36m\\dt\x1b[0m \x1b[1;34mfrom\x1b[0m");
+  // A string that began on a line above.
+  EXPECT_EQ(Highlight("SELECT 'a", "b' AS c"), "\x1b[32mb'\x1b[0m \x1b[1;34mAS\x1b[0m c");
+  EXPECT_EQ(Highlight("/* from", "from"), "\x1b[2mfrom\x1b[0m");
+  EXPECT_EQ(Highlight("", "'no end"), "\x1b[32m'no end\x1b[0m");
+  EXPECT_EQ(Highlight("", ""), "");
+}
+
+TEST(AgentProjects, NamesAreChecked) {
+  EXPECT_TRUE(CheckAgentProject({}).ok());
+  EXPECT_FALSE(CheckAgentProject({.name = "../x"}).ok());
+  EXPECT_FALSE(CheckAgentProject({.table = "blogs"}).ok());
+  EXPECT_FALSE(CheckAgentProject({.table = "blog.blogs; DROP"}).ok());
+  EXPECT_FALSE(CheckAgentProject({.output_column = "a b"}).ok());
 }
 
 TEST(Answers, ReadsResultsAndErrors) {

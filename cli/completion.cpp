@@ -6,122 +6,10 @@
 #include <set>
 
 #include "line_editor.h"
+#include "vocabulary.h"
 
 namespace kalam::cli {
 namespace {
-
-constexpr const char* kKeywords[] = {"SELECT",
-                                     "FROM",
-                                     "WHERE",
-                                     "GROUP BY",
-                                     "HAVING",
-                                     "ORDER BY",
-                                     "LIMIT",
-                                     "OFFSET",
-                                     "INSERT INTO",
-                                     "VALUES",
-                                     "UPDATE",
-                                     "SET",
-                                     "DELETE FROM",
-                                     "CREATE",
-                                     "TABLE",
-                                     "NAMESPACE",
-                                     "VIEW",
-                                     "USER",
-                                     "SHARED",
-                                     "STREAM",
-                                     "ALTER",
-                                     "DROP",
-                                     "SHOW",
-                                     "NAMESPACES",
-                                     "TABLES",
-                                     "STORAGES",
-                                     "DESCRIBE",
-                                     "EXPLAIN",
-                                     "JOIN",
-                                     "LEFT",
-                                     "INNER",
-                                     "ON",
-                                     "AS",
-                                     "AND",
-                                     "OR",
-                                     "NOT",
-                                     "NULL",
-                                     "IS",
-                                     "IN",
-                                     "LIKE",
-                                     "ILIKE",
-                                     "BETWEEN",
-                                     "DISTINCT",
-                                     "UNION",
-                                     "ALL",
-                                     "WITH",
-                                     "PRIMARY KEY",
-                                     "DEFAULT",
-                                     "IF EXISTS",
-                                     "IF NOT EXISTS",
-                                     "RETURNING",
-                                     "ON CONFLICT",
-                                     "BEGIN",
-                                     "COMMIT",
-                                     "ROLLBACK",
-                                     "EXECUTE AS USER",
-                                     "SUBSCRIBE TO",
-                                     "KILL JOB",
-                                     "KILL LIVE QUERY",
-                                     "PASSWORD",
-                                     "ROLE",
-                                     "COUNT",
-                                     "SUM",
-                                     "AVG",
-                                     "MIN",
-                                     "MAX",
-                                     "NOW()",
-                                     "CURRENT_USER",
-                                     "SNOWFLAKE_ID()",
-                                     "UUID_V7()",
-                                     "ULID()",
-                                     "BOOLEAN",
-                                     "SMALLINT",
-                                     "INT",
-                                     "BIGINT",
-                                     "DOUBLE",
-                                     "FLOAT",
-                                     "TEXT",
-                                     "TIMESTAMP",
-                                     "DATETIME",
-                                     "DATE",
-                                     "TIME",
-                                     "JSON",
-                                     "BYTES",
-                                     "EMBEDDING",
-                                     "UUID",
-                                     "DECIMAL",
-                                     "FILE"};
-constexpr const char* kMetaCommands[] = {"\\quit",
-                                         "\\help",
-                                         "\\info",
-                                         "\\session",
-                                         "\\history",
-                                         "\\health",
-                                         "\\dt",
-                                         "\\tables",
-                                         "\\d",
-                                         "\\describe",
-                                         "\\as",
-                                         "\\format",
-                                         "\\refresh-tables",
-                                         "\\stats",
-                                         "\\metrics",
-                                         "\\sessions",
-                                         "\\flush",
-                                         "\\subscribe",
-                                         "\\watch",
-                                         "\\live",
-                                         "\\show-credentials",
-                                         "\\update-credentials",
-                                         "\\delete-credentials",
-                                         "\\cluster"};
 
 bool StartsWithFolded(const std::string& word, const std::string& prefix) {
   if (word.size() < prefix.size()) return false;
@@ -154,11 +42,13 @@ std::vector<std::string> Completion::For(const std::string& line) const {
     if (StartsWithFolded(candidate, word)) words.insert(candidate);
   };
   if (!word.empty() && word[0] == '\\') {
-    for (const char* command : kMetaCommands) offer(command);
+    for (const char* command : MetaCommands()) offer(command);
     return {words.begin(), words.end()};
   }
   if (word.empty()) return {};
-  for (const char* keyword : kKeywords) offer(keyword);
+  for (const char* keyword : Keywords()) offer(keyword);
+  for (const char* function : FunctionNames()) offer(function);
+  for (const char* type : TypeNames()) offer(type);
   for (const std::string& name : namespaces_) offer(name + ".");
   for (const auto& [table, columns] : columns_by_table_) {
     offer(table);

@@ -1,10 +1,12 @@
 // libedit behind a small class.
 #include "line_editor.h"
 
+#include <fmt/format.h>
 #include <histedit.h>
 #include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,20 +16,26 @@
 #include <cstdio>
 #include <cwchar>
 #include <fstream>
+#include <optional>
 #include <sstream>
+
+#include "history_menu.h"
+#include "render.h"
 
 namespace kalam::cli {
 namespace {
 
 constexpr char kEntrySeparator[] = "\n---ENTRY---\n";
+constexpr char kPrefillKey = 0x1f;  // Ctrl+_: stands for text that is put in for the user
+constexpr size_t kHintFrom = 2;     // letters
 
 volatile sig_atomic_t line_interrupted =
     0;  // set by the signal handler, which has no other way to speak
 
 void OnInterrupt(int) { line_interrupted = 1; }
 
-// The signals that are let in while a key is waited for, and at no other time: a Ctrl+C that came between two keys would
-// otherwise be noticed only with the next one.
+// The signals that are let in while a key is waited for, and at no other time: a Ctrl+C that came
+// between two keys would otherwise be noticed only with the next one.
 sigset_t waiting_mask;
 
 std::string Encode(const std::string& text) {
@@ -76,10 +84,42 @@ std::string CommonPrefix(const std::vector<std::string>& words) {
   return prefix;
 }
 
+// Where text that begins at `column` of a terminal stands.
+struct Place {
+  int row = 0, column = 0;
+};
+
+// nullopt: it has what the terminal shows in ways of its own.
+std::optional<Place> PlaceAfter(std::string_view text, Place place, int width) {
+  for (size_t at = 0; at < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    if (lead == '\n') {
+      place = {place.row + 1, 0};
+      ++at;
+      continue;
+    }
+    if (lead < 0x20 || lead == 0x7f) return std::nullopt;
+    size_t end = at + 1;
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+    const int columns = DisplayWidth(text.substr(at, end - at));
+    if (place.column + columns > width) return std::nullopt;  // a wide character at the margin
+    place.column += columns;
+    if (place.column == width) place = {place.row + 1, 0};
+    at = end;
+  }
+  return place;
+}
+
+bool HasPendingKeys() {
+  pollfd key{STDIN_FILENO, POLLIN, 0};
+  return poll(&key, 1, 0) > 0;
+}
+
 }  // namespace
 
 bool LooksSecret(const std::string& line) {
   const std::string lower = LowerCase(line);
+  if (lower == "\\h") return true;
   for (const char* word :
        {"password", "authorization", "bearer", "refresh_token", "jwt_token", "api_key", "secret",
         "\\history", "\\h ", "\\quit", "\\q", "-credentials"}) {
@@ -105,6 +145,9 @@ struct LineEditor::Rep {
   std::string history_path;
   size_t history_size;
   Completer completer;
+  Painter painter;
+  std::string prefill;
+  bool hint_shown = false;
   std::unique_ptr<History, HistoryEnd> history_list;
   std::unique_ptr<EditLine, EditLineEnd> editor;
   std::string prompt;
@@ -116,6 +159,7 @@ struct LineEditor::Rep {
     return static_cast<Rep*>(data);
   }
 
+  static int ReadCharacter(EditLine* line, wchar_t* out);
   static char* Prompt(EditLine* line) { return Of(line)->prompt.data(); }
 
   // Completes what is certain; shows the choices when several words fit.
@@ -137,6 +181,74 @@ struct LineEditor::Rep {
     for (size_t i = 0; i < words.size() && i < 60; ++i) std::printf("%s  ", words[i].c_str());
     std::printf("%s\n", words.size() > 60 ? "..." : "");
     return CC_REDISPLAY;
+  }
+
+  // Up goes back in the history; on an empty line it opens the menu.
+  static unsigned char Up(EditLine* line, int) {
+    Rep* rep = Of(line);
+    const LineInfo* info = el_line(line);
+    if (info->lastchar != info->buffer || rep->entries.empty()) {
+      el_push(line, "\x10");  // Ctrl+P
+      return CC_NORM;
+    }
+    const auto chosen = ChooseFromHistory(rep->entries, DisplayWidth(rep->prompt));
+    if (chosen) el_insertstr(line, chosen->c_str());
+    return CC_REFRESH;
+  }
+
+  static unsigned char Prefill(EditLine* line, int) {
+    Rep* rep = Of(line);
+    el_insertstr(line, rep->prefill.c_str());
+    rep->prefill.clear();
+    return CC_REFRESH;
+  }
+
+  // What the only completion, or the common part of several, adds to the word at the end.
+  std::string Hint(const std::string& line) const {
+    const std::string word = WordAtEnd(line);
+    if (!completer || word.size() < kHintFrom) return {};
+    const std::vector<std::string> words = completer(line);
+    if (words.empty()) return {};
+    const std::string common = words.size() == 1 ? words[0] : CommonPrefix(words);
+    return common.size() > word.size() ? common.substr(word.size()) : std::string();
+  }
+
+  // libedit has put the plain line there and waits for a key. The same characters are written over
+  // it in color, and the cursor goes back: what libedit believes of the screen stays true.
+  void Paint() {
+    winsize size{};
+    if (!painter || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return;
+    const LineInfo* info = el_line(editor.get());
+    const std::string line(info->buffer, info->lastchar);
+    const Place begin{0, DisplayWidth(prompt)};
+    const int width = size.ws_col;
+    const auto cursor = PlaceAfter({info->buffer, info->cursor}, begin, width);
+    const auto end = PlaceAfter(line, begin, width);
+    if (!cursor || !end || begin.column >= width || end->row >= size.ws_row) return;
+    std::string screen =
+        "\x1b"
+        "7";
+    if (cursor->row > 0) screen += fmt::format("\x1b[{}A", cursor->row);
+    screen += fmt::format("\r\x1b[{}C", begin.column);
+    for (const char c : painter(line))
+      screen += c == '\n' ? std::string("\r\n") : std::string(1, c);
+    if (info->cursor == info->lastchar && end->column > 0) {
+      const std::string hint = Hint(line);
+      hint_shown = !hint.empty() && end->column + DisplayWidth(hint) < width;
+      screen += hint_shown ? "\x1b[K\x1b[90m" + hint + "\x1b[0m" : "\x1b[K";
+    }
+    screen +=
+        "\x1b"
+        "8";
+    std::fwrite(screen.data(), 1, screen.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  void WipeHint() {
+    if (!hint_shown) return;
+    hint_shown = false;
+    std::fputs("\x1b[K", stdout);
+    std::fflush(stdout);
   }
 
   void Remember(const std::string& statement) {
@@ -174,16 +286,21 @@ struct LineEditor::Rep {
   }
 };
 
-namespace {
-
 // Reads one character of the terminal's encoding. Unlike libedit's own it ends when Ctrl+C comes,
 // so that the line is given up at once.
-int ReadCharacter(EditLine*, wchar_t* out) {
+int LineEditor::Rep::ReadCharacter(EditLine* line, wchar_t* out) {
+  Rep* rep = Of(line);
+  if (!rep->prefill.empty()) {
+    *out = kPrefillKey;
+    return 1;
+  }
+  if (!HasPendingKeys()) rep->Paint();
   std::mbstate_t state{};
   while (true) {
     char byte = 0;
     pollfd key{STDIN_FILENO, POLLIN, 0};
     const int ready = ppoll(&key, 1, nullptr, &waiting_mask);
+    if (line_interrupted || ready > 0) rep->WipeHint();
     if (line_interrupted) return -1;
     if (ready <= 0) continue;
     const ssize_t count = read(STDIN_FILENO, &byte, 1);
@@ -195,13 +312,13 @@ int ReadCharacter(EditLine*, wchar_t* out) {
   }
 }
 
-}  // namespace
-
-LineEditor::LineEditor(std::string history_path, int history_size, Completer completer)
+LineEditor::LineEditor(std::string history_path, int history_size, Completer completer,
+                       Painter painter)
     : rep_(std::make_unique<Rep>()) {
   rep_->history_path = std::move(history_path);
   rep_->history_size = static_cast<size_t>(std::max(0, history_size));
   rep_->completer = std::move(completer);
+  rep_->painter = std::move(painter);
   rep_->history_list.reset(history_init());
   HistEvent event;
   ::history(rep_->history_list.get(), &event, H_SETSIZE, std::max(1, history_size));
@@ -215,7 +332,13 @@ LineEditor::LineEditor(std::string history_path, int history_size, Completer com
   el_set(editor, EL_ADDFN, "kalam-complete", "Complete the word", &Rep::Complete);
   el_set(editor, EL_BIND, "^I", "kalam-complete", nullptr);
   el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
-  el_set(editor, EL_GETCFN, &ReadCharacter);
+  el_set(editor, EL_ADDFN, "kalam-up", "Back in the history", &Rep::Up);
+  el_set(editor, EL_BIND, "\x1b[A", "kalam-up", nullptr);
+  el_set(editor, EL_BIND, "\x1bOA", "kalam-up", nullptr);
+  el_set(editor, EL_ADDFN, "kalam-prefill", "Put in what was chosen", &Rep::Prefill);
+  const char prefill_key[] = {kPrefillKey, '\0'};
+  el_set(editor, EL_BIND, prefill_key, "kalam-prefill", nullptr);
+  el_set(editor, EL_GETCFN, &Rep::ReadCharacter);
   // Ctrl+C must come to us: it clears the statement instead of ending the shell.
   el_set(editor, EL_SIGNAL, 0);
   el_source(editor, nullptr);
@@ -256,6 +379,12 @@ void LineEditor::AddHistory(const std::string& statement) {
   if (!rep_->entries.empty() && rep_->entries.back() == statement) return;
   rep_->Remember(statement);
   rep_->Save();
+}
+
+bool LineEditor::ChooseNext() {
+  if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) return false;
+  rep_->prefill = ChooseFromHistory(rep_->entries, 0).value_or("");
+  return true;
 }
 
 std::vector<std::string> LineEditor::history() const { return rep_->entries; }

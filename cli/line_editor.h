@@ -13,10 +13,14 @@ namespace kalam::cli {
 /// stands in.
 using Completer = std::function<std::vector<std::string>(const std::string& line)>;
 
+/// Paints a line for the terminal; adds nothing that takes room.
+using Painter = std::function<std::string(const std::string& line)>;
+
 /// One at a time. Keeps its history in a file (mode 0600), without lines that look like secrets.
 class LineEditor {
  public:
-  LineEditor(std::string history_path, int history_size, Completer completer);
+  /// `painter`: empty shows lines as they are, and no hints.
+  LineEditor(std::string history_path, int history_size, Completer completer, Painter painter);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;
@@ -24,6 +28,9 @@ class LineEditor {
   enum class Outcome { kLine, kInterrupted, kEnd };
   /// One line without its line break.
   Outcome ReadLine(const std::string& prompt, std::string* line);
+  /// Shows the history to choose from; what is chosen stands on the next line that is read. False
+  /// when there is no terminal to choose on.
+  bool ChooseNext();
   /// Remembers a whole statement.
   void AddHistory(const std::string& statement);
   std::vector<std::string> history() const;
@@ -33,7 +40,8 @@ class LineEditor {
   std::unique_ptr<Rep> rep_;
 };
 
-/// True when a line must not be remembered: passwords, tokens, credentials.
+/// True when a line must not be remembered: passwords, tokens, credentials, and the commands that
+/// look at the history or leave.
 bool LooksSecret(const std::string& line);
 
 /// The word before the cursor, which a completion replaces: letters, digits, '_', '.', '\\' and

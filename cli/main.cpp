@@ -73,6 +73,31 @@ int HintFlags(const cli::Options& options) {
   return -1;
 }
 
+// Writes the project of --init-agent, asking for what matters when somebody is there to answer.
+int InitAgent(const cli::Options& options, bool terminal) {
+  cli::AgentProject project = options.agent;
+  if (!options.url.empty()) project.server_url = options.url;
+  if (terminal && options.init_agent_asks) {
+    const std::pair<const char*, std::string*> questions[] = {
+        {"Name of the project", &project.name},
+        {"Table", &project.table},
+        {"Its primary key", &project.id_column},
+        {"Column that the agent reads", &project.input_column},
+        {"Column that it fills", &project.output_column},
+        {"What the model is told", &project.system_prompt}};
+    for (const auto& [question, value] : questions) {
+      const Result<std::string> answer = Ask(fmt::format("{} [{}]: ", question, *value), false);
+      if (!answer.ok()) return Fail(answer.status());
+      if (!answer->empty()) *value = *answer;
+    }
+  }
+  const Status written = cli::WriteAgentProject(project);
+  if (!written.ok()) return Fail(written);
+  fmt::print("Agent project written to {}; its README.md says how it starts.\n",
+             project.folder.empty() ? project.name : project.folder);
+  return 0;
+}
+
 // The flags that only look at stored credentials; -1 when none was given.
 int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
   if (options.list_instances || options.show_credentials) {
@@ -105,10 +130,11 @@ int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
 
 int Run(const cli::Options& options, const cli::Configuration& configuration) {
   if (const int code = HintFlags(options); code >= 0) return code;
+  const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  if (options.init_agent) return InitAgent(options, terminal);
   cli::CredentialStore store;
   if (const int code = CredentialFlags(options, store); code >= 0) return code;
 
-  const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   cli::OutputStyle style;
   style.format = options.format.value_or(configuration.format);
   style.color = configuration.color && !options.no_color && isatty(STDOUT_FILENO);

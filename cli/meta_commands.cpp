@@ -20,7 +20,7 @@ constexpr char kHelp[] = R"(Statements end with ; or with an empty line. Command
   \quit, \q                      leave
   \help, \?                      this text
   \info, \session                connection, server, session
-  \history, \h                   what was typed
+  \history, \h                   choose from what was typed (also: arrow up on an empty line)
   \health                        is the server well
   \dt, \tables                   tables
   \d, \describe [ns.]table       columns of a table
@@ -32,10 +32,12 @@ constexpr char kHelp[] = R"(Statements end with ; or with an empty line. Command
   \flush                         move hot rows to cold storage
   \subscribe, \watch, \live SELECT ... [OPTIONS (last_rows=N, batch_size=N, from=N)]
                                  show live changes; Ctrl+C or q comes back
+  \unsubscribe, \unwatch          how a subscription ends
+  \consume TOPIC                 read a topic (not available yet)
   \show-credentials, \credentials
   \update-credentials USER PASSWORD
   \delete-credentials
-  \cluster list [groups] | snapshot | purge N | trigger-election | transfer-leader N | rebalance | stepdown | clear
+  \cluster list [groups] | snapshot | purge N | trigger-election | transfer-leader N | rebalance | stepdown | clear | join ID RPC API
 )";
 
 std::string SqlText(const std::string& text) {
@@ -74,15 +76,32 @@ void Shell::Info() {
   } else {
     InfoLine("Status", "not shown to other machines");
   }
+  fmt::print("Cluster\n");
+  const std::string cluster = ClusterId();
+  InfoLine("Cluster", cluster.empty() ? "not shown to other machines" : cluster);
   fmt::print("CLI Config\n");
   InfoLine("Credentials", store_.path());
   InfoLine("Format", style_.format == OutputFormat::kTable  ? "table"
                      : style_.format == OutputFormat::kJson ? "json"
                                                             : "csv");
   InfoLine("Color", style_.color ? "on" : "off");
+  fmt::print("History\n");
+  InfoLine("File", KalamDirectory() + "/history");
+  if (editor_ != nullptr) InfoLine("Entries", std::to_string(editor_->history().size()));
   fmt::print("Session\n");
   InfoLine("Statements", std::to_string(statements_run_));
   InfoLine("Open for", fmt::format("{} s", (SystemClock().SteadyUs() - started_us_) / 1'000'000));
+}
+
+std::string Shell::ClusterId() {
+  const Result<client::HttpReply> reply = session_.Get("/v1/api/cluster/health");
+  const Json body = reply.ok() ? Json::parse(reply->body, nullptr, false) : Json();
+  return body.is_object() && body.contains("cluster_id") ? TextField(body, "cluster_id") : "";
+}
+
+void Shell::ShowHistory() {
+  if (editor_ == nullptr || editor_->ChooseNext()) return;
+  for (const std::string& entry : editor_->history()) fmt::print("{}\n", entry);
 }
 
 bool Shell::Health() {
@@ -191,11 +210,13 @@ bool Shell::ExecuteMeta(const std::string& line, Next* next) {
   if (command == "\\help" || command == "\\?") return Help(), true;
   if (command == "\\info" || command == "\\session") return Info(), true;
   if (command == "\\health") return Health();
-  if (command == "\\history" || command == "\\h") {
-    if (editor_ != nullptr) {
-      for (const std::string& entry : editor_->history()) fmt::print("{}\n", entry);
-    }
+  if (command == "\\history" || command == "\\h") return ShowHistory(), true;
+  if (command == "\\unsubscribe" || command == "\\unwatch") {
+    fmt::print("A subscription ends with Ctrl+C or q where it is shown.\n");
     return true;
+  }
+  if (command == "\\consume") {
+    return fmt::print(stderr, "Error: Topics are not available yet\n"), false;
   }
   if (command == "\\dt" || command == "\\tables") {
     return Query(

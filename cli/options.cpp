@@ -65,7 +65,7 @@ void AddConnectionFlags(CLI::App& app, Options* options) {
   app.add_option("--user", options->user, "User to log in as");
   app.add_option("--instance", options->instance, "Name under which credentials are kept")
       ->capture_default_str();
-  app.add_option("--timeout", options->timeout_s, "Seconds for a statement")->capture_default_str();
+  app.add_option("--timeout", options->timeout_s, "Seconds for a statement (30)");
   app.add_option("--connection-timeout", options->connection_timeout_s, "Seconds to connect")
       ->capture_default_str();
   app.add_option("--receive-timeout", options->receive_timeout_s, "Seconds to wait for an answer")
@@ -114,6 +114,26 @@ void AddOutputFlags(CLI::App& app, Options* options, std::string* format, bool* 
   app.add_flag("--version", options->show_version, "Show the version");
 }
 
+void AddAgentFlags(CLI::App& app, Options* options, bool* non_interactive, std::string* topic) {
+  auto* init = app.add_flag("--init-agent", options->init_agent,
+                            "Write a TypeScript project that fills a column of a table");
+  app.add_flag("--init-agent-non-interactive", *non_interactive, "Ask nothing")->needs(init);
+  const auto text = [&](const char* flag, std::string* value, const char* description) {
+    app.add_option(flag, *value, description)->needs(init)->capture_default_str();
+  };
+  AgentProject& agent = options->agent;
+  text("--agent-name", &agent.name, "Name of the project");
+  text("--agent-output", &agent.folder, "Its folder (default: its name)");
+  text("--agent-table", &agent.table, "Table, as namespace.table");
+  text("--agent-id-column", &agent.id_column, "Primary key");
+  text("--agent-input-column", &agent.input_column, "Column that the agent reads");
+  text("--agent-output-column", &agent.output_column, "Column that the agent fills");
+  text("--agent-system-prompt", &agent.system_prompt, "What the model is told");
+  for (const char* flag : {"--agent-topic", "--agent-group"}) {
+    app.add_option(flag, *topic, "Not available yet: the agent follows its table")->needs(init);
+  }
+}
+
 // `--password` alone asks; `--password=P` and `--password P` give it.
 std::vector<std::string> TakePassword(int argc, const char* const* argv, Options* options) {
   std::vector<std::string> rest;
@@ -150,6 +170,9 @@ Result<Options> ParseArguments(int argc, const char* const* argv) {
   bool json = false, csv = false, fast = false, relaxed = false;
   AddConnectionFlags(app, &options);
   AddOutputFlags(app, &options, &format, &json, &csv);
+  bool agent_asks_nothing = false;
+  std::string agent_topic;
+  AddAgentFlags(app, &options, &agent_asks_nothing, &agent_topic);
   auto* fast_flag = app.add_flag("--fast-timeouts", fast, "Short timeouts, for a server nearby");
   app.add_flag("--relaxed-timeouts", relaxed, "Long timeouts, for a slow network")
       ->excludes(fast_flag);
@@ -166,6 +189,12 @@ Result<Options> ParseArguments(int argc, const char* const* argv) {
     return Status(ErrorKind::InvalidInput,
                   std::string(error.what()) + "\nRun kalam --help for the flags.");
   }
+  if (!agent_topic.empty()) {
+    return Status(ErrorKind::NotAvailable,
+                  "Topics are not available yet; without --agent-topic and --agent-group the agent "
+                  "follows its table by a live query");
+  }
+  options.init_agent_asks = !agent_asks_nothing;
   if (!format.empty()) {
     KALAM_ASSIGN_OR_RETURN(options.format, ParseOutputFormat(format));
   }
@@ -218,6 +247,7 @@ Result<Configuration> LoadConfiguration(const std::string& path) {
       return Status(ErrorKind::Config, file + ": unknown timestamp_format '" + timestamps + "'");
     }
     configuration.timestamp_format = found->second;
+    configuration.timeout_s = table["server"]["timeout"].value<int>();
     configuration.jwt_token = table["auth"]["jwt_token"].value_or(std::string());
     const auto connection = table["connection"];
     configuration.auto_reconnect = connection["auto_reconnect"].value_or(true);

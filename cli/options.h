@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "agent_project.h"
 #include "base/status.h"
 
 namespace kalam::cli {
@@ -34,7 +35,8 @@ struct Options {
   int loading_threshold_ms = 200;
   std::string config_path;
   bool verbose = false;
-  int timeout_s = 30, connection_timeout_s = 10, receive_timeout_s = 30, auth_timeout_s = 5;
+  std::optional<int> timeout_s;  // unset: the configuration's, else 30
+  int connection_timeout_s = 10, receive_timeout_s = 30, auth_timeout_s = 5;
   bool show_credentials = false, update_credentials = false, delete_credentials = false,
        save_credentials = false, list_instances = false;
   std::string subscribe;
@@ -42,6 +44,8 @@ struct Options {
   std::string unsubscribe;  // an id; only a hint is printed: subscriptions live in their shell
   bool list_subscriptions = false;
   bool consume = false;
+  bool init_agent = false, init_agent_asks = true;
+  AgentProject agent;
   bool show_version = false, show_help = false;
   std::string help_text;
 };
@@ -54,6 +58,7 @@ struct Configuration {
   TimestampFormat timestamp_format = TimestampFormat::kIso8601;
   std::string jwt_token;
   bool auto_reconnect = true;
+  std::optional<int> timeout_s;  // of a statement; a flag goes before it
   int reconnect_delay_ms = 100, max_reconnect_delay_ms = 30'000, max_reconnect_attempts = 10;
 };
 

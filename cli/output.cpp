@@ -75,4 +75,22 @@ bool PrintAnswer(const Answer& answer, const OutputStyle& style) {
   return true;
 }
 
+void PrintAsOneDocument(const std::vector<Answer>& answers) {
+  using Json = nlohmann::ordered_json;
+  Json whole = {{"results", Json::array()}};
+  double took_ms = 0;
+  for (const Answer& answer : answers) {
+    const Json body = Json::parse(answer.raw, nullptr, false);
+    if (!body.is_object()) continue;
+    for (const Json& result : body.value("results", Json::array())) {
+      whole["results"].push_back(result);
+    }
+    took_ms += answer.took_ms;
+    whole["status"] = body.value("status", Json());
+    whole["took"] = took_ms;
+    whole["error"] = body.value("error", Json());
+  }
+  fmt::print("{}\n", whole.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
 }  // namespace kalam::cli

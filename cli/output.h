@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "session.h"
 
@@ -22,6 +23,9 @@ std::string Paint(const OutputStyle& style, Color color, std::string_view text);
 /// Prints every result of the answer, or its error (to standard error). False when the answer is an
 /// error.
 bool PrintAnswer(const Answer& answer, const OutputStyle& style);
+
+/// Prints several answers (at least one) as one JSON document of the shape of one.
+void PrintAsOneDocument(const std::vector<Answer>& answers);
 
 /// Columns of the terminal; 80 when unknown, unlimited when the output is not a terminal.
 int TerminalWidth();

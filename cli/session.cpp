@@ -16,6 +16,7 @@ using Json = nlohmann::json;
 
 constexpr int kRateLimitWaitMs = 250;
 constexpr int kRateLimitWaitsMax = 40;
+constexpr std::string_view kSwitched = "Namespace switched to '";
 
 std::string MessageOf(const client::HttpReply& reply) {
   const Json body = Json::parse(reply.body, nullptr, false);
@@ -55,9 +56,10 @@ Status Session::OpenEndpoint() {
   }
   if (url.empty()) url = "http://localhost:" + std::to_string(options_.port);
   KALAM_ASSIGN_OR_RETURN(client::Endpoint endpoint, client::ParseUrl(url));
+  const int timeout_s = options_.timeout_s.value_or(configuration_.timeout_s.value_or(30));
   http_ = std::make_unique<client::HttpClient>(
       std::move(endpoint), options_.connection_timeout_s * 1000,
-      std::max(options_.receive_timeout_s, options_.timeout_s) * 1000);
+      std::max(options_.receive_timeout_s, timeout_s) * 1000);
   return {};
 }
 
@@ -181,7 +183,7 @@ Result<client::HttpReply> Session::Get(std::string_view path) {
 }
 
 Result<Answer> Session::RunOnce(std::string_view sql) {
-  KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql));
+  KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql, namespace_));
   if (form) {
     const std::vector<std::string_view> pieces(form->pieces.begin(), form->pieces.end());
     KALAM_ASSIGN_OR_RETURN(
@@ -189,13 +191,25 @@ Result<Answer> Session::RunOnce(std::string_view sql) {
         http_->Send("POST", "/v1/api/sql", tokens_.jwt_token, form->content_type, pieces));
     return ParseAnswer(reply, configuration_.timestamp_format, SystemClock().NowUs());
   }
-  KALAM_ASSIGN_OR_RETURN(
-      const client::HttpReply reply,
-      http_->Request("POST", "/v1/api/sql", tokens_.jwt_token, Dump({{"sql", std::string(sql)}})));
+  Json body = {{"sql", std::string(sql)}};
+  if (!namespace_.empty()) body["namespace_id"] = namespace_;
+  KALAM_ASSIGN_OR_RETURN(const client::HttpReply reply,
+                         http_->Request("POST", "/v1/api/sql", tokens_.jwt_token, Dump(body)));
   return ParseAnswer(reply, configuration_.timestamp_format, SystemClock().NowUs());
 }
 
 Result<Answer> Session::Run(std::string_view sql) {
+  Result<Answer> answer = RunRenewed(sql);
+  // USE holds for its request alone; the next ones carry its namespace.
+  if (answer.ok() && answer->ok && answer->results.size() == 1 &&
+      answer->results[0].message.starts_with(kSwitched)) {
+    namespace_ = answer->results[0].message.substr(kSwitched.size());
+    while (namespace_.ends_with('\'')) namespace_.pop_back();
+  }
+  return answer;
+}
+
+Result<Answer> Session::RunRenewed(std::string_view sql) {
   KALAM_ASSIGN_OR_RETURN(Answer answer, RunOnce(sql));
   // A refused statement was not looked at: a script that is too fast waits instead of failing.
   for (int wait = 0; answer.error_code == "RATE_LIMIT_EXCEEDED" && wait < kRateLimitWaitsMax;

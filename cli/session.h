@@ -50,8 +50,8 @@ class Session {
   Status Login(const std::string& user, const std::string& password);
   Status SaveCredentials() const;
 
-  /// Runs a batch. An expired token is renewed once, and the batch is sent again (the server
-  /// refused it unread).
+  /// Runs a batch, in the namespace of the last USE that was run by itself. An expired token is
+  /// renewed once, and the batch is sent again (the server refused it unread).
   Result<Answer> Run(std::string_view sql);
   /// GET of a public endpoint.
   Result<client::HttpReply> Get(std::string_view path);
@@ -68,6 +68,7 @@ class Session {
   Status Setup(const Prompt& prompt);
   Status Refresh();
   Status TakeTokens(const client::HttpReply& reply);
+  Result<Answer> RunRenewed(std::string_view sql);
   Result<Answer> RunOnce(std::string_view sql);
 
   const Options options_;
@@ -76,6 +77,7 @@ class Session {
   std::unique_ptr<client::HttpClient> http_;
   Credentials tokens_;
   std::string role_;
+  std::string namespace_;  // empty: the server's default
 };
 
 /// Reads the body of a SQL answer. Errors: InvalidInput when it is not one.

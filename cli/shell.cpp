@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "highlight.h"
 #include "line_editor.h"
 #include "sql/parser.h"
 #include "subscription.h"
@@ -126,20 +127,50 @@ Shell::Shell(const Options& options, const Configuration& configuration, Session
       style_(style),
       started_us_(SystemClock().SteadyUs()) {}
 
-bool Shell::Query(const std::string& sql) {
+Result<Answer> Shell::Ask(const std::string& sql) {
   ++statements_run_;
+  const int64_t begin_us = SystemClock().SteadyUs();
   Result<Answer> answer = Status(ErrorKind::Internal, "");
   {
     const Spinner spinner(editor_ != nullptr && !options_.no_spinner && isatty(STDERR_FILENO),
                           options_.loading_threshold_ms);
     answer = session_.Run(sql);
   }
+  online_ = answer.ok();
+  if (options_.verbose) {
+    fmt::print(stderr, "{} as {}: {} bytes of SQL, {:.3f} ms\n", session_.endpoint().Url(),
+               session_.user(), sql.size(),
+               static_cast<double>(SystemClock().SteadyUs() - begin_us) / 1000);
+  }
+  return answer;
+}
+
+bool Shell::Query(const std::string& sql) {
+  const Result<Answer> answer = Ask(sql);
   if (!answer.ok()) {
     fmt::print(stderr, "{}\n", Paint(style_, Color::kRed, "Error: " + answer.status().message()));
     return false;
   }
   style_.terminal_width = TerminalWidth();
   return PrintAnswer(*answer, style_);
+}
+
+// As the server's answer to the whole, with what ran before a failure.
+bool Shell::QueryAsOneDocument(const std::vector<std::string>& requests) {
+  std::vector<Answer> answers;
+  Status status;
+  for (const std::string& request : requests) {
+    Result<Answer> answer = Ask(request);
+    if (!answer.ok()) {
+      status = std::move(answer).status();
+      break;
+    }
+    answers.push_back(std::move(*answer));
+    if (!answers.back().ok) break;
+  }
+  if (!answers.empty()) PrintAsOneDocument(answers);
+  if (!status.ok()) fmt::print(stderr, "Error: {}\n", status.message());
+  return status.ok() && answers.back().ok;
 }
 
 bool Shell::Execute(const std::string& statement) {
@@ -164,22 +195,7 @@ int Shell::RunText(const std::string& text) {
     Next next = Next::kContinue;
     return ExecuteMeta(trimmed, &next) ? 0 : 1;
   }
-  const Result<std::vector<sql::StatementText>> pieces = sql::SplitStatements(text);
-  if (!pieces.ok()) {
-    if (pieces.status().Is(ErrorKind::EmptySql)) return 0;
-    fmt::print(stderr, "Error: {}\n", pieces.status().message());
-    return 1;
-  }
-  // A transaction lives within one request: with BEGIN in it, or without a live query, the batch
-  // goes out whole.
-  bool has_subscribe = false;
-  for (const sql::StatementText& piece : *pieces)
-    has_subscribe = has_subscribe || IsSubscribe(piece.text);
-  if (!has_subscribe) return Query(text) ? 0 : 1;
-  for (const sql::StatementText& piece : *pieces) {
-    if (!Execute(std::string(piece.text))) return 1;
-  }
-  return 0;
+  return RunRequests(text) ? 0 : 1;
 }
 
 bool Shell::RunRequests(const std::string& text) {
@@ -188,6 +204,10 @@ bool Shell::RunRequests(const std::string& text) {
     if (requests.status().Is(ErrorKind::EmptySql)) return true;
     fmt::print(stderr, "Error: {}\n", requests.status().message());
     return false;
+  }
+  if (style_.format == OutputFormat::kJson && requests->size() > 1 &&
+      std::none_of(requests->begin(), requests->end(), IsSubscribe)) {
+    return QueryAsOneDocument(*requests);
   }
   return std::all_of(requests->begin(), requests->end(),
                      [this](const std::string& request) { return Execute(request); });
@@ -232,24 +252,31 @@ int Shell::RunSubscribe(const std::string& sql) {
 }
 
 std::string Shell::PromptText(bool continuation) const {
+  const std::string cluster = cluster_id_.empty() ? "" : "[" + cluster_id_ + "]";
   if (!style_.color) {
-    return continuation
-               ? "  -> "
-               : fmt::format("* KalamDB {}@{} > ", session_.user(), session_.endpoint().host);
+    return continuation ? "  -> "
+                        : fmt::format("* KalamDB{} {}@{} > ", cluster, session_.user(),
+                                      session_.endpoint().host);
   }
-  return continuation
-             ? "  ↳ ❯ "
-             : fmt::format("● KalamDB {}@{} ❯ ", session_.user(), session_.endpoint().host);
+  return continuation ? "  ↳ ❯ "
+                      : fmt::format("{} KalamDB{} {}@{} ❯ ", online_ ? "●" : "○", cluster,
+                                    session_.user(), session_.endpoint().host);
 }
 
 int Shell::RunInteractive() {
   fmt::print("KalamDB shell, connected to {} as {}. \\help shows the commands, \\quit leaves.\n",
              session_.endpoint().Url(), session_.user());
   completion_.Refresh(session_);
-  LineEditor editor(KalamDirectory() + "/history", configuration_.history_size,
-                    [this](const std::string& line) { return completion_.For(line); });
-  editor_ = &editor;
+  cluster_id_ = ClusterId();
   std::string statement;
+  Painter painter;
+  if (style_.color) {
+    painter = [&statement](const std::string& line) { return Highlight(statement, line); };
+  }
+  LineEditor editor(
+      KalamDirectory() + "/history", configuration_.history_size,
+      [this](const std::string& line) { return completion_.For(line); }, painter);
+  editor_ = &editor;
   while (true) {
     std::string line;
     const LineEditor::Outcome outcome = editor.ReadLine(PromptText(!statement.empty()), &line);

@@ -19,7 +19,8 @@ class Shell {
   Shell(const Options& options, const Configuration& configuration, Session& session,
         CredentialStore& store, OutputStyle style);
 
-  /// Runs statements, stopping at the first that fails. The exit code.
+  /// Runs statements, each as a request of its own and a transaction as one, so that what ran is
+  /// shown when a later one fails; stops there. The exit code.
   int RunText(const std::string& text);
   int RunStream(std::istream& input);
   int RunInteractive();
@@ -31,12 +32,16 @@ class Shell {
   bool Execute(const std::string& statement);
   bool ExecuteMeta(const std::string& line, Next* next);
   bool Query(const std::string& sql);
+  Result<Answer> Ask(const std::string& sql);
+  bool QueryAsOneDocument(const std::vector<std::string>& requests);
   bool RunRequests(const std::string& text);
   void Help() const;
   void Info();
   bool Health();
+  std::string ClusterId();
   bool Cluster(const std::string& arguments);
   bool Credential(const std::string& command, const std::string& arguments);
+  void ShowHistory();
   std::string PromptText(bool continuation) const;
 
   const Options& options_;
@@ -46,6 +51,8 @@ class Shell {
   OutputStyle style_;
   Completion completion_;
   LineEditor* editor_ = nullptr;  // while interactive
+  std::string cluster_id_;        // empty: the server does not tell
+  bool online_ = true;
   int64_t started_us_;
   int64_t statements_run_ = 0;
 };

@@ -41,7 +41,8 @@ std::string PlaceholderName(size_t index) { return "file" + std::to_string(index
 
 }  // namespace
 
-Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql) {
+Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql,
+                                                 const std::string& name_space) {
   const std::vector<sql::FilePlaceholder> files = sql::FindLocalFiles(sql);
   if (files.empty()) return std::optional<UploadForm>();
   const std::string boundary = "kalam" + RandomHex(32);
@@ -59,6 +60,11 @@ Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql) {
   form.content_type = "multipart/form-data; boundary=" + boundary;
   form.pieces.push_back("--" + boundary +
                         "\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\n" + statement);
+  if (!name_space.empty()) {
+    form.pieces.push_back("\r\n--" + boundary +
+                          "\r\nContent-Disposition: form-data; name=\"namespace_id\"\r\n\r\n" +
+                          name_space);
+  }
   for (size_t i = 0; i < files.size(); ++i) {
     const std::string path = Expand(files[i].name);
     KALAM_ASSIGN_OR_RETURN(std::string content, ReadFile(path));

@@ -16,8 +16,10 @@ struct UploadForm {
   std::vector<std::string> pieces;
 };
 
-/// nullopt when `sql` names no file. `~/` begins at HOME. Errors: InvalidInput naming a file that
+/// nullopt when `sql` names no file. `~/` begins at HOME. `name_space`: where unqualified tables
+/// are; empty: the server's default. Errors: InvalidInput naming a file that
 /// cannot be read.
-Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql);
+Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql,
+                                                 const std::string& name_space);
 
 }  // namespace kalam::cli

@@ -108,6 +108,19 @@ def test_commands_formats_and_exit_codes(shell):
     assert "Took: " in table.stdout
     both = shell.run("-c", "SELECT 1 AS one; SELECT 'x;y' AS two")
     assert both.returncode == 0 and "one" in both.stdout and "x;y" in both.stdout, both
+    # What ran before a failure is shown.
+    half = shell.run("-c", "SELECT 'first' AS one; INSERT INTO app.items (id) VALUES (9); SELECT nonsense; SELECT 'last'")
+    assert half.returncode == 1 and "first" in half.stdout and "Query OK, 1 rows" in half.stdout, half
+    assert "nonsense" in half.stderr and "last" not in half.stdout, half
+    half = shell.run("--json", "-c", "DELETE FROM app.items WHERE id = 9; SELECT 7 AS seven; SELECT nonsense")
+    answer = json.loads(half.stdout)
+    assert half.returncode == 1 and answer["results"][1]["rows"] in ([[7]], [["7"]]), half
+    assert answer["status"] == "error" and "nonsense" in answer["error"]["message"], answer
+    # A transaction stays one request, and USE holds for the statements after it.
+    undone = shell.run("-c", "BEGIN; INSERT INTO app.items (id) VALUES (9); SELECT nonsense; COMMIT")
+    assert undone.returncode == 1, undone
+    used = shell.run("--csv", "-c", "USE app; SELECT COUNT(*) AS n FROM items")
+    assert used.returncode == 0 and used.stdout == "n\n3\n", used
     answer = json.loads(shell.run("--json", "-c", "SELECT id FROM app.items ORDER BY id").stdout)
     assert answer["results"][0]["rows"] == [["1"], ["2"], ["3"]], answer
     csv = shell.run("--csv", "-c", "SELECT id, name FROM app.items ORDER BY id")
@@ -128,6 +141,35 @@ def test_commands_formats_and_exit_codes(shell):
     assert "system.live" in shell.run("--list-subscriptions", login=False).stdout
     consume = shell.run("--consume", "--topic", "a.b", "--from", "earliest", login=False)
     assert consume.returncode == 1 and "not available" in consume.stderr, consume
+
+
+@with_server
+def test_an_agent_project_is_written(shell):
+    folder = f"{shell.home.name}/agent"
+    flags = ["--init-agent", "--init-agent-non-interactive", "--agent-output", folder, "--agent-name", "titles",
+             "--agent-table", "app.posts", "--agent-output-column", "title"]
+    made = shell.run(*flags, login=False)
+    assert made.returncode == 0 and folder in made.stdout, made
+    files = {os.path.relpath(os.path.join(place, name), folder) for place, _, names in os.walk(folder) for name in names}
+    assert files == {"package.json", "tsconfig.json", ".env.example", ".gitignore", "setup.sql", "setup.sh", "scripts/add.sh",
+                     "src/agent.ts", "README.md"}, files
+    with open(f"{folder}/package.json") as file:
+        assert json.load(file)["name"] == "titles"
+    with open(f"{folder}/src/agent.ts") as file:
+        agent = file.read()
+    assert shell.url in agent and "@" not in agent, agent
+    # What the agent asks for is what the server understands.
+    assert shell.run("-f", f"{folder}/setup.sql").returncode == 0
+    added = shell.run("-c", "INSERT INTO app.posts (content) VALUES ('First. Second.')")
+    assert added.returncode == 0, added
+    query = re.search('query = "(.*)"', agent).group(1)
+    assert "First. Second." in shell.run("-c", query).stdout
+    again = shell.run(*flags, login=False)
+    assert again.returncode == 1 and "already" in again.stderr, again
+    refused = shell.run("--init-agent", "--agent-table", "no-dot", login=False)
+    assert refused.returncode == 1 and "not a name" in refused.stderr, refused
+    topic = shell.run("--init-agent", "--agent-topic", "blog.changes", login=False)
+    assert topic.returncode == 1 and "not available" in topic.stderr, topic
 
 
 @with_server
@@ -173,7 +215,13 @@ def test_interactive_editing_completion_and_history(shell):
     terminal.expect("five\r\n5")
     terminal.line("SELECT * FROM app.nothing;")
     terminal.expect("ERROR.*❯ ")
-    terminal.type("\x1b[A")  # the arrow up brings the statement back
+    terminal.type("\x1b[A")  # on an empty line the arrow up opens the menu
+    terminal.expect("history.*> SELECT . FROM app.nothing")
+    terminal.type("five")
+    terminal.expect("history: five.*> SELECT 5 AS five;")
+    terminal.type("\n")
+    terminal.expect("SELECT.* 5.* five")
+    terminal.type("\x15x\x1b[A")  # on another the arrow goes back line by line
     terminal.expect("app.nothing")
     terminal.type("\x03")
     terminal.expect("Use .quit or .q to exit.*❯ ")
@@ -186,9 +234,11 @@ def test_interactive_editing_completion_and_history(shell):
     assert oct(os.stat(f"{shell.home.name}/.kalam/history").st_mode & 0o777) == "0o600"
     again = shell.interactive("--user", "root", f"--password={ROOT_PASSWORD}")
     again.expect("root@")
-    again.type("\x1b[A")
-    again.expect("stats|nothing")
-    again.type("\x15\\q\n")
+    again.line("\\history")
+    again.expect("> .*stats.*nothing")
+    again.type("\x1b")
+    again.expect("root@")
+    again.type("\\q\n")
     again.expect("Goodbye!")
     assert again.exit_code() == 0
 
