@@ -40,8 +40,10 @@ Maintenance::Maintenance(Dependencies dependencies, const MaintenanceOptions& op
       options_(options),
       next_eviction_steady_us_(dependencies.clock.SteadyUs() +
                                options.stream_eviction_interval_seconds * kSecondUs),
-      next_sweep_steady_us_(dependencies.clock.SteadyUs() + 60 * kSecondUs),
-      stamped_(dependencies.group.published_seq()) {
+      next_sweep_steady_us_(dependencies.clock.SteadyUs() + 60 * kSecondUs) {
+  // What was written after the last stamp of an earlier run is stamped by this one.
+  if (const auto newest = tables::SeqAtTime(dependencies_.store, INT64_MAX); newest.ok())
+    stamped_ = *newest;
   using Method = Result<JobOutcome> (Maintenance::*)(const JobRecord&, const JobCancelled&);
   const auto bind = [this](JobType type, Method method) {
     dependencies_.queue.SetExecutor(

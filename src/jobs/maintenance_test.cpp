@@ -33,10 +33,13 @@ class MaintenanceTest : public ::testing::Test {
     group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
     reader_ = std::make_unique<tables::TableReader>(*store_, clock_);
     queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
+    MakeMaintenance({});
+  }
+  void MakeMaintenance(const MaintenanceOptions& options) {
     maintenance_ = std::make_unique<Maintenance>(
         Maintenance::Dependencies{*store_, *catalog_, *group_, *reader_, clock_, *queue_,
                                   &retention_, [this](TableId) { return purge_limit_; }},
-        MaintenanceOptions{});
+        options);
   }
   ~MaintenanceTest() override {
     queue_->Close();
@@ -232,6 +235,17 @@ TEST_F(MaintenanceTest, TombstonesWaitForAFlushThatMayHaveReadTheirRows) {
   EXPECT_EQ(CountRows(messages, "ann", true), 1);
 }
 
+TEST_F(MaintenanceTest, WhatWasWrittenJustBeforeARestartIsStampedAfterIt) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  Insert(messages, "ann", 1);
+  const Seq written = group_->published_seq();
+  MakeMaintenance({});  // as a restart does, before a minute is over
+  Pass(61 * kSecondUs);
+  Pass(61 * kSecondUs);
+  EXPECT_GE(*tables::SeqAtTime(*store_, clock_.NowUs()), written);
+  EXPECT_LT(tables::SeqAtTime(*store_, clock_.NowUs())->value, INT64_MAX);
+}
+
 TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
   const auto table = MakeTable("notes", catalog::TableType::kUser);
   for (int64_t id = 0; id < 1500; ++id) {
@@ -247,10 +261,7 @@ TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
 
   MaintenanceOptions options;
   options.change_log_bytes_max = bytes / 2;
-  maintenance_ = std::make_unique<Maintenance>(
-      Maintenance::Dependencies{
-          *store_, *catalog_, *group_, *reader_, clock_, *queue_, &retention_, {}},
-      options);
+  MakeMaintenance(options);
   Pass(60 * kSecondUs);
   ASSERT_EQ(JobsOf(JobType::kRetention).size(), 1u);
   EXPECT_EQ(JobsOf(JobType::kRetention)[0].status, JobStatus::kCompleted)
