@@ -123,7 +123,7 @@ class Hub : public LiveHub {
 
   // Delivery (hub_delivery.cpp).
   void SetState(Subscription* subscription, State state);
-  /// Notes whether a lagging one waits for its socket to drain.
+  /// Notes whether one that is behind waits for its socket to drain.
   void SetStalled(Subscription* subscription, bool stalled);
   void TrimTail();
   bool IsWritable(const Subscription& subscription) const;

@@ -42,7 +42,7 @@ void Hub::SetState(Subscription* subscription, State state) {
 }
 
 void Hub::SetStalled(Subscription* subscription, bool stalled) {
-  if (subscription->stalled == stalled || subscription->state != State::kLagging) return;
+  if (subscription->stalled == stalled || !subscription->may_stall()) return;
   subscription->stalled = stalled;
   if (stalled) {
     ++waiting_count_;

@@ -25,7 +25,7 @@ void Hub::OnWritable(ConnectionId connection_id) {
   for (Subscription* at = connection->first.get(); at != nullptr;
        at = at->next_in_connection.get()) {
     if (at->ending || at->queued) continue;
-    if (at->state != State::kLagging && at->state != State::kSnapshotDue) continue;
+    if (!at->may_stall()) continue;
     SetStalled(at, false);
     if (nested) {
       Enqueue(&ready_, at);
@@ -75,7 +75,10 @@ void Hub::PumpAhead() {
 }
 
 void Hub::PumpSnapshot(Subscription* subscription) {
-  if (!IsWritable(*subscription)) return;
+  if (!IsWritable(*subscription)) {
+    SetStalled(subscription, true);
+    return;
+  }
   SnapshotRequest request = MakeSnapshotRequest(*subscription);
   request.examined_max = kInlineRowsMax;
   SnapshotBatch batch = ReadSnapshotBatch(source_, request);

@@ -46,6 +46,28 @@ TEST_F(HubTailTest, OneWhoAsksForTheNextBatchLateKeepsLittle) {
   EXPECT_LE(tail_bytes(), 16 << 10);
 }
 
+TEST_F(HubTailTest, OneWhoAsksForABatchAndDoesNotReadKeepsLittle) {
+  InsertMany(1, 5);
+  SubscribeOptions options = Options();
+  options.batch_size = 2;
+  Subscribe(kAll, options);
+  world_.Settle();
+  socket_.messages.clear();
+  socket_.full = true;
+  world_.hub->NextBatch(connection_, "s1", std::nullopt);
+  InsertMany(6, 100);
+  EXPECT_LE(tail_bytes(), 16 << 10);
+  socket_.full = false;
+  world_.hub->OnWritable(connection_);
+  world_.Settle();
+  EXPECT_EQ(socket_.Take()["rows"].size(), 2u);
+  world_.hub->NextBatch(connection_, "s1", std::nullopt);
+  world_.Settle();
+  EXPECT_EQ(socket_.Take()["rows"].size(), 1u);
+  ExpectAll(6, 100);
+  EXPECT_EQ(tail_bytes(), 0);
+}
+
 TEST_F(HubTailTest, ReleasedTailsKeepNothing) {
   SubscribeQuietly(kAll);
   socket_.full = true;

@@ -100,13 +100,14 @@ struct Subscription {
   bool reports_cursor_too_old : 1 = false;
   bool queued : 1 = false;  // stands in one of the hub's queues
   bool indexed : 1 = false;
-  bool stalled : 1 = false;  // lagging, and waits for its socket to drain
+  bool stalled : 1 = false;  // waits for its socket to drain
   bool ending : 1 = false;   // taken off; to be destroyed after the current delivery
   uint8_t chunk_shift = 0;   // chunks of the log are catch_up_chunk_bytes >> chunk_shift
 
+  bool may_stall() const { return state == State::kLagging || state == State::kSnapshotDue; }
   /// Behind, and what it waits for is its client: nothing needs to be kept for it.
   bool waits_for_client() const {
-    return state == State::kSnapshotIdle || (state == State::kLagging && stalled);
+    return state == State::kSnapshotIdle || (may_stall() && stalled);
   }
   std::string_view id() const { return {bytes.get(), id_size}; }
   std::string_view key() const { return {bytes.get() + id_size, key_size}; }
