@@ -131,8 +131,7 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
       OnMessage(frames_.payload(), frames_.is_text());
       break;
     case FrameReader::Event::kPing:
-      connection_.Send(
-          {MakeFrameHead(FrameOpcode::kPong, frames_.payload().size()).view(), frames_.payload()});
+      AnswerPing(frames_.payload());
       break;
     case FrameReader::Event::kClose:
       CloseWith(frames_.close_code(), "");
@@ -148,6 +147,15 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
   }
   HoldBackIfFlooding();
   return taken;
+}
+
+// Of the pings of a client that does not read only the newest is answered, once it does.
+void WebSocketSession::AnswerPing(std::string_view payload) {
+  if (writable()) {
+    connection_.Send({MakeFrameHead(FrameOpcode::kPong, payload.size()).view(), payload});
+    return;
+  }
+  unanswered_ping_ = std::make_unique<std::string>(payload);
 }
 
 // Who asks (pings, errors) without taking the answers is not read any further: at once before
@@ -284,6 +292,8 @@ void WebSocketSession::CloseWith(CloseCode code, std::string_view reason) {
 }
 
 void WebSocketSession::OnWritable() {
+  if (const auto ping = std::exchange(unanswered_ping_, nullptr); ping && !closing_)
+    AnswerPing(*ping);
   if (std::exchange(held_back_, false)) connection_.ResumeReading();
   if (connection_id_ != 0) core_.hub->OnWritable(connection_id_);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "auth/auth.h"
@@ -49,6 +50,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   void SendError(std::string_view subscription_id, std::string_view code, std::string_view message);
   void CloseWith(CloseCode code, std::string_view reason);
   void ArmDeadline();
+  void AnswerPing(std::string_view payload);
   void HoldBackIfFlooding();
   bool authenticated() const { return connection_id_ != 0; }
 
@@ -68,6 +70,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   catalog::Caller caller_;
   std::string session_id_;
   TokenBucket messages_;
+  std::unique_ptr<std::string> unanswered_ping_;
   const IpAddress client_;
 };
 
