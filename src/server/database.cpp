@@ -206,6 +206,8 @@ class OpenDatabase : public Database {
   void Tick() override;
   bool NeedsMemoryRound() override { return memory_watch_->NeedsRound(); }
   void RunMemoryRound() override { memory_watch_->Round(); }
+  int64_t activity() const override { return memory_watch_->activity(); }
+  void Rest() override { memory_watch_->Rest(); }
   void Close() override;
 
   auth::Authenticator& authenticator() { return *authenticator_; }

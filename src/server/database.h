@@ -32,6 +32,10 @@ class Database {
   virtual bool NeedsMemoryRound() = 0;
   /// Sheds or restores; on a worker, one at a time.
   virtual void RunMemoryRound() = 0;
+  /// Grows with whatever clients have asked for or were sent.
+  virtual int64_t activity() const = 0;
+  /// Lets go of what a busy time has filled; on a worker, when activity has paused.
+  virtual void Rest() = 0;
   /// Stops intake and background threads and waits until everything appended is settled. The cores'
   /// threads have ended, their loops still exist (completions are posted there and never run).
   virtual void Close() = 0;

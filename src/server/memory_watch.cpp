@@ -21,6 +21,8 @@ constexpr int64_t kCacheClearIntervalUs = 10'000'000;
 // often: many small files would cost more than they free.
 constexpr int64_t kFlushedMemtableBytesMin = 1 << 20;
 constexpr int64_t kMemtableFlushIntervalUs = 30'000'000;
+// The same for a server at rest, where a small file costs nobody anything.
+constexpr int64_t kRestingMemtableBytesMin = 512 << 10;
 // The largest hot table goes to cold storage while the store holds more than the budget, at most so
 // often: its blocks, indexes and compactions are what the caches are filled with.
 constexpr int64_t kFlushedRowsMin = 10'000;
@@ -65,18 +67,38 @@ void MemoryWatch::ShrinkCaches(bool small) {
   const int64_t now_us = parts_.clock.SteadyUs();
   if (!small || now_us < caches_cleared_us_ + kCacheClearIntervalUs) return;
   caches_cleared_us_ = now_us;
-  parts_.query.ClearPlanCache();
-  parts_.catalog.ForgetCachedDefinitions();
-  WriteOutMemtables(now_us);
+  ForgetPlansAndDefinitions();
+  if (now_us - memtables_flushed_us_ >= kMemtableFlushIntervalUs) {
+    memtables_flushed_us_ = now_us;
+    WriteOutMemtables(kFlushedMemtableBytesMin);
+  }
   MoveRowsToColdStorage(now_us);
 }
 
-void MemoryWatch::WriteOutMemtables(int64_t now_us) {
-  if (parts_.store.properties().memtable_bytes < kFlushedMemtableBytesMin ||
-      now_us - memtables_flushed_us_ < kMemtableFlushIntervalUs) {
-    return;
-  }
-  memtables_flushed_us_ = now_us;
+int64_t MemoryWatch::activity() const {
+  int64_t sum = 0;
+  for (const char* name :
+       {"http_requests", "live_deliveries", "live_snapshot_batches", "live_catch_up_reads"})
+    sum += parts_.metrics.counter(name).value();
+  return sum;
+}
+
+void MemoryWatch::Rest() {
+  ForgetPlansAndDefinitions();
+  WriteOutMemtables(kRestingMemtableBytesMin);
+  parts_.store.SetBlockCacheCapacity(0);
+  if (!guard_.sheds(ShedStep::kShrinkCaches))
+    parts_.store.SetBlockCacheCapacity(parts_.plan.block_cache_bytes);
+  TrimAllocator();
+}
+
+void MemoryWatch::ForgetPlansAndDefinitions() {
+  parts_.query.ClearPlanCache();
+  parts_.catalog.ForgetCachedDefinitions();
+}
+
+void MemoryWatch::WriteOutMemtables(int64_t bytes_min) {
+  if (parts_.store.properties().memtable_bytes < bytes_min) return;
   if (const Status status = parts_.store.FlushMemtables(); !status.ok()) {
     Log(LogLevel::kWarn, "server.memory", "memtables were not written out",
         {{"error", status.ToString()}});

@@ -42,13 +42,19 @@ class MemoryWatch {
   bool NeedsRound();
   /// On a worker, one at a time.
   void Round() { guard_.Round(); }
+  /// Grows with whatever clients have asked for or were sent.
+  int64_t activity() const;
+  /// Nobody has asked for anything for a while: empties the caches and writes the memtables out, so
+  /// that what a busy time has filled goes back to the system. On a worker.
+  void Rest();
   /// With the accounts brought up to date. Any thread.
   MemoryReportSources ReportSources();
 
  private:
   MemoryReading Read();
   void ShrinkCaches(bool small);
-  void WriteOutMemtables(int64_t now_us);
+  void ForgetPlansAndDefinitions();
+  void WriteOutMemtables(int64_t bytes_min);
   void MoveRowsToColdStorage(int64_t now_us);
   void BoundTails(size_t bytes);
 

@@ -73,8 +73,12 @@ void RaiseDescriptorLimit() {
 // Has due background work done, a second after the last round ended or later.
 class Ticker : public Deadline {
  public:
-  Ticker(EventLoop& loop, WorkerPool& workers, Database& database, const Counter& requests)
-      : loop_(loop), workers_(workers), database_(database), requests_(requests) {}
+  /// `rest_after_rounds` 0: never.
+  Ticker(EventLoop& loop, WorkerPool& workers, Database& database, int64_t rest_after_rounds)
+      : loop_(loop),
+        workers_(workers),
+        database_(database),
+        rest_after_rounds_(rest_after_rounds) {}
   /// On the loop.
   void Start() { loop_.Arm(*this, 1); }
   void Stop() { loop_.Disarm(*this); }
@@ -103,27 +107,29 @@ class Ticker : public Deadline {
     });
   }
 
-  // The heap keeps what a burst has used; once requests have paused for some rounds it goes back to
-  // the system.
+  // The heap keeps what a burst has used; once clients have paused for some rounds it goes back to
+  // the system, and what the caches hold after a longer pause.
   void GiveBackMemory() {
-    const int64_t requests = requests_.value();
-    if (std::exchange(last_requests_, requests) != requests) {
+    const int64_t activity = database_.activity();
+    if (std::exchange(last_activity_, activity) != activity) {
       quiet_rounds_ = 0;
-    } else if (++quiet_rounds_ == kQuietRoundsBeforeTrim) {
-      TrimAllocator();
+      return;
     }
+    ++quiet_rounds_;
+    if (quiet_rounds_ == kQuietRoundsBeforeTrim) TrimAllocator();
+    if (quiet_rounds_ == rest_after_rounds_) database_.Rest();
   }
 
   static constexpr int kQuietRoundsBeforeTrim = 3;
   EventLoop& loop_;
   WorkerPool& workers_;
   Database& database_;
-  const Counter& requests_;
+  const int64_t rest_after_rounds_;
   std::atomic<bool> running_{false};
   std::atomic<bool> relieving_{false};
   // Of the round under way.
-  int64_t last_requests_ = 0;
-  int quiet_rounds_ = 0;
+  int64_t last_activity_ = 0;
+  int64_t quiet_rounds_ = 0;
 };
 
 ExitCode ExitCodeOf(const Status& status) {
@@ -260,7 +266,8 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   if (!database.ok()) return fail(ExitCodeOf(database.status()), database.status().message());
   database_ = std::move(*database);
   for (const std::string& warning : warnings) Log(LogLevel::kWarn, "server.config", warning);
-  ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_, context_->requests);
+  ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_,
+                                     settings.number("memory.rest_after_seconds"));
   ticker_->Start();
   const Status listening = listener_->Listen(
       static_cast<int>(settings.number("performance.backlog")),

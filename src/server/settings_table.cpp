@@ -133,6 +133,10 @@ constexpr SettingKey kKeys[] = {
     Number("memory.critical_percent", "90", 11, 100,
            "Share of the budget from which on complex statements, then new connections are "
            "refused."),
+    Number(
+        "memory.rest_after_seconds", "60", 0, 86400,
+        "Seconds without any request after which caches are emptied and memtables written out; 0 "
+        "keeps them."),
 
     Flag("analytics.enabled", true,
          "Whether the analytical engine may be loaded for joins, grouping and other complex "

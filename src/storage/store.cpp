@@ -95,6 +95,7 @@ class BoundedIterator final : public Iterator {
 
 struct Store::Rep {
   Tuning tuning;
+  int64_t block_cache_bytes = 0;
   int64_t write_buffer_total_bytes = 0;
   std::string description;
   std::unique_ptr<rocksdb::DB> database;
@@ -187,6 +188,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   }
   path = options.path;
   tuning = MakeTuning(options);
+  block_cache_bytes = options.block_cache_bytes;
   write_buffer_total_bytes = options.write_buffer_total_bytes;
   description = fmt::format(
       "block_cache_size={} write_buffer_size={} bloom_bits={} max_open_files={} "
@@ -412,7 +414,13 @@ Status Store::CompactRange(Family family, const ScanRange& range) {
 }
 
 void Store::SetBlockCacheCapacity(int64_t bytes) {
-  rep_->tuning.cache->SetCapacity(static_cast<size_t>(bytes + rep_->write_buffer_total_bytes));
+  // The memtables are charged to the same cache. As configured there is room for all of them, and
+  // blocks may have what they do not use; when memory is short they may not.
+  const bool shrunk = bytes < rep_->block_cache_bytes;
+  const int64_t memtables =
+      shrunk ? static_cast<int64_t>(rep_->tuning.write_buffers->dummy_entries_in_cache_usage())
+             : rep_->write_buffer_total_bytes;
+  rep_->tuning.cache->SetCapacity(static_cast<size_t>(bytes + memtables));
 }
 
 }  // namespace kalam::storage

@@ -198,6 +198,24 @@ TEST_F(StoreTest, AccountsReturnToZero) {
   EXPECT_EQ(root.used_bytes(), 0);
 }
 
+TEST_F(StoreTest, ASmallerBlockCacheLetsGoAtOnce) {
+  Reopen();
+  WriteBatch batch;
+  for (int i = 0; i < 500; ++i)
+    batch.Put(Family::kRows, "key" + std::to_string(i),
+              std::string(4000, static_cast<char>('a' + i % 26)));
+  ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
+  ASSERT_TRUE(store_->FlushMemtables().ok());
+  Keys(Family::kRows, {"key", "kez"});
+  const int64_t filled = store_->block_cache_bytes();
+  store_->SetBlockCacheCapacity(0);
+  // Blocks only; what open files are charged for stays.
+  EXPECT_LT(store_->block_cache_bytes(), filled - 1'900'000);
+  store_->SetBlockCacheCapacity(options_.block_cache_bytes);
+  Keys(Family::kRows, {"key", "kez"});
+  EXPECT_GT(store_->block_cache_bytes(), filled - 100'000);
+}
+
 TEST_F(StoreTest, NewerFormatIsRefused) {
   Reopen();
   Put(Family::kCatalog, kFormatVersionKey, "2");
