@@ -4,6 +4,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -23,6 +24,9 @@ constexpr size_t kFamilyBufferBytesMin = 64 << 10;
 constexpr uint64_t kTargetFileBytes = 16 << 20;
 constexpr uint64_t kLevelBaseBytes = 64 << 20;
 constexpr uint64_t kSecondsPerDay = 86'400;
+// A file with so many tombstones in a row of entries is full of them.
+constexpr size_t kTombstoneWindow = 8192;
+constexpr size_t kTombstonesOfWindow = 4096;
 
 /// Sends RocksDB's warnings and errors to the log of the process; there is no LOG file.
 class LogForwarder final : public rocksdb::Logger {
@@ -126,6 +130,12 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   family_options.compression = CompressionOf(options.compression);
   family_options.bottommost_compression =
       options.compression == "none" ? rocksdb::kNoCompression : rocksdb::kZSTD;
+  if (family == Family::kRows || family == Family::kOrder) {
+    // Rows that moved to cold storage leave as many tombstones, which every scan walks over until
+    // they have met their rows: files that are full of them go down at once.
+    family_options.table_properties_collector_factories.push_back(
+        rocksdb::NewCompactOnDeletionCollectorFactory(kTombstoneWindow, kTombstonesOfWindow));
+  }
   if (family == Family::kChanges) {
     family_options.compaction_filter = tuning.change_filter.get();
     if (tuning.change_filter) family_options.periodic_compaction_seconds = kSecondsPerDay;
