@@ -16,7 +16,7 @@ namespace {
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
     "suites: idle statements notifications connections scans deliveries items users storm "
-    "budget heavy\n"
+    "budget heavy cold\n"
     "(all when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
 
@@ -37,6 +37,7 @@ constexpr Suite kSuites[] = {
     {"storm", kalam::bench::RunStorm},
     {"budget", kalam::bench::RunBudget},
     {"heavy", kalam::bench::RunHeavyHour},
+    {"cold", kalam::bench::RunCold},
 };
 
 }  // namespace

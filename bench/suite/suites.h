@@ -37,5 +37,8 @@ Status RunBudget(const SuiteOptions& options, Report& report);
 /// What is left of the memory of analytics, writes, connections and tables once all are gone;
 /// KALAM_BENCH_HEAVY_ROUNDS of it, then KALAM_BENCH_IDLE_SECONDS of quiet.
 Status RunHeavyHour(const SuiteOptions& options, Report& report);
+/// Flush rate, its effect on writers, bytes of segments, reads of cold rows by key, and aggregates
+/// against the engine on the same files.
+Status RunCold(const SuiteOptions& options, Report& report);
 
 }  // namespace kalam::bench
