@@ -41,8 +41,14 @@ class ColdQueryTest : public QueryTest {
     record.footer_bytes = 10;
     record.checksum = std::string(16, 'x');
     cold_rows_->NoteSegments();
-    Propose({{storage::Family::kSegments, segments::RecordKey(record),
-              segments::EncodeRecord(record)}});
+    // Two row groups, cut in the middle of the keys.
+    const std::vector<segments::RowGroup> groups{
+        {record.min_key, row_count / 2, {1}, {1000}, {}},
+        {key((first + last) / 2), row_count - row_count / 2, {1}, {1000}, {}}};
+    Propose(
+        {{storage::Family::kSegments, segments::RecordKey(record), segments::EncodeRecord(record)},
+         {storage::Family::kSegments, segments::RowGroupsKey(record.table, id),
+          segments::EncodeRowGroups(groups)}});
   }
   bool NeedsWorkerFor(std::string_view text) {
     return NeedsWorker(*engine_->Prepare(text, {}, Context()));
@@ -119,11 +125,14 @@ TEST_F(ColdQueryTest, ExplainTellsWhichSegmentsAReadLooksInto) {
   AddSegmentRecord(1, 1, 100, 100);
   AddSegmentRecord(2, 101, 200, 100);
   AddSegmentRecord(3, 150, 300, 100);
-  EXPECT_NE(Explain("SELECT * FROM notes WHERE id = 50").find("Segments: considered=1, pruned=2"),
+  EXPECT_NE(Explain("SELECT * FROM notes WHERE id = 50")
+                .find("Segments: considered=1, pruned=2; row groups: considered=2, pruned=4"),
             std::string::npos);
   EXPECT_NE(Explain("SELECT * FROM notes WHERE id IN (160, 301)").find("considered=2, pruned=1"),
             std::string::npos);
   EXPECT_NE(Explain("SELECT * FROM notes WHERE id > 100").find("considered=2, pruned=1"),
+            std::string::npos);
+  EXPECT_NE(Explain("SELECT * FROM notes WHERE id = 20").find("row groups: considered=1, pruned=5"),
             std::string::npos);
   EXPECT_NE(Explain("SELECT * FROM notes WHERE id = 999").find("considered=0, pruned=3"),
             std::string::npos);

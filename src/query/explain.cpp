@@ -95,10 +95,7 @@ void DescribeSelect(const ExplainInput& input, const SelectPlan& plan, PlanText*
   DescribeScan(*plan.table, plan.path, plan.filter != nullptr, &plan.wanted, logical, physical,
                depth);
   if (!input.segments.has_value()) return;
-  const tables::ColdPruning& segments = *input.segments;
-  physical->Add(depth + 1,
-                fmt::format("Segments: considered={}, pruned={}", segments.considered_count,
-                            segments.segment_count - segments.considered_count));
+  physical->Add(depth + 1, "Segments: " + input.segments->ToString());
 }
 
 Status DescribeEngine(const ExplainInput& input, const EnginePlan& plan, PlanText* logical,

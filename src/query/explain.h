@@ -20,7 +20,7 @@ struct ExplainInput {
   const BoundPlan& bound;
   const StatementContext& context;
   bool verbose = false;
-  std::string engine_plan;  // the engine's own plan, with VERBOSE
+  std::string engine_plan;  // the engine's own plan, with VERBOSE or when segments are read
   std::optional<Measurement> measured;
   std::optional<tables::ColdPruning> segments;  // of a native SELECT over a table that has some
   /// A rough number of the rows that the caller has in a table; nullopt when nobody can tell

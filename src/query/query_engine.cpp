@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "query/dml.h"
 #include "query/engine_select.h"
 #include "query/explain.h"
@@ -104,11 +106,15 @@ class QueryEngineImpl final : public QueryEngine {
     input.estimate_rows = [&](const catalog::TablePtr& table) {
       return EstimateRows(table, context);
     };
-    if (std::holds_alternative<EnginePlan>(bound.plan->body) && verbose) {
+    const bool reads_files = EngineReadsFiles(*bound.plan);
+    if (std::holds_alternative<EnginePlan>(bound.plan->body) && (verbose || reads_files)) {
       KALAM_ASSIGN_OR_RETURN(
           analytics::EngineQuery query,
           MakeEngineQuery(bound, context, ViewFor(context), reader_, system_tables_));
-      KALAM_ASSIGN_OR_RETURN(input.engine_plan, dependencies_.engine.Explain(std::move(query)));
+      Result<std::string> engine_plan = dependencies_.engine.Explain(std::move(query));
+      if (!engine_plan.ok() && (verbose || !engine_plan.status().Is(ErrorKind::NotAvailable)))
+        return engine_plan.status();
+      if (engine_plan.ok()) input.engine_plan = *std::move(engine_plan);
     }
     if (analyze) {
       KALAM_ASSIGN_OR_RETURN(input.measured, Measure(bound, context));
@@ -149,6 +155,14 @@ class QueryEngineImpl final : public QueryEngine {
            (select->filter != nullptr || select->is_aggregate || !select->sort.empty());
   }
 
+  /// Whether the engine may be given files: only its own plan tells which of them it reads.
+  bool EngineReadsFiles(const Plan& plan) const {
+    const auto* engine = std::get_if<EnginePlan>(&plan.body);
+    return engine != nullptr &&
+           std::any_of(engine->tables.begin(), engine->tables.end(),
+                       [this](const auto& each) { return reader_.MayHaveColdRows(*each.table); });
+  }
+
   /// How many segments a native SELECT's access path leaves; nullopt for other statements.
   Result<std::optional<tables::ColdPruning>> Prune(const BoundPlan& bound,
                                                    const StatementContext& context) {
@@ -165,8 +179,9 @@ class QueryEngineImpl final : public QueryEngine {
       read.key_lower = std::move(key);
     }
     if (!path.is_keys && !path.is_empty) reads.push_back(std::move(path.scan));
-    const tables::ReadScope scope{
-        select->table, tables::ScopeFor(*select->table, context.caller.user_id), {}, nullptr};
+    const tables::ReadScope scope{select->table,
+                                  tables::ScopeFor(*select->table, context.caller.user_id),
+                                  ViewFor(context), nullptr};
     KALAM_ASSIGN_OR_RETURN(const tables::ColdPruning pruning,
                            tables::PruneCold(reader_, scope, reads));
     return std::optional<tables::ColdPruning>(pruning);

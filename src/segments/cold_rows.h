@@ -55,13 +55,16 @@ struct ColdSeqRange {
   bool descending = false;
 };
 
-/// A segment's file as it lies in its storage, for a reader that understands Parquet itself: what
-/// it reads is not compared with checksums.
+/// A segment's file as it lies in its storage, for a reader that understands Parquet itself.
 struct RawSegment {
   SegmentRecord record;
   std::string local_path;  // where it can be opened; empty: only `read` reaches it
   /// `size` bytes. From any thread, while the ColdRows lives.
   std::function<Result<std::string>(int64_t offset, int64_t size)> read;
+  /// To be called before bytes of the file are used, however they are read: compares the column
+  /// chunks in which they lie with their checksums, each once. Errors: Corruption (the segment is
+  /// fenced from then on), StorageIo. From any thread, as `read`.
+  std::function<Status(int64_t offset, int64_t size)> check;
   std::shared_ptr<const void> pin;  // while it lives the file is not deleted
 };
 

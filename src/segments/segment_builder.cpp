@@ -3,6 +3,7 @@
 #include "segments/segment_builder.h"
 
 #include <algorithm>
+#include <bit>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -100,11 +101,12 @@ Status NotWhatWasAsked(std::string_view what) {
 }  // namespace
 
 int64_t RowGroupRowsFor(int64_t row_bytes_average) {
-  // A row group is decoded whole for one row.
+  // A row group is decoded whole for one row, and put together in memory when it is written.
   constexpr int64_t kGroupBytes = 4 << 20;
-  constexpr int64_t kStep = 2048;
-  const int64_t rows = kGroupBytes / std::max<int64_t>(1, row_bytes_average) / kStep * kStep;
-  return std::clamp(rows, kStep, kRowGroupRows);
+  constexpr int64_t kRowsMin = 16;
+  const int64_t rows = kGroupBytes / std::max<int64_t>(1, row_bytes_average);
+  return std::clamp(static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))), kRowsMin,
+                    kRowGroupRows);
 }
 
 struct SegmentBuilder::Rep {
@@ -310,6 +312,12 @@ Result<std::string> SegmentChange::NextPath(const SegmentPlace& place,
                                             const std::string& folder) {
   KALAM_RETURN_IF_ERROR(OpenFolder(place, storage_id, folder));
   return BatchPath(folder, rep_->folders.at(FolderKey(rep_->table, place)).next_batch);
+}
+
+void SegmentChange::SkipPath(const SegmentPlace& place) {
+  const auto folder = rep_->folders.find(FolderKey(rep_->table, place));
+  KALAM_CHECK(folder != rep_->folders.end());  // NextPath comes first
+  ++folder->second.next_batch;
 }
 
 void SegmentChange::Add(BuiltSegment segment, bool evicting, int64_t now_us) {

@@ -15,7 +15,7 @@
 namespace kalam::segments {
 
 /// How many rows a row group should have, for rows of about so many bytes: kRowGroupRows, fewer
-/// when they are wide (a multiple of 2048). A point read decodes a whole group.
+/// when they are wide (a power of two). A point read decodes a whole group.
 int64_t RowGroupRowsFor(int64_t row_bytes_average);
 
 /// A segment whose file is written, ready to be committed.
@@ -77,6 +77,8 @@ class SegmentChange {
   /// (InvalidOperation otherwise). A file that lies there already was never committed: replace it.
   Result<std::string> NextPath(const SegmentPlace& place, const std::string& storage_id,
                                const std::string& folder);
+  /// The next NextPath of the place is another one. After NextPath.
+  void SkipPath(const SegmentPlace& place);
   /// Adds a segment whose file was put at the last NextPath of its place. `evicting`: hot copies of
   /// its rows are still to be removed.
   void Add(BuiltSegment segment, bool evicting, int64_t now_us);

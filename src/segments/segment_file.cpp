@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "segments/bloom_filter.h"
+#include "segments/checked_ranges.h"
 #include "segments/checksum.h"
 #include "segments/parquet_chunk.h"
 #include "types/key_codec.h"
@@ -220,13 +221,35 @@ Result<std::string> SegmentReader::ReadBytes(const SegmentRecord& record, int64_
   return bytes;
 }
 
-Result<RawSegment> SegmentReader::Raw(SegmentRecord record) {
+Status SegmentReader::CheckRaw(const SegmentRecord& record, const storage::SnapshotPtr& snapshot,
+                               int64_t offset, int64_t size) {
+  const auto read = [&](int64_t from, int64_t length) { return ReadBytes(record, from, length); };
+  const auto check = [&]() -> Status {
+    std::string key = CachePrefix('k', record.table, record.segment_id);
+    std::shared_ptr<const CheckedRanges> ranges = cache_.Find<CheckedRanges>(key);
+    if (ranges == nullptr) {
+      KALAM_ASSIGN_OR_RETURN(const auto groups, ReadRowGroups(store_, record, snapshot));
+      KALAM_ASSIGN_OR_RETURN(ranges, CheckedRanges::Open(record, groups, read));
+      cache_.Put(std::move(key), ranges, ranges->memory_bytes());
+    }
+    return ranges->Check(offset, size, read);
+  };
+  KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
+  Status status = check();
+  if (!status.Is(ErrorKind::Corruption)) return status;
+  return Fence(record, std::to_string(record.table.value), status);
+}
+
+Result<RawSegment> SegmentReader::Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot) {
   KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
   KALAM_ASSIGN_OR_RETURN(auto storage, storage_of_(record.storage_id));
   RawSegment raw;
   raw.local_path = storage->LocalPath(record.path);
   raw.read = [this, record](int64_t offset, int64_t size) {
     return ReadBytes(record, offset, size);
+  };
+  raw.check = [this, record, snapshot](int64_t offset, int64_t size) {
+    return CheckRaw(record, snapshot, offset, size);
   };
   raw.pin = Pin(record.table, record.segment_id);
   raw.record = std::move(record);

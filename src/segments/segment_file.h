@@ -87,7 +87,7 @@ class SegmentReader {
                           const storage::SnapshotPtr& snapshot);
   Status Verify(const SegmentRecord& record);
   /// Pins the segment. Errors: Corruption (it is fenced), StorageIo.
-  Result<RawSegment> Raw(SegmentRecord record);
+  Result<RawSegment> Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot);
 
   Status CheckFence(TableId table, uint64_t segment_id) const;
   std::shared_ptr<const void> Pin(TableId table, uint64_t segment_id);
@@ -108,6 +108,8 @@ class SegmentReader {
   Result<std::string> ReadBytes(const SegmentRecord& record, int64_t offset, int64_t size);
   Status ReadMissing(const SegmentFile& file, size_t group, std::span<const uint32_t> missing,
                      bool keep, GroupColumns* out);
+  Status CheckRaw(const SegmentRecord& record, const storage::SnapshotPtr& snapshot, int64_t offset,
+                  int64_t size);
   Status Fence(const SegmentRecord& record, std::string_view table_name, const Status& cause);
 
   storage::Store& store_;

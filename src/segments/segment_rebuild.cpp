@@ -124,6 +124,14 @@ Result<std::vector<FoundBatch>> FindBatches(objects::ObjectStorage& storage,
   return found;
 }
 
+Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::string& path) {
+  KALAM_ASSIGN_OR_RETURN(const ParquetFooter footer, ReadFooter(storage, path));
+  const auto found = footer.metadata.find(std::string(kTableIdMetadata));
+  if (found == footer.metadata.end())
+    return Status(ErrorKind::Corruption, "it does not say which table it belongs to");
+  return found->second;
+}
+
 Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
                                     const catalog::TablePtr& table, const SegmentPlace& place) {
   Result<BuiltSegment> built = Rebuild(storage, path, table, place);

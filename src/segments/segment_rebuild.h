@@ -21,6 +21,10 @@ struct FoundBatch {
 Result<std::vector<FoundBatch>> FindBatches(objects::ObjectStorage& storage,
                                             const std::string& folder);
 
+/// The table that a file says it belongs to: `ns.table`, or its id. Errors: NotFound (no such
+/// file), StorageIo, Corruption.
+Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::string& path);
+
 /// Reads one file whole and makes the records that its flush made: keys, counts, bounds, checksums,
 /// Bloom filter; its schema version comes from the file's own metadata. To be committed by
 /// SegmentChange::Adopt. Errors: Corruption (damaged, not sorted, of another table, or of another

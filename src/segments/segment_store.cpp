@@ -47,9 +47,10 @@ class SegmentStoreOverFiles : public SegmentStore {
   Result<std::vector<RawSegment>> RawSegments(TableId table, const storage::Scope& scope,
                                               const storage::SnapshotPtr& snapshot) override {
     std::vector<RawSegment> raw;
-    KALAM_ASSIGN_OR_RETURN(auto records, ListSegmentsOfScope(store_, table, scope, snapshot));
+    const storage::SnapshotPtr view = Held(snapshot);
+    KALAM_ASSIGN_OR_RETURN(auto records, ListSegmentsOfScope(store_, table, scope, view));
     for (SegmentRecord& record : records) {
-      KALAM_ASSIGN_OR_RETURN(RawSegment segment, reader_.Raw(std::move(record)));
+      KALAM_ASSIGN_OR_RETURN(RawSegment segment, reader_.Raw(std::move(record), view));
       raw.push_back(std::move(segment));
     }
     return raw;

@@ -187,6 +187,53 @@ TEST_F(SegmentStoreTest, ADamagedSegmentIsFencedAndNamedOthersStayReadable) {
   }
 }
 
+TEST_F(SegmentStoreTest, AReaderOfRawBytesIsToldOfDamage) {
+  std::vector<TestRow> rows;
+  for (int64_t i = 0; i < 1000; ++i) rows.push_back({"ann", i, "x" + std::to_string(i), i + 1});
+  const SegmentRecord record = AddSegment(kAnn, rows, 100);
+  const auto check_all = [&]() -> Status {
+    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr));
+    EXPECT_EQ(raw.size(), 1u);
+    return raw.front().check(0, record.size_bytes);
+  };
+  EXPECT_TRUE(check_all().ok());
+  // Every chunk is compared once.
+  const int64_t read_before = storage_->bytes_read_;
+  EXPECT_TRUE(check_all().ok());
+  EXPECT_EQ(storage_->bytes_read_, read_before);
+  std::string& bytes = storage_->objects_[record.path];
+  const std::string sound = bytes;
+  std::mt19937 random(78);
+  for (int round = 0; round < 60; ++round) {
+    OpenSegments(2 << 20);
+    bytes = sound;
+    bytes[4 + random() % (bytes.size() - 12)] ^= static_cast<char>(1u << (random() % 8));
+    const Status status = check_all();
+    ASSERT_TRUE(status.Is(ErrorKind::Corruption)) << status.ToString();
+    EXPECT_NE(status.message().find("app/items/ann/batch-0.parquet"), std::string::npos);
+    EXPECT_TRUE(segments_->CheckFence(table_->id, record.segment_id).Is(ErrorKind::Corruption));
+  }
+  OpenSegments(2 << 20);
+  bytes = sound.substr(0, sound.size() / 2);
+  EXPECT_TRUE(check_all().Is(ErrorKind::Corruption));
+}
+
+TEST_F(SegmentStoreTest, ACheckOfAPartReadsThatPartAlone) {
+  std::vector<TestRow> rows;
+  for (int64_t i = 0; i < 1000; ++i) rows.push_back({"ann", i, "x" + std::to_string(i), i + 1});
+  const SegmentRecord record = AddSegment(kAnn, rows, 100);
+  std::string& bytes = storage_->objects_[record.path];
+  const int64_t middle = (record.size_bytes - record.footer_bytes) / 2;
+  bytes[static_cast<size_t>(middle)] ^= 1;
+  OpenSegments(2 << 20);
+  auto raw = segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr);
+  ASSERT_TRUE(raw.ok());
+  const int64_t read_before = storage_->bytes_read_;
+  EXPECT_TRUE(raw->front().check(4, 10).ok());
+  EXPECT_LT(storage_->bytes_read_ - read_before, record.footer_bytes + middle);
+  EXPECT_TRUE(raw->front().check(middle, 1).Is(ErrorKind::Corruption));
+}
+
 TEST_F(SegmentStoreTest, AMissingOrShortFileIsAnErrorThatNamesIt) {
   const SegmentRecord record = AddSegment(kAnn, {{"ann", 1, "a1", 1}});
   const std::string bytes = storage_->objects_[record.path];
@@ -233,7 +280,9 @@ TEST(RowGroupRowsTest, WideRowsGetSmallGroups) {
   EXPECT_EQ(RowGroupRowsFor(100), 16384);
   EXPECT_EQ(RowGroupRowsFor(0), 16384);
   EXPECT_EQ(RowGroupRowsFor(512), 8192);
-  EXPECT_EQ(RowGroupRowsFor(6000), 2048);
+  EXPECT_EQ(RowGroupRowsFor(6000), 512);
+  EXPECT_EQ(RowGroupRowsFor(100 << 10), 32);
+  EXPECT_EQ(RowGroupRowsFor(100 << 20), 16);
 }
 
 /// Random segments of three users, against a map of all versions.

@@ -33,13 +33,19 @@ void AddGroups(const std::vector<RowGroup>& groups, const std::string& prefix, C
   }
 }
 
-/// Whether a read of the scope with this prefix may find something in the segment.
-bool MayHold(const SegmentRecord& record, const std::string& prefix, const ScanOptions& read) {
-  if (record.max_key < prefix + read.key_lower) return false;
+/// A run of rows by its bounds, both inside.
+struct Bounds {
+  std::string_view min_key, max_key;
+  Seq min_seq, max_seq;
+};
+
+/// Whether a read of the scope with this prefix may find something within the bounds.
+bool MayHold(const Bounds& bounds, const std::string& prefix, const ScanOptions& read) {
+  if (bounds.max_key < prefix + read.key_lower) return false;
   const std::string end = read.key_upper.empty() ? PrefixEnd(prefix) : prefix + read.key_upper;
-  if (!end.empty() && record.min_key >= end) return false;
-  return record.max_seq > read.seq_after &&
-         (read.seq_up_to.value == 0 || record.min_seq <= read.seq_up_to);
+  if (!end.empty() && bounds.min_key >= end) return false;
+  return bounds.max_seq > read.seq_after &&
+         (read.seq_up_to.value == 0 || bounds.min_seq <= read.seq_up_to);
 }
 
 std::vector<std::string> CutsOf(Runs runs, int64_t rows_per_cut) {
@@ -96,16 +102,35 @@ Result<int64_t> CountOwnColdRows(const TableReader& reader, const ReadScope& sco
   return row_count;
 }
 
+std::string ColdPruning::ToString() const {
+  return "considered=" + std::to_string(considered_count) +
+         ", pruned=" + std::to_string(segment_count - considered_count) +
+         "; row groups: considered=" + std::to_string(considered_row_group_count) +
+         ", pruned=" + std::to_string(row_group_count - considered_row_group_count);
+}
+
 Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
                               std::span<const ScanOptions> reads) {
   KALAM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> records, SegmentsOf(reader, scope));
   ColdPruning pruning;
-  pruning.segment_count = static_cast<int64_t>(records.size());
   const std::string prefix = segments::SegmentKeyPrefix(scope.scope);
+  const auto is_read = [&](const Bounds& bounds) {
+    return std::any_of(reads.begin(), reads.end(),
+                       [&](const ScanOptions& read) { return MayHold(bounds, prefix, read); });
+  };
   for (const SegmentRecord& record : records) {
-    pruning.considered_count +=
-        std::any_of(reads.begin(), reads.end(),
-                    [&](const ScanOptions& read) { return MayHold(record, prefix, read); });
+    KALAM_ASSIGN_OR_RETURN(const std::vector<RowGroup> groups,
+                           segments::ReadRowGroups(reader.store(), record, scope.view.snapshot));
+    ++pruning.segment_count;
+    pruning.row_group_count += static_cast<int64_t>(groups.size());
+    if (!is_read({record.min_key, record.max_key, record.min_seq, record.max_seq})) continue;
+    ++pruning.considered_count;
+    for (size_t i = 0; i < groups.size(); ++i) {
+      // A group ends before the next one begins; the next one's first key is near enough.
+      const std::string& end = i + 1 < groups.size() ? groups[i + 1].first_key : record.max_key;
+      pruning.considered_row_group_count +=
+          is_read({groups[i].first_key, end, groups[i].min_seq, groups[i].max_seq});
+    }
   }
   return pruning;
 }

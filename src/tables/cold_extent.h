@@ -32,12 +32,17 @@ Result<ColdExtent> MeasureCold(const TableReader& reader, const ReadScope& scope
 /// in segments of many scopes is little by design. Cheap enough for every statement that scans.
 Result<int64_t> CountOwnColdRows(const TableReader& reader, const ReadScope& scope);
 
-/// How many of a scope's segments one of the reads has to look into, by the segments' ranges of
-/// keys and `_seq`; their Bloom filters leave out more.
+/// How many of a scope's segments, and of their row groups, one of the reads has to look into, by
+/// their ranges of keys and `_seq`; Bloom filters leave out more.
 struct ColdPruning {
   int64_t segment_count = 0;
   int64_t considered_count = 0;
+  int64_t row_group_count = 0;
+  int64_t considered_row_group_count = 0;
+  /// `considered=1, pruned=2; row groups: considered=1, pruned=40`.
+  std::string ToString() const;
 };
+/// Reads the row groups of all segments: for EXPLAIN. Errors: StorageIo, Corruption.
 Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
                               std::span<const ScanOptions> reads);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "segments/cold_rows.h"
+#include "tables/cold_extent.h"
 #include "types/key_codec.h"
 
 namespace kalam::tables {
@@ -48,6 +49,7 @@ ColdFile FileOf(RawSegment segment) {
               record.path;
   file.local_path = std::move(segment.local_path);
   file.read = std::move(segment.read);
+  file.check = std::move(segment.check);
   file.size_bytes = record.size_bytes;
   file.row_count = record.row_count;
   file.tombstone_count = record.tombstone_count;
@@ -63,12 +65,14 @@ ColdFile FileOf(RawSegment segment) {
 class TableColdFiles final : public ColdFiles {
  public:
   TableColdFiles(TableReader& reader, const ReadScope& scope, std::vector<ColdFile> files,
-                 size_t file_count_total)
-      : hot_reader_(reader.store(), reader.clock()),
+                 size_t file_count_total, ScanOptions range)
+      : reader_(reader),
+        hot_reader_(reader.store(), reader.clock()),
         scope_(scope),
         hot_(MakeTableSource(hot_reader_, scope_, false)),
         files_(std::move(files)),
         file_count_total_(file_count_total),
+        range_(std::move(range)),
         user_id_(scope.scope.user_id()) {
     for (const catalog::ColumnDefinition& column : *scope_.table->columns) {
       field_ids_.push_back(FieldId(column));
@@ -78,6 +82,10 @@ class TableColdFiles final : public ColdFiles {
 
   const std::vector<ColdFile>& files() const override { return files_; }
   size_t file_count_total() const override { return file_count_total_; }
+  Result<std::string> DescribePruning() const override {
+    KALAM_ASSIGN_OR_RETURN(const ColdPruning pruning, PruneCold(reader_, scope_, {&range_, 1}));
+    return pruning.ToString();
+  }
   const std::vector<int32_t>& field_ids() const override { return field_ids_; }
   const std::vector<Value>& absent_values() const override { return absent_values_; }
   uint32_t key_column() const override {
@@ -108,11 +116,13 @@ class TableColdFiles final : public ColdFiles {
     return static_cast<uint32_t>(scope_.table->FindColumn(name).value_or(0));
   }
 
+  const TableReader& reader_;
   TableReader hot_reader_;  // knows of no segments
   const ReadScope scope_;
   const std::shared_ptr<ScanSource> hot_;
   const std::vector<ColdFile> files_;
   const size_t file_count_total_;
+  const ScanOptions range_;  // of keys that the files were chosen by
   const std::string user_id_;
   std::vector<int32_t> field_ids_;
   std::vector<Value> absent_values_;
@@ -140,8 +150,11 @@ Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const
     if (segment.record.max_key < lower || segment.record.min_key >= upper) continue;
     files.push_back(FileOf(std::move(segment)));
   }
+  ScanOptions range;
+  range.key_lower = key_lower;
+  range.key_upper = key_upper;
   return std::shared_ptr<ColdFiles>(
-      std::make_shared<TableColdFiles>(reader, scope, std::move(files), total));
+      std::make_shared<TableColdFiles>(reader, scope, std::move(files), total, std::move(range)));
 }
 
 }  // namespace kalam::tables

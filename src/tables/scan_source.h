@@ -41,6 +41,8 @@ struct ColdFile {
   std::string name;        // of this content, for ever: caches go by it
   std::string local_path;  // where it can be opened; empty: only `read` reaches it
   std::function<Result<std::string>(int64_t offset, int64_t length)> read;  // from any thread
+  /// Before bytes are used, however they are read; empty: they need no check. From any thread. Errors: Corruption.
+  std::function<Status(int64_t offset, int64_t length)> check;
   int64_t size_bytes = 0;
   int64_t row_count = 0;  // tombstones and rows of other scopes among them
   int64_t tombstone_count = 0;
@@ -59,6 +61,10 @@ class ColdFiles {
   virtual const std::vector<ColdFile>& files() const = 0;
   /// Files of the scope, those that the hints excluded among them.
   virtual size_t file_count_total() const = 0;
+  /// For EXPLAIN: how much the hints have left out.
+  virtual Result<std::string> DescribePruning() const {
+    return std::to_string(files().size()) + " of " + std::to_string(file_count_total());
+  }
   // By column of the source: its field id in files, and what a file without it has (NULL, or the type's zero).
   virtual const std::vector<int32_t>& field_ids() const = 0;
   virtual const std::vector<Value>& absent_values() const = 0;

@@ -80,6 +80,10 @@ class ColdFileHandle : public duckdb::FileHandle {
   void ReadAt(char* to, size_t size, uint64_t offset) {
     // The engine's own loop over row groups does not ask.
     if (context_->interrupted) throw duckdb::InterruptException();
+    if (file_->check) {
+      const Status checked = file_->check(static_cast<int64_t>(offset), static_cast<int64_t>(size));
+      if (!checked.ok()) QueryState::Of(*context_).Fail(checked);
+    }
     if (descriptor_ < 0) return ReadThroughServer(to, size, offset);
     while (size > 0) {
       const ssize_t got = pread(descriptor_, to, size, static_cast<off_t>(offset));

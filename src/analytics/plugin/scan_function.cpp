@@ -31,7 +31,7 @@ using Hints = std::vector<tables::ScanHint>;
 struct ScanBindData : public duckdb::TableFunctionData {
   size_t source_index = 0;
   Hints hints;
-  std::string cold_files;  // for EXPLAIN: `3 of 12`; empty: the scan reads none by itself
+  std::string cold_files;  // for EXPLAIN: how many are read; empty: none by itself
 
   duckdb::unique_ptr<duckdb::FunctionData> Copy() const override {
     auto copy = duckdb::make_uniq<ScanBindData>();
@@ -141,8 +141,9 @@ void CollectHints(ClientContext& context, duckdb::LogicalGet& get, duckdb::Funct
   const auto cold = SourceOf(context, scan.source_index).OpenColdFiles(scan.hints);
   if (!cold.ok()) query.Fail(cold.status());
   if (*cold == nullptr) return;
-  scan.cold_files = std::to_string((*cold)->files().size()) + " of " +
-                    std::to_string((*cold)->file_count_total());
+  Result<std::string> pruning = (*cold)->DescribePruning();
+  if (!pruning.ok()) query.Fail(pruning.status());
+  scan.cold_files = *std::move(pruning);
 }
 
 duckdb::InsertionOrderPreservingMap<duckdb::string> Describe(
