@@ -17,6 +17,7 @@ constexpr std::string_view kTarget = "tiering";
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kHourUs = 3600 * kSecondUs;
 constexpr std::string_view kAutomatic = "small_segments";
+constexpr std::string_view kRebuilds = "rebuild";
 
 nlohmann::json ParametersOf(const JobRecord& job) {
   auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
@@ -135,6 +136,7 @@ Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefiniti
   if (type == JobType::kFlush && table.options.flush_policy.row_limit > 0)
     parameters["flush_threshold"] = table.options.flush_policy.row_limit;
   if (type == JobType::kCompact) parameters[std::string(kAutomatic)] = key.starts_with("CO:");
+  if (key.starts_with(kRebuilds)) parameters[std::string(kRebuilds)] = true;
   return dependencies_.queue.Submit(type, parameters.dump(), std::move(key));
 }
 
@@ -148,6 +150,11 @@ Result<JobRecord> TieringJobs::QueueFlush(const catalog::TableDefinition& table)
 
 Result<JobRecord> TieringJobs::QueueCompaction(const catalog::TableDefinition& table) {
   return Submit(JobType::kCompact, table, "compact-" + table.namespace_id + "-" + table.name);
+}
+
+Result<JobRecord> TieringJobs::QueueRebuild(const catalog::TableDefinition& table) {
+  return Submit(JobType::kCompact, table,
+                std::string(kRebuilds) + "-" + table.namespace_id + "-" + table.name);
 }
 
 size_t TieringJobs::FlushLargest(size_t count_max, int64_t row_count_min) {
@@ -182,8 +189,23 @@ Result<JobOutcome> TieringJobs::Flush(const JobRecord& job, const JobCancelled& 
                          flushed->row_count, flushed->file_count)};
 }
 
+Result<JobOutcome> TieringJobs::Rebuild(const JobRecord& job, const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  KALAM_ASSIGN_OR_RETURN(
+      const tiering::RebuildOutcome rebuilt,
+      dependencies_.tiering.Rebuild(TableId{parameters.value("internal_id", 0u)},
+                                    WorkOf(dependencies_.queue, job, cancelled)));
+  if (!rebuilt.table_found) return NotFound(parameters);
+  return JobOutcome{
+      false, fmt::format("Rebuild completed for {} ({} segments with {} rows found again, {} "
+                         "damaged files left out, {} manifests written)",
+                         MessageName(parameters), rebuilt.segment_count, rebuilt.row_count,
+                         rebuilt.damaged_count, rebuilt.manifest_count)};
+}
+
 Result<JobOutcome> TieringJobs::Compact(const JobRecord& job, const JobCancelled& cancelled) {
   const nlohmann::json parameters = ParametersOf(job);
+  if (parameters.value(std::string(kRebuilds), false)) return Rebuild(job, cancelled);
   const TableId id{parameters.value("internal_id", 0u)};
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table, dependencies_.catalog.FindTable(id));
   if (table == nullptr) return NotFound(parameters);

@@ -41,6 +41,8 @@ class TieringJobs {
   /// IdempotentConflict when one is queued or runs already.
   Result<JobRecord> QueueFlush(const catalog::TableDefinition& table);
   Result<JobRecord> QueueCompaction(const catalog::TableDefinition& table);
+  /// A job of the type of compactions, so that both of a table take turns.
+  Result<JobRecord> QueueRebuild(const catalog::TableDefinition& table);
 
   /// Queues flushes of the tables with the most hot rows, those with fewer than `row_count_min`
   /// left out; returns how many. For whoever watches over memory.
@@ -53,6 +55,7 @@ class TieringJobs {
  private:
   Result<JobOutcome> Flush(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> Compact(const JobRecord& job, const JobCancelled& cancelled);
+  Result<JobOutcome> Rebuild(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> DeleteRetired(const JobRecord& job, const JobCancelled& cancelled);
   void QueueDueFlushes();
   void QueueRetiredDeletion();

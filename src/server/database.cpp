@@ -135,6 +135,10 @@ tiering::TieringOptions TieringOptionsFrom(const Settings& settings) {
       .row_limit = static_cast<uint32_t>(settings.number("flush.default_row_limit")),
       .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval"))};
   options.temp_directory = settings.text("storage.data_path") + "/tmp/segments";
+  // Twice as long as anything that holds a view may take.
+  options.retired_grace_seconds =
+      std::max({options.retired_grace_seconds, 2 * settings.number("transaction_timeout_secs"),
+                2 * settings.number("execution.handler_timeout_seconds")});
   // A test names a step of the cold tier, `flush.put`, and how often it is passed before,
   // `flush.put:2`; the process ends there as if it had been killed.
   if (const char* variable = std::getenv("KALAMDB_END_AT")) {

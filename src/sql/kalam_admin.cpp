@@ -159,8 +159,18 @@ Status ParseStorageWork(TokenCursor& cursor, StorageStatement* storage, bool is_
   return {};
 }
 
+// STORAGE REBUILD TABLE ns.t
+Status ParseStorageRebuild(TokenCursor& cursor, StorageStatement* storage) {
+  KALAM_RETURN_IF_ERROR(cursor.ExpectWord("table"));
+  storage->kind = StorageStatement::Kind::kRebuildTable;
+  KALAM_ASSIGN_OR_RETURN(storage->table, cursor.Qualified());
+  if (!storage->table.namespace_id.empty()) return {};
+  return cursor.Error("Table name must be qualified (namespace.table) for STORAGE REBUILD TABLE");
+}
+
 Status ParseStorageBody(TokenCursor& cursor, StorageStatement* storage) {
   if (cursor.AcceptWord("storage")) {
+    if (cursor.AcceptWord("rebuild")) return ParseStorageRebuild(cursor, storage);
     if (cursor.AcceptWord("flush")) return ParseStorageWork(cursor, storage, true);
     if (cursor.AcceptWord("compact")) return ParseStorageWork(cursor, storage, false);
     KALAM_RETURN_IF_ERROR(cursor.ExpectWord("check"));

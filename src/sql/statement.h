@@ -165,7 +165,8 @@ struct StorageStatement {
     kFlushTable,
     kFlushAll,
     kCompactTable,
-    kCompactAll
+    kCompactAll,
+    kRebuildTable
   };
   Kind kind = Kind::kCreate;
   bool if_exists = false;

@@ -142,6 +142,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
     case Kind::kFlushAll:
     case Kind::kCompactTable:
     case Kind::kCompactAll:
+    case Kind::kRebuildTable:
       return ExecuteTiering(context, run, statement);
   }
   return NotAvailable("This storage statement");

@@ -67,7 +67,8 @@ Status CheckShow(std::string_view text, const catalog::Caller& actor) {
 
 Status CheckStorage(std::string_view text, const catalog::Caller& actor) {
   const std::vector<std::string> words = FirstWords(text, 3);
-  if (words[0] == "STORAGE" && (words[1] == "FLUSH" || words[1] == "COMPACT")) {
+  if (words[0] == "STORAGE" &&
+      (words[1] == "FLUSH" || words[1] == "COMPACT" || words[1] == "REBUILD")) {
     return NeedsService(
         actor, ErrorKind::Unauthorized,
         "STORAGE " + words[1] + " " + words[2] + " requires Service, DBA, or System role");

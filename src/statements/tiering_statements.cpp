@@ -1,4 +1,5 @@
-// STORAGE FLUSH and STORAGE COMPACT: jobs for tables whose rows may be in cold storage.
+// STORAGE FLUSH, STORAGE COMPACT and STORAGE REBUILD: jobs for tables whose rows may be in cold
+// storage.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -15,7 +16,12 @@ bool IsOfFlush(const StorageStatement& statement) {
          statement.kind == StorageStatement::Kind::kFlushAll;
 }
 
+bool IsOfRebuild(const StorageStatement& statement) {
+  return statement.kind == StorageStatement::Kind::kRebuildTable;
+}
+
 std::string_view Verb(const StorageStatement& statement) {
+  if (IsOfRebuild(statement)) return "REBUILD";
   return IsOfFlush(statement) ? "FLUSH" : "COMPACT";
 }
 std::string_view Noun(const StorageStatement& statement) {
@@ -40,6 +46,11 @@ Result<StatementResult> ExecuteOnTable(AdminContext& context, const StatementRun
     return Status(
         ErrorKind::InvalidOperation,
         fmt::format("STORAGE {} TABLE is not supported for {} tables", Verb(statement), type));
+  }
+  if (IsOfRebuild(statement)) {
+    KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job, context.tiering->QueueRebuild(*table));
+    return Told(
+        fmt::format("Storage rebuild started for table '{}'. Job ID: {}", qualified, job.job_id));
   }
   if (!IsOfFlush(statement)) {
     KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job, context.tiering->QueueCompaction(*table));
@@ -104,7 +115,8 @@ Result<StatementResult> ExecuteTiering(AdminContext& context, StatementRun& run,
                   fmt::format("STORAGE {} is not available on this server", Verb(statement)));
   }
   const bool is_of_table = statement.kind == StorageStatement::Kind::kFlushTable ||
-                           statement.kind == StorageStatement::Kind::kCompactTable;
+                           statement.kind == StorageStatement::Kind::kCompactTable ||
+                           IsOfRebuild(statement);
   return is_of_table ? ExecuteOnTable(context, run, statement)
                      : ExecuteOnNamespace(context, run, statement);
 }

@@ -19,8 +19,8 @@ using replication::CommitResult;
 constexpr size_t kBatchRows = 512;
 constexpr size_t kBatchRowsMin = 16;
 // Commands on their way to the disk: the committer writes them together, so that a pass does not
-// wait for the disk at every one.
-constexpr size_t kInFlightMax = 8;
+// wait for the disk at every one; no more of them, because a writer's command joins their queue.
+constexpr size_t kInFlightMax = 3;
 // A range that always meets a writer is left hot.
 constexpr int kRoundsMax = 12;
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <optional>
 #include <string_view>
 
@@ -59,15 +60,6 @@ std::string UserPart(std::string_view user_id) {
   return part;
 }
 
-std::string_view TemplateOf(const catalog::TableDefinition& table,
-                            const catalog::StorageRecord& storage) {
-  if (table.type == catalog::TableType::kShared) {
-    return storage.shared_tables_template.empty() ? kDefaultSharedTemplate
-                                                  : storage.shared_tables_template;
-  }
-  return storage.user_tables_template.empty() ? kDefaultUserTemplate : storage.user_tables_template;
-}
-
 /// The placeholder that `text` begins with.
 std::optional<Spelling> PlaceholderAt(std::string_view text) {
   for (const Spelling& spelling : kSpellings) {
@@ -121,23 +113,10 @@ Filled Fill(std::string_view text, const catalog::TableDefinition& table,
   return filled;
 }
 
-}  // namespace
-
-bool MayShareSegments(const catalog::TableDefinition& table,
-                      const catalog::StorageRecord& storage) {
-  return table.type == catalog::TableType::kUser &&
-         TemplateOf(table, storage) == kDefaultUserTemplate;
-}
-
-std::string FolderOf(const catalog::TableDefinition& table, const segments::SegmentPlace& place,
-                     const catalog::StorageRecord& storage) {
-  if (!place.many) return Fill(TemplateOf(table, storage), table, &place.scope).text;
-  return TableFolderPrefix(table, storage) + std::string(kManyFolder);
-}
-
-std::string TableFolderPrefix(const catalog::TableDefinition& table,
-                              const catalog::StorageRecord& storage) {
-  const Filled filled = Fill(TemplateOf(table, storage), table, nullptr);
+/// What all paths of the table's files begin with and no path of another table of the same type
+/// does, with a `/` at its end; empty when the template gives the table no such folder.
+std::string OwnFolder(std::string_view text, const catalog::TableDefinition& table) {
+  const Filled filled = Fill(text, table, nullptr);
   std::string folder = filled.text;
   if (!filled.is_whole) {
     const size_t slash = folder.rfind('/');
@@ -152,6 +131,118 @@ std::string TableFolderPrefix(const catalog::TableDefinition& table,
   const size_t between = folder.find('/', *filled.namespace_end);
   if (between == folder.npos || between >= *filled.table_end) return {};
   return folder + "/";
+}
+
+/// The parts of a template's path up to the one that names the table, in a form that two templates
+/// can be compared by.
+std::string TablePattern(std::string_view text) {
+  catalog::TableDefinition table;
+  table.namespace_id = "\x01";
+  table.name = "\x02";
+  const std::string folder = OwnFolder(text, table);
+  const size_t name = folder.rfind('\x02');
+  return name == folder.npos ? std::string() : folder.substr(0, folder.find('/', name));
+}
+
+std::string_view SharedTemplate(const catalog::StorageRecord& storage) {
+  return storage.shared_tables_template.empty() ? kDefaultSharedTemplate
+                                                : storage.shared_tables_template;
+}
+
+std::string_view UserTemplate(const catalog::StorageRecord& storage) {
+  return storage.user_tables_template.empty() ? kDefaultUserTemplate : storage.user_tables_template;
+}
+
+/// Stands for the user in a folder that is taken apart; `UserPart` of kSampleUser.
+constexpr std::string_view kSampleUser = "\x03", kSamplePart = "%03";
+
+/// The reverse of UserPart; nullopt when no user id gives that part.
+std::optional<std::string> UserOfPart(std::string_view part) {
+  std::string user;
+  for (size_t i = 0; i < part.size(); ++i) {
+    unsigned code = 0;
+    if (part[i] != '%') {
+      user += part[i];
+      continue;
+    }
+    if (i + 3 > part.size()) return std::nullopt;
+    const char* const code_end = part.data() + i + 3;
+    const auto [end, error] = std::from_chars(code_end - 2, code_end, code, 16);
+    if (error != std::errc() || end != code_end) return std::nullopt;
+    user += static_cast<char>(code);
+    i += 2;
+  }
+  return UserPart(user) == part ? std::optional(user) : std::nullopt;
+}
+
+std::string_view TemplateOf(const catalog::TableDefinition& table,
+                            const catalog::StorageRecord& storage) {
+  return table.type == catalog::TableType::kShared ? SharedTemplate(storage)
+                                                   : UserTemplate(storage);
+}
+
+}  // namespace
+
+bool MayShareSegments(const catalog::TableDefinition& table,
+                      const catalog::StorageRecord& storage) {
+  return table.type == catalog::TableType::kUser &&
+         TemplateOf(table, storage) == kDefaultUserTemplate;
+}
+
+std::string FolderOf(const catalog::TableDefinition& table, const segments::SegmentPlace& place,
+                     const catalog::StorageRecord& storage) {
+  const std::string own = OwnFolder(TemplateOf(table, storage), table);
+  if (place.many) return own + std::string(kManyFolder);
+  std::string folder = Fill(TemplateOf(table, storage), table, &place.scope).text;
+  // Where tables would meet, the last part tells them apart.
+  if (own.empty()) folder += fmt::format("{}_t{}", folder.empty() ? "" : "/", table.id.value);
+  return folder;
+}
+
+std::optional<segments::SegmentPlace> PlaceOfFolder(const catalog::TableDefinition& table,
+                                                    std::string_view folder,
+                                                    const catalog::StorageRecord& storage) {
+  std::optional<segments::SegmentPlace> place;
+  if (table.type == catalog::TableType::kShared) {
+    place = segments::SegmentPlace::OfScope(storage::Scope::Shared());
+  } else if (MayShareSegments(table, storage) &&
+             FolderOf(table, segments::SegmentPlace::Many(), storage) == folder) {
+    return segments::SegmentPlace::Many();
+  } else {
+    const std::string sample = FolderOf(
+        table, segments::SegmentPlace::OfScope(storage::Scope::OfUser(kSampleUser)), storage);
+    const size_t begin = sample.find(kSamplePart);
+    if (begin == sample.npos) return std::nullopt;
+    const std::string_view tail = std::string_view(sample).substr(begin + kSamplePart.size());
+    if (!folder.starts_with(std::string_view(sample).substr(0, begin)) || !folder.ends_with(tail) ||
+        folder.size() < begin + tail.size()) {
+      return std::nullopt;
+    }
+    const auto user = UserOfPart(folder.substr(begin, folder.size() - tail.size() - begin));
+    if (!user || user->empty()) return std::nullopt;
+    place = segments::SegmentPlace::OfScope(storage::Scope::OfUser(*user));
+  }
+  if (FolderOf(table, *place, storage) != folder) return std::nullopt;
+  return place;
+}
+
+std::string FolderSearchPrefix(const catalog::TableDefinition& table,
+                               const catalog::StorageRecord& storage) {
+  if (table.type == catalog::TableType::kShared) {
+    return FolderOf(table, segments::SegmentPlace::OfScope(storage::Scope::Shared()), storage) +
+           "/";
+  }
+  const std::string sample = FolderOf(
+      table, segments::SegmentPlace::OfScope(storage::Scope::OfUser(kSampleUser)), storage);
+  const size_t slash = sample.rfind('/', sample.find(kSamplePart));
+  return slash == sample.npos ? std::string() : sample.substr(0, slash + 1);
+}
+
+std::string TableFolderPrefix(const catalog::TableDefinition& table,
+                              const catalog::StorageRecord& storage) {
+  // A folder of one template may lie inside of one of the other, unless both name tables alike.
+  if (TablePattern(SharedTemplate(storage)) != TablePattern(UserTemplate(storage))) return {};
+  return OwnFolder(TemplateOf(table, storage), table);
 }
 
 }  // namespace kalam::tiering

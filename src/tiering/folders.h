@@ -1,7 +1,9 @@
 // Where the files of a table lie in its storage: the templates filled in.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "catalog/catalog.h"
 #include "catalog/schema.h"
@@ -18,16 +20,28 @@ inline constexpr std::string_view kManyFolder = "_many";
 /// of users to us.
 bool MayShareSegments(const catalog::TableDefinition& table, const catalog::StorageRecord& storage);
 
-/// The folder of a place, without a `/` at its end. Characters of user ids that a path cannot have
-/// are written as %XX. Legacy spellings of the placeholders ({table_name}, {user-id}, ...) count.
+/// The folder of a place, without a `/` at its end: the template filled in. Characters of user ids
+/// that a path cannot have are written as %XX. Legacy spellings of the placeholders ({table_name},
+/// {user-id}, ...) count. A template that does not keep tables apart gets a last part with the
+/// table's id, so that no two tables of a type ever have the same folder.
 std::string FolderOf(const catalog::TableDefinition& table, const segments::SegmentPlace& place,
                      const catalog::StorageRecord& storage);
 
 /// What all paths of a table's files and of no other table's begin with: the template up to the
-/// last
-/// `/` before the first placeholder of a user, or the whole folder of a SHARED table, with a `/` at
-/// its end. Empty when the template gives the table no folder of its own.
+/// last `/` before the first placeholder of a user, or the whole folder of a SHARED table, with a
+/// `/` at its end. Whoever has it may delete what is below. Empty when the templates give the table
+/// no folder of its own.
 std::string TableFolderPrefix(const catalog::TableDefinition& table,
                               const catalog::StorageRecord& storage);
+
+/// The place whose folder that is; nullopt when it is none of the table's.
+std::optional<segments::SegmentPlace> PlaceOfFolder(const catalog::TableDefinition& table,
+                                                    std::string_view folder,
+                                                    const catalog::StorageRecord& storage);
+
+/// What the paths of all folders of the table begin with, and maybe others; empty when that would
+/// be everything in the storage.
+std::string FolderSearchPrefix(const catalog::TableDefinition& table,
+                               const catalog::StorageRecord& storage);
 
 }  // namespace kalam::tiering

@@ -44,7 +44,11 @@ TEST(Folders, OwnTemplatesAreKeptToTheLetter) {
       Storage("", "ns_{namespace}/user_{tableName}/user_{user-id}");
   const auto user = Table(catalog::TableType::kUser);
   EXPECT_EQ(FolderOf(user, OfUser("ann"), storage), "ns_app/user_notes/user_ann");
-  EXPECT_EQ(TableFolderPrefix(user, storage), "ns_app/user_notes/");
+  EXPECT_EQ(TableFolderPrefix(user, storage), "")
+      << "the namespace ns_app may have a shared table user_notes";
+  EXPECT_EQ(TableFolderPrefix(user, Storage("ns_{namespace}/user_{tableName}",
+                                            "ns_{namespace}/user_{tableName}/user_{user-id}")),
+            "ns_app/user_notes/");
   EXPECT_FALSE(MayShareSegments(user, storage)) << "whoever sets a template gets its folders";
 }
 
@@ -64,6 +68,42 @@ TEST(Folders, AFolderThatTablesShareIsNobodysOwn) {
   EXPECT_EQ(TableFolderPrefix(user, Storage("", "{namespace}_{tableName}/{userId}")), "")
       << "a_b + c is a + b_c";
   EXPECT_EQ(TableFolderPrefix(user, Storage("", "{namespace}/{userId}")), "");
+}
+
+TEST(Folders, TablesThatATemplateDoesNotKeepApartHaveFoldersOfTheirOwn) {
+  auto user = Table(catalog::TableType::kUser);
+  user.id = TableId{17};
+  EXPECT_EQ(FolderOf(user, OfUser("ann"), Storage("", "{namespace}/{userId}")), "app/ann/_t17");
+  EXPECT_EQ(FolderOf(user, OfUser("ann"), Storage("", "{namespace}_{tableName}/{userId}")),
+            "app_notes/ann/_t17");
+  auto shared = Table(catalog::TableType::kShared);
+  shared.id = TableId{18};
+  const auto everybody = segments::SegmentPlace::OfScope(storage::Scope::Shared());
+  EXPECT_EQ(FolderOf(shared, everybody, Storage("{namespace}_{tableName}", "")), "app_notes/_t18");
+  EXPECT_EQ(FolderOf(shared, everybody, Storage("all", "")), "all/_t18");
+}
+
+TEST(Folders, APlaceIsFoundByItsFolder) {
+  const catalog::StorageRecord standard = Storage("", "");
+  const auto user = Table(catalog::TableType::kUser);
+  EXPECT_EQ(FolderSearchPrefix(user, standard), "app/notes/");
+  for (const char* id : {"ann", "../x", "_many", "a%2Fb", "m\xC3\xBCller"}) {
+    const auto place = PlaceOfFolder(user, FolderOf(user, OfUser(id), standard), standard);
+    ASSERT_TRUE(place) << id;
+    EXPECT_EQ(*place, OfUser(id)) << id;
+  }
+  EXPECT_EQ(PlaceOfFolder(user, "app/notes/_many", standard), segments::SegmentPlace::Many());
+  for (const char* folder : {"app/notes", "app/notes/", "app/notes/a/b", "app/others/ann",
+                             "app/notes/%2", "app/notes/%zz", "app/notes/%61nn", ""}) {
+    EXPECT_FALSE(PlaceOfFolder(user, folder, standard)) << folder;
+  }
+  const catalog::StorageRecord own = Storage("", "n_{namespace}/t_{tableName}/u_{userId}_x");
+  EXPECT_EQ(PlaceOfFolder(user, "n_app/t_notes/u_ann_x", own), OfUser("ann"));
+  EXPECT_EQ(FolderSearchPrefix(user, own), "n_app/t_notes/");
+  const auto shared = Table(catalog::TableType::kShared);
+  EXPECT_EQ(PlaceOfFolder(shared, "app/notes", standard),
+            segments::SegmentPlace::OfScope(storage::Scope::Shared()));
+  EXPECT_FALSE(PlaceOfFolder(shared, "app/notes/x", standard));
 }
 
 }  // namespace

@@ -4,11 +4,16 @@
 #include <filesystem>
 #include <utility>
 
+#include "segments/segment_rebuild.h"
 #include "tables/row.h"
 #include "tables/scan_source.h"
 
 namespace kalam::tiering {
 namespace {
+
+// Rows that tell how wide the rows of a feed are.
+constexpr int64_t kRowsAhead = 64;
+constexpr int64_t kBytesAhead = 1 << 20;
 
 /// The columns of a segment's file: the user's in table order, then `_seq`, `_deleted` and, where
 /// many scopes share the file, `_userid`.
@@ -58,12 +63,16 @@ class FeedPart final : public tables::ScanPart {
         sources_(std::move(sources)),
         cursor_(cursor),
         builder_(builder),
+        bytes_before_(cursor.row_bytes()),
         decoder_(target.table),
         cells_(sources_.size()) {}
 
   Result<bool> Next() override {
     if (std::exchange(on_row_, false)) KALAM_RETURN_IF_ERROR(cursor_.Move());
-    if (cursor_.at_end() || builder_.row_count() >= target_.row_count_max) return false;
+    if (cursor_.at_end() || builder_.row_count() >= target_.row_count_max ||
+        cursor_.row_bytes() - bytes_before_ > target_.byte_count_max) {
+      return false;
+    }
     const RowFeed& row = cursor_.row();
     if (!target_.place.many && !(row.scope() == target_.place.scope)) return false;
     KALAM_RETURN_IF_ERROR(builder_.Add(row.scope(), row.encoded_pk(), row.seq(), row.deleted()));
@@ -84,6 +93,7 @@ class FeedPart final : public tables::ScanPart {
   const std::vector<uint32_t> sources_;
   FeedCursor& cursor_;
   segments::SegmentBuilder& builder_;
+  const int64_t bytes_before_;  // of the feed, in earlier segments
   tables::RowDecoder decoder_;
   std::vector<Datum> cells_;
   bool on_row_ = false;  // the cursor is on a row that was given out
@@ -116,6 +126,33 @@ class FeedSource final : public tables::ScanSource {
   bool opened_ = false;
 };
 
+/// A row on its own.
+class CopiedRow final : public RowFeed {
+ public:
+  explicit CopiedRow(const RowFeed& row)
+      : scope_(row.scope()),
+        encoded_pk_(row.encoded_pk()),
+        row_(row.row()),
+        seq_(row.seq()),
+        deleted_(row.deleted()),
+        schema_version_(row.schema_version()) {}
+
+  Result<bool> Next() override { return false; }
+  const storage::Scope& scope() const override { return scope_; }
+  std::string_view encoded_pk() const override { return encoded_pk_; }
+  Seq seq() const override { return seq_; }
+  bool deleted() const override { return deleted_; }
+  uint32_t schema_version() const override { return schema_version_; }
+  std::string_view row() const override { return row_; }
+
+ private:
+  const storage::Scope scope_;
+  const std::string encoded_pk_, row_;
+  const Seq seq_;
+  const bool deleted_;
+  const uint32_t schema_version_;
+};
+
 /// Removes the local file when it goes.
 class LocalFile {
  public:
@@ -132,11 +169,49 @@ class LocalFile {
   const std::string path_;
 };
 
+/// Where the file goes. A file of the same table that lies there was never committed and is
+/// replaced; one that is another's, or cannot be read, stays.
+Result<std::string> FreePath(const SegmentTarget& target, segments::SegmentChange* change) {
+  for (;;) {
+    KALAM_ASSIGN_OR_RETURN(std::string path,
+                           change->NextPath(target.place, target.storage_id, target.folder));
+    const Result<std::string> owner = segments::TableOfFile(*target.storage, path);
+    if (owner.status().Is(ErrorKind::NotFound)) return path;
+    if (!owner.ok() && !owner.status().Is(ErrorKind::Corruption)) return owner.status();
+    if (owner.ok() && *owner == target.table->QualifiedName()) return path;
+    change->SkipPath(target.place);
+  }
+}
+
 }  // namespace
 
-Status FeedCursor::Move() {
+Status FeedCursor::Advance() {
   KALAM_ASSIGN_OR_RETURN(const bool more, feed_.Next());
-  at_end_ = !more;
+  feed_at_end_ = !more;
+  if (!more) return Status::Ok();
+  ++row_count_;
+  row_bytes_ += static_cast<int64_t>(feed_.encoded_pk().size() + feed_.row().size());
+  return Status::Ok();
+}
+
+Status FeedCursor::Start() {
+  KALAM_RETURN_IF_ERROR(Advance());
+  // The last row that was looked at stays where it is, in the feed.
+  while (!feed_at_end_ && row_count_ < kRowsAhead && row_bytes_ < kBytesAhead) {
+    ahead_.push_back(std::make_unique<CopiedRow>(feed_));
+    KALAM_RETURN_IF_ERROR(Advance());
+  }
+  at_end_ = feed_at_end_ && ahead_.empty();
+  return Status::Ok();
+}
+
+Status FeedCursor::Move() {
+  if (ahead_.empty()) {
+    KALAM_RETURN_IF_ERROR(Advance());
+  } else {
+    ahead_.pop_front();
+  }
+  at_end_ = feed_at_end_ && ahead_.empty();
   return Status::Ok();
 }
 
@@ -146,13 +221,15 @@ Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, Feed
     if (target.fail_point) target.fail_point(target.job + "." + std::string(step));
   };
   const FileColumns columns(*target.table, target.place.many);
-  segments::SegmentBuilder builder({.table = target.table, .place = target.place});
+  const int64_t row_group_rows = segments::RowGroupRowsFor(cursor.row_bytes_average());
+  segments::SegmentBuilder builder(
+      {.table = target.table, .place = target.place, .row_group_rows = row_group_rows});
   const LocalFile local(target.local_path);
   analytics::ParquetFile file;
   file.local_path = target.local_path;
   file.source = std::make_shared<FeedSource>(target, columns, cursor, builder);
   file.field_ids = columns.field_ids;
-  file.row_group_rows = segments::kRowGroupRows;
+  file.row_group_rows = row_group_rows;
   file.metadata = {
       {std::string(segments::kTableIdMetadata), target.table->QualifiedName()},
       {std::string(segments::kSchemaVersionMetadata), std::to_string(target.table->schema_version)},
@@ -161,8 +238,7 @@ Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, Feed
   KALAM_RETURN_IF_ERROR(engine.WriteParquet(file).status());
   done("written");
   KALAM_ASSIGN_OR_RETURN(segments::BuiltSegment built, builder.Finish(target.local_path));
-  KALAM_ASSIGN_OR_RETURN(const std::string path,
-                         change->NextPath(target.place, target.storage_id, target.folder));
+  KALAM_ASSIGN_OR_RETURN(const std::string path, FreePath(target, change));
   KALAM_RETURN_IF_ERROR(target.storage->PutFile(target.local_path, path));
   done("put");
   change->Add(std::move(built), evicting, now_us);

@@ -2,7 +2,9 @@
 // records into the change that will be committed.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -23,25 +25,39 @@ struct SegmentTarget {
   objects::ObjectStorage* storage = nullptr;
   std::string local_path;  // of the file while it is written
   int64_t row_count_max = segments::kSegmentRowsMax;
-  std::function<bool()> cancelled;  // polled; may be empty
+  int64_t byte_count_max = 256 << 20;  // of the rows as they were stored
+  std::function<bool()> cancelled;     // polled; may be empty
   FailPoint fail_point;
   std::string job;  // begins the names of fail points: "flush", "compact"
 };
 
-/// Walks a feed with one row of look-ahead, so that a segment can end before the row that does not
-/// belong to it.
+/// Walks a feed with some rows of look-ahead, so that a segment can end before the row that does
+/// not belong to it, and so that the width of rows is known before the first is written. Holds
+/// copies of the first rows alone.
 class FeedCursor {
  public:
   explicit FeedCursor(RowFeed& feed) : feed_(feed) {}
   /// To be called once, before anything else.
-  Status Start() { return Move(); }
+  Status Start();
   bool at_end() const { return at_end_; }
-  const RowFeed& row() const { return feed_; }
+  const RowFeed& row() const { return ahead_.empty() ? feed_ : *ahead_.front(); }
   Status Move();
 
+  /// Bytes of the rows that were met so far, those ahead among them: keys and what is stored.
+  int64_t row_bytes() const { return row_bytes_; }
+  /// Their average; 0 when there are none.
+  int64_t row_bytes_average() const { return row_count_ == 0 ? 0 : row_bytes_ / row_count_; }
+
  private:
+  /// Takes the next row of the feed into account.
+  Status Advance();
+
   RowFeed& feed_;
+  std::deque<std::unique_ptr<RowFeed>> ahead_;  // copies of rows; the current one first
+  bool feed_at_end_ = false;                    // the feed stands behind its last row
   bool at_end_ = false;
+  int64_t row_count_ = 0;
+  int64_t row_bytes_ = 0;
 };
 
 /// Writes the next rows of the feed, at most `row_count_max` and those of the place's scope only,

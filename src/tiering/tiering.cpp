@@ -12,6 +12,7 @@
 #include "tiering/compaction.h"
 #include "tiering/flush.h"
 #include "tiering/folders.h"
+#include "tiering/rebuild.h"
 #include "tiering/table_locks.h"
 #include "types/key_codec.h"
 
@@ -60,6 +61,15 @@ class TieringImpl final : public Tiering {
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
     Result<CompactionOutcome> outcome = CompactLocked(*worked, tombstones_up_to);
     if (!outcome.ok() && IsDropped(id)) return CompactionOutcome{.table_found = false};
+    return outcome;
+  }
+
+  Result<RebuildOutcome> Rebuild(TableId id, const Work& work) override {
+    KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
+    if (!worked) return RebuildOutcome{.table_found = false};
+    KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+    Result<RebuildOutcome> outcome = RebuildTable(services_, *worked);
+    if (!outcome.ok() && IsDropped(id)) return RebuildOutcome{.table_found = false};
     return outcome;
   }
 

@@ -43,6 +43,14 @@ struct CompactionOutcome {
   int64_t dropped_row_count = 0;  // replaced versions and old tombstones
 };
 
+struct RebuildOutcome {
+  bool table_found = true;
+  int64_t segment_count = 0;  // that were found again
+  int64_t row_count = 0;      // in them
+  int64_t damaged_count = 0;  // files that could not be taken
+  int64_t manifest_count = 0;
+};
+
 /// One folder of segments, as system.manifest shows it.
 struct ManifestRow {
   std::string cache_key;  // ns:table:scope
@@ -88,6 +96,10 @@ class Tiering {
   /// published at or before `tombstones_up_to` where no other segment may hold the key.
   virtual Result<CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
                                             const Work& work) = 0;
+
+  /// Takes segment files into the index that it knows nothing of, because its records were lost or
+  /// the files were brought here, and writes all manifests of the table again.
+  virtual Result<RebuildOutcome> Rebuild(TableId table, const Work& work) = 0;
 
   /// The newest tombstone that may be purged from the store now: a flush that is under way may be
   /// about to write the row that a newer one hides. To be asked behind the purge's view.

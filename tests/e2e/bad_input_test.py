@@ -6,11 +6,9 @@ import random
 import resource
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 
-from server_process import FAST, UNLIMITED, LiveClient, ServerProcess, run_tests
+from server_process import FAST, UNLIMITED, LiveClient, ServerProcess, SmallDisk, run_tests
 
 JSON = {"Content-Type": "application/json"}
 
@@ -168,23 +166,6 @@ def test_a_client_that_does_not_read_its_rows_holds_nothing_up():
         assert grown < 40 << 20, grown
         for connection in lazy:
             connection.close()
-
-
-class SmallDisk:
-    """A file system of a few megabytes; where mounting is not allowed, a limit on the size of files stands in for it."""
-
-    def __init__(self, megabytes):
-        self.folder = tempfile.mkdtemp(prefix="kalam-small-")
-        self.mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", self.folder],
-                                      capture_output=True).returncode == 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.mounted:
-            subprocess.run(["umount", "-l", self.folder], capture_output=True)
-        subprocess.run(["rm", "-rf", self.folder])
 
 
 def test_a_full_disk_makes_the_server_read_only_until_there_is_room():

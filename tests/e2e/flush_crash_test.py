@@ -16,15 +16,39 @@ STEPS = ["flush.written", "flush.put", "flush.committed", "flush.evicting", "flu
          "compact.written", "compact.put", "compact.committed", "compact.manifest"]
 
 
+class SharedTable:
+    """All writers write into one scope."""
+    create = "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)"
+    scopes = [None]
+
+    @staticmethod
+    def of(_, statement):
+        return statement
+
+
+class UserTable:
+    """Each writer is a user with a small scope; the first rows are root's, a large one. With the others there are enough
+    scopes for segments of many."""
+    create = "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)"
+    scopes = [None] + list(range(20))
+
+    @staticmethod
+    def of(scope, statement):
+        return statement if scope is None else f"EXECUTE AS USER 'user{scope}' ({statement})"
+
+
 class Writer(threading.Thread):
     """Owns a range of keys and knows what each must be: a value, nothing, or one of two after a lost answer."""
 
-    def __init__(self, number, states):
+    def __init__(self, table, number, states):
         super().__init__(daemon=True)
-        self.number, self.states = number, states
+        self.table, self.number, self.states = table, number, states
         self.random = random.Random(number)
         self.server = self.token = None
         self.stopping = False
+
+    def say(self, statement):
+        return self.server.sql(self.token, self.table.of(self.number, statement))
 
     def run(self):
         while not self.stopping:
@@ -35,21 +59,21 @@ class Writer(threading.Thread):
             old = next(iter(state)) if known else None
             try:
                 if not known:
-                    rows = self.server.rows(self.token, f"SELECT body FROM app.t WHERE id = {key}")
+                    rows = self.say(f"SELECT body FROM app.t WHERE id = {key}")["results"][0]["rows"]
                     found = rows[0][0] if rows else None
                     assert found in state and len(rows) <= 1, (key, found, state)
                     self.states[key] = {found}
                 elif old is None:
                     self.states[key] = {None, value}
-                    self.server.sql(self.token, f"INSERT INTO app.t (id, body) VALUES ({key}, '{value}')")
+                    self.say(f"INSERT INTO app.t (id, body) VALUES ({key}, '{value}')")
                     self.states[key] = {value}
                 elif self.random.random() < 0.4:
                     self.states[key] = {old, None}
-                    self.server.sql(self.token, f"DELETE FROM app.t WHERE id = {key}")
+                    self.say(f"DELETE FROM app.t WHERE id = {key}")
                     self.states[key] = {None}
                 else:
                     self.states[key] = {old, value}
-                    self.server.sql(self.token, f"UPDATE app.t SET body = '{value}' WHERE id = {key}")
+                    self.say(f"UPDATE app.t SET body = '{value}' WHERE id = {key}")
                     self.states[key] = {value}
             except (ConnectionError, OSError, EOFError) as error:
                 self.error = error
@@ -61,21 +85,28 @@ class Writer(threading.Thread):
                 return
 
 
-def check(server, token, states, when):
+def scope_of(key):
+    return None if key >= 900000 else key // 100000
+
+
+def check(server, token, table, states, when):
     found = {}
-    for key, body in server.rows(token, "SELECT id, body FROM app.t"):
-        key = int(key)
-        assert key not in found, f"{when}: {key} twice"
-        found[key] = body
+    for scope in table.scopes:
+        rows = server.rows(token, table.of(scope, "SELECT id, body FROM app.t"))
+        for key, body in rows:
+            key = int(key)
+            assert key not in found, f"{when}: {key} twice"
+            assert len(table.scopes) == 1 or scope_of(key) == scope, f"{when}: {key} is another user's than {scope}"
+            found[key] = body
+        assert server.rows(token, table.of(scope, "SELECT COUNT(*) FROM app.t")) == [[str(len(rows))]], when
+        grouped = server.rows(token, table.of(scope, "SELECT id % 2, COUNT(DISTINCT id) FROM app.t GROUP BY id % 2"))
+        assert sum(int(row[1]) for row in grouped) == len(rows), (when, grouped, len(rows))
     for key, state in states.items():
         assert found.get(key) in state, f"{when}: {key} is {found.get(key)!r}, must be one of {state}"
         states[key] = {found.get(key)}
     assert set(found) <= set(states), f"{when}: rows that nobody wrote"
-    assert server.rows(token, "SELECT COUNT(*) FROM app.t") == [[str(len(found))]], when
-    grouped = server.rows(token, "SELECT id % 2, COUNT(DISTINCT id) FROM app.t GROUP BY id % 2")
-    assert sum(int(row[1]) for row in grouped) == len(found), (when, grouped, len(found))
     for key in list(states)[:40]:
-        rows = server.rows(token, f"SELECT body FROM app.t WHERE id = {key}")
+        rows = server.rows(token, table.of(scope_of(key), f"SELECT body FROM app.t WHERE id = {key}"))
         assert [row[0] for row in rows] == ([found[key]] if key in found else []), (when, key, rows)
 
 
@@ -103,7 +134,7 @@ def run_job(server, token, statement, seconds=60):
         time.sleep(0.02)
 
 
-def end_at(server, step, states):
+def end_at(server, table, step, states):
     """Writes and works until the server has ended at `step`."""
     server.environment["KALAMDB_END_AT"] = step
     server.start()
@@ -111,7 +142,7 @@ def end_at(server, step, states):
     try:
         token = server.login()
         for number in range(WRITERS):
-            writer = Writer(number, states)
+            writer = Writer(table, number, states)
             writer.failure = None
             writer.server, writer.token = server, token
             writers.append(writer)
@@ -138,34 +169,51 @@ def end_at(server, step, states):
         assert writer.failure is None, repr(writer.failure)
 
 
-def test_no_step_loses_or_doubles_a_row():
+def no_step_loses_or_doubles_a_row(table):
     states = {}
     with ServerProcess(UNLIMITED) as server:
         token = server.login()
         server.sql(token, "CREATE NAMESPACE app")
-        server.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+        server.sql(token, table.create)
         # Enough rows that an eviction takes several commands.
         for begin in range(0, 3000, 500):
             server.sql(token, "INSERT INTO app.t (id, body) VALUES " + ", ".join(
                 f"({900000 + i}, 'first {i}')" for i in range(begin, begin + 500)))
         states.update({900000 + i: {f"first {i}"} for i in range(3000)})
+        for scope in table.scopes[1 + WRITERS:]:
+            server.sql(token, f"CREATE USER 'user{scope}' WITH INTERNAL ROLE user")
+            server.sql(token, table.of(scope, f"INSERT INTO app.t (id, body) VALUES ({scope * 100000}, 'one'), ({scope * 100000 + 1}, 'two')"))
+            states.update({scope * 100000: {"one"}, scope * 100000 + 1: {"two"}})
+        for scope in table.scopes[1:1 + WRITERS]:
+            server.sql(token, f"CREATE USER 'user{scope}' WITH INTERNAL ROLE user")
         server.stop()
         for step in STEPS:
-            end_at(server, step, states)
+            end_at(server, table, step, states)
             server.environment.pop("KALAMDB_END_AT")
             server.start()
             token = server.login()
-            check(server, token, states, f"after {step}")
+            check(server, token, table, states, f"after {step}")
             run_job(server, token, "STORAGE FLUSH TABLE app.t")
-            check(server, token, states, f"after {step} and a flush")
+            check(server, token, table, states, f"after {step} and a flush")
             if step.startswith("compact") or step == "flush.evicting":
                 run_job(server, token, "STORAGE COMPACT TABLE app.t")
-                check(server, token, states, f"after {step} and a compaction")
+                check(server, token, table, states, f"after {step} and a compaction")
             # Something is hot again when the next step comes.
             server.sql(token, "UPDATE app.t SET body = 'again' WHERE id >= 900000 AND id < 901500")
             states.update({900000 + i: {"again"} for i in range(1500) if states[900000 + i] != {None}})
+            for scope in table.scopes[1 + WRITERS:]:
+                server.sql(token, table.of(scope, f"UPDATE app.t SET body = '{step}' WHERE id = {scope * 100000}"))
+                states[scope * 100000] = {step}
             code, _ = server.stop()
             assert code == 0, code
+
+
+def test_no_step_loses_or_doubles_a_row():
+    no_step_loses_or_doubles_a_row(SharedTable)
+
+
+def test_no_step_loses_or_doubles_a_row_of_users():
+    no_step_loses_or_doubles_a_row(UserTable)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,23 @@ FAST = "[auth]\nbcrypt_cost = 4\n"
 UNLIMITED = FAST + "[rate_limit]\nmax_queries_per_sec = 0\nmax_messages_per_sec = 0\n"
 
 
+class SmallDisk:
+    """A file system of a few megabytes; where mounting is not allowed, a limit on the size of files stands in for it."""
+
+    def __init__(self, megabytes):
+        self.folder = tempfile.mkdtemp(prefix="kalam-small-")
+        self.mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", self.folder],
+                                      capture_output=True).returncode == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.folder], capture_output=True)
+        subprocess.run(["rm", "-rf", self.folder])
+
+
 class LiveClient:
     """A signed-in WebSocket with JSON messages."""
 
