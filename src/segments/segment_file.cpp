@@ -241,7 +241,6 @@ Status SegmentReader::CheckRaw(const SegmentRecord& record, const storage::Snaps
 }
 
 Result<RawSegment> SegmentReader::Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot) {
-  KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
   KALAM_ASSIGN_OR_RETURN(auto storage, storage_of_(record.storage_id));
   RawSegment raw;
   raw.local_path = storage->LocalPath(record.path);

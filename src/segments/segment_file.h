@@ -86,7 +86,8 @@ class SegmentReader {
   Result<bool> MayContain(const SegmentRecord& record, std::string_view segment_key,
                           const storage::SnapshotPtr& snapshot);
   Status Verify(const SegmentRecord& record);
-  /// Pins the segment. Errors: Corruption (it is fenced), StorageIo.
+  /// Pins the segment. That it is fenced is told by its `check`: the reader may not need it.
+  /// Errors: those of the storage's look-up.
   Result<RawSegment> Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot);
 
   Status CheckFence(TableId table, uint64_t segment_id) const;

@@ -106,11 +106,11 @@ def test_lost_manifests_and_records_are_made_again_from_the_files():
     with ServerProcess(CONFIG) as server:
         token = two_segments(server)
         server.sql(token, "CREATE USER TABLE app.u (id BIGINT PRIMARY KEY, body TEXT)")
-        for user in ["a/b", "_many"] + [f"user{n}" for n in range(20)]:
+        for user in ["dr.who@x.org", "_many"] + [f"user{n}" for n in range(20)]:
             server.sql(token, f"CREATE USER '{user}' WITH INTERNAL ROLE user")
             server.sql(token, f"EXECUTE AS USER '{user}' (INSERT INTO app.u (id, body) VALUES (1, 'of {user}'), (2, 'x'))")
         run_job(server, token, "STORAGE FLUSH TABLE app.u")
-        server.sql(token, "EXECUTE AS USER 'a/b' (INSERT INTO app.u (id, body) VALUES (3, 'later'))")
+        server.sql(token, "EXECUTE AS USER 'dr.who@x.org' (INSERT INTO app.u (id, body) VALUES (3, 'later'))")
         run_job(server, token, "STORAGE FLUSH TABLE app.u")
         server.sql(token, "DELETE FROM app.t WHERE id = 17")
         run_job(server, token, "STORAGE FLUSH TABLE app.t")
@@ -142,7 +142,7 @@ def test_lost_manifests_and_records_are_made_again_from_the_files():
             assert other.rows(token, "SELECT COUNT(*), SUM(id), MIN(body) FROM app.t") == count
             assert other.rows(token, "SELECT body FROM app.t WHERE id = 17") == []
             assert other.rows(token, "SELECT body FROM app.t WHERE id = 18") == [[f"body 18 {18 * 7919}"]]
-            for user, rows in (("a/b", "3"), ("_many", "2"), ("user7", "2")):
+            for user, rows in (("dr.who@x.org", "3"), ("_many", "2"), ("user7", "2")):
                 other.sql(token, f"CREATE USER '{user}' WITH INTERNAL ROLE user")
                 assert other.rows(token, f"EXECUTE AS USER '{user}' (SELECT COUNT(*) FROM app.u)") == [[rows]], user
                 assert other.rows(token, f"EXECUTE AS USER '{user}' (SELECT body FROM app.u WHERE id = 1)") == [[f"of {user}"]]
