@@ -28,6 +28,14 @@ void ExitAfterStorageFailure(const Status& status) {
   _exit(kExitStorageFailure);
 }
 
+/// Whether all that a command does is to forget versions that are durable elsewhere, or that nobody
+/// needs any more.
+bool IsForgettingOnly(const Command& command) {
+  return command.records.empty() && command.dropped_tables.empty() &&
+         std::all_of(command.rows.begin(), command.rows.end(),
+                     [](const RowMutation& row) { return row.forgets_version; });
+}
+
 }  // namespace
 
 void StandaloneGroup::Run() {
@@ -121,6 +129,10 @@ void StandaloneGroup::Commit(std::vector<Proposal> batch) {
 }
 
 Status StandaloneGroup::WriteOut(const std::vector<Proposal>& batch) {
+  // Forgotten versions that a power cut brings back are forgotten again.
+  const bool must_last = !std::all_of(batch.begin(), batch.end(), [](const Proposal& proposal) {
+    return IsForgettingOnly(*proposal.command);
+  });
   storage::WriteBatch writes;
   for (const Proposal& proposal : batch) {
     ApplyCommand(*proposal.command, proposal.base, proposal.time_us, &writes);
@@ -131,7 +143,8 @@ Status StandaloneGroup::WriteOut(const std::vector<Proposal>& batch) {
   // Without rows `base` is the next free number, so that this is the number before it.
   PutGroupRecord({last.position, {last.base.value + rows - 1}}, &writes);
   int64_t begin_us = clock_.SteadyUs();
-  Status status = store_.Write(std::move(writes), options_.durability);
+  Status status =
+      store_.Write(std::move(writes), must_last ? options_.durability : storage::Durability::kOs);
   write_us_.Set(clock_.SteadyUs() - begin_us);
   batches_.Add();
   commands_.Add(static_cast<int64_t>(batch.size()));
