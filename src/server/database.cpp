@@ -3,12 +3,10 @@
 #include "server/database.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 
 #include "analytics/engine.h"
@@ -29,6 +27,7 @@
 #include "server/memory_watch.h"
 #include "server/server.h"
 #include "server/storages.h"
+#include "server/tiering_options.h"
 #include "statements/sql_request.h"
 #include "storage/store.h"
 #include "tables/retention.h"
@@ -40,8 +39,6 @@ namespace {
 
 // Definitions kept in memory; names are always kept.
 constexpr size_t kDefinitionsMax = 4096;
-// Of a test that ends the process at a step of its choice.
-constexpr int kExitAtFailPoint = 86;
 // How long a statement waits for the cores to answer about their live queries.
 constexpr auto kCoresAnswerTimeout = std::chrono::seconds(2);
 
@@ -127,30 +124,6 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings, const 
   limits.flush_check_interval_seconds = settings.number("flush.check_interval_seconds");
   limits.jobs_max_concurrent = static_cast<int>(settings.number("jobs.max_concurrent"));
   return limits;
-}
-
-tiering::TieringOptions TieringOptionsFrom(const Settings& settings) {
-  tiering::TieringOptions options;
-  options.flush_defaults = {
-      .row_limit = static_cast<uint32_t>(settings.number("flush.default_row_limit")),
-      .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval"))};
-  options.temp_directory = settings.text("storage.data_path") + "/tmp/segments";
-  // Twice as long as anything that holds a view may take.
-  options.retired_grace_seconds =
-      std::max({options.retired_grace_seconds, 2 * settings.number("transaction_timeout_secs"),
-                2 * settings.number("execution.handler_timeout_seconds")});
-  // A test names a step of the cold tier, `flush.put`, and how often it is passed before,
-  // `flush.put:2`; the process ends there as if it had been killed.
-  if (const char* variable = std::getenv("KALAMDB_END_AT")) {
-    const std::string text = variable;
-    const size_t colon = text.find(':');
-    auto left = std::make_shared<std::atomic<int>>(
-        colon == text.npos ? 0 : std::atoi(text.c_str() + colon + 1));
-    options.fail_point = [point = text.substr(0, colon), left](std::string_view reached) {
-      if (reached == point && left->fetch_sub(1) == 0) _exit(kExitAtFailPoint);
-    };
-  }
-  return options;
 }
 
 // The secret of the configuration, else the one in the data directory, made at first start.

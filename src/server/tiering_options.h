@@ -1,0 +1,11 @@
+// How the cold tier works, from the configuration.
+#pragma once
+
+#include "server/settings.h"
+#include "tiering/open_tiering.h"
+
+namespace kalam::server {
+
+tiering::TieringOptions TieringOptionsFrom(const Settings& settings);
+
+}  // namespace kalam::server
