@@ -140,7 +140,7 @@ class Cold {
         engine_
             .TimeUs(fmt::format("COPY (SELECT * FROM {} TO '{}' (FORMAT "
                                 "parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE "
-                                "16384)",
+                                "8192)",
                                 Files(), copy))
             .status());
     const auto direct = static_cast<double>(std::filesystem::file_size(copy));

@@ -277,9 +277,9 @@ TEST_F(SegmentStoreTest, ABuilderRefusesWhatAFileDoesNotHold) {
 }
 
 TEST(RowGroupRowsTest, WideRowsGetSmallGroups) {
-  EXPECT_EQ(RowGroupRowsFor(100), 16384);
-  EXPECT_EQ(RowGroupRowsFor(0), 16384);
-  EXPECT_EQ(RowGroupRowsFor(512), 8192);
+  EXPECT_EQ(RowGroupRowsFor(100), 8192);
+  EXPECT_EQ(RowGroupRowsFor(0), 8192);
+  EXPECT_EQ(RowGroupRowsFor(1000), 4096);
   EXPECT_EQ(RowGroupRowsFor(6000), 512);
   EXPECT_EQ(RowGroupRowsFor(100 << 10), 32);
   EXPECT_EQ(RowGroupRowsFor(100 << 20), 16);

@@ -1,6 +1,7 @@
 // From rows to a Parquet file in its storage.
 #include "tiering/segment_writer.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -14,6 +15,10 @@ namespace {
 // Rows that tell how wide the rows of a feed are.
 constexpr int64_t kRowsAhead = 64;
 constexpr int64_t kBytesAhead = 1 << 20;
+// Of the rows of one group, when they turn out to be wider than expected.
+constexpr int64_t kGroupBytesMax = 8 << 20;
+// The least memory that an engine is given.
+constexpr int64_t kEngineBytes = 16 << 20;
 
 /// The columns of a segment's file: the user's in table order, then `_seq`, `_deleted` and, where
 /// many scopes share the file, `_userid`.
@@ -57,9 +62,10 @@ struct FileColumns {
 /// What the writer of the file pulls: rows of the feed, told to the builder as they pass.
 class FeedPart final : public tables::ScanPart {
  public:
-  FeedPart(const SegmentTarget& target, std::vector<uint32_t> sources, FeedCursor& cursor,
-           segments::SegmentBuilder& builder)
+  FeedPart(const SegmentTarget& target, int64_t row_group_rows, std::vector<uint32_t> sources,
+           FeedCursor& cursor, segments::SegmentBuilder& builder)
       : target_(target),
+        row_group_rows_(row_group_rows),
         sources_(std::move(sources)),
         cursor_(cursor),
         builder_(builder),
@@ -73,6 +79,10 @@ class FeedPart final : public tables::ScanPart {
         cursor_.row_bytes() - bytes_before_ > target_.byte_count_max) {
       return false;
     }
+    if (builder_.row_count() % row_group_rows_ == 0) group_bytes_before_ = cursor_.row_bytes();
+    // Rows that are wider than those that came first: the next segment has smaller groups.
+    if (cursor_.row_bytes() - group_bytes_before_ > kGroupBytesMax && builder_.row_count() > 0)
+      return false;
     const RowFeed& row = cursor_.row();
     if (!target_.place.many && !(row.scope() == target_.place.scope)) return false;
     KALAM_RETURN_IF_ERROR(builder_.Add(row.scope(), row.encoded_pk(), row.seq(), row.deleted()));
@@ -90,10 +100,12 @@ class FeedPart final : public tables::ScanPart {
 
  private:
   const SegmentTarget& target_;
+  const int64_t row_group_rows_;
   const std::vector<uint32_t> sources_;
   FeedCursor& cursor_;
   segments::SegmentBuilder& builder_;
-  const int64_t bytes_before_;  // of the feed, in earlier segments
+  const int64_t bytes_before_;      // of the feed, in earlier segments
+  int64_t group_bytes_before_ = 0;  // and in earlier row groups
   tables::RowDecoder decoder_;
   std::vector<Datum> cells_;
   bool on_row_ = false;  // the cursor is on a row that was given out
@@ -101,9 +113,13 @@ class FeedPart final : public tables::ScanPart {
 
 class FeedSource final : public tables::ScanSource {
  public:
-  FeedSource(const SegmentTarget& target, const FileColumns& columns, FeedCursor& cursor,
-             segments::SegmentBuilder& builder)
-      : target_(target), columns_(columns), cursor_(cursor), builder_(builder) {}
+  FeedSource(const SegmentTarget& target, int64_t row_group_rows, const FileColumns& columns,
+             FeedCursor& cursor, segments::SegmentBuilder& builder)
+      : target_(target),
+        row_group_rows_(row_group_rows),
+        columns_(columns),
+        cursor_(cursor),
+        builder_(builder) {}
 
   const ResultSchema& columns() const override { return columns_.schema; }
   int64_t estimated_rows() const override { return target_.row_count_max; }
@@ -114,12 +130,13 @@ class FeedSource final : public tables::ScanSource {
       return Status(ErrorKind::Internal, "the rows of a segment can be read once only");
     std::vector<uint32_t> sources;
     for (const uint32_t column : columns) sources.push_back(columns_.sources[column]);
-    return std::unique_ptr<tables::ScanPart>(
-        std::make_unique<FeedPart>(target_, std::move(sources), cursor_, builder_));
+    return std::unique_ptr<tables::ScanPart>(std::make_unique<FeedPart>(
+        target_, row_group_rows_, std::move(sources), cursor_, builder_));
   }
 
  private:
   const SegmentTarget& target_;
+  const int64_t row_group_rows_;
   const FileColumns& columns_;
   FeedCursor& cursor_;
   segments::SegmentBuilder& builder_;
@@ -221,13 +238,15 @@ Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, Feed
     if (target.fail_point) target.fail_point(target.job + "." + std::string(step));
   };
   const FileColumns columns(*target.table, target.place.many);
-  const int64_t row_group_rows = segments::RowGroupRowsFor(cursor.row_bytes_average());
+  const int64_t row_bytes = cursor.row_bytes_average();
+  const int64_t row_group_rows = std::min(segments::RowGroupRowsFor(row_bytes),
+                                          analytics::RowGroupRowsWithin(kEngineBytes, row_bytes));
   segments::SegmentBuilder builder(
       {.table = target.table, .place = target.place, .row_group_rows = row_group_rows});
   const LocalFile local(target.local_path);
   analytics::ParquetFile file;
   file.local_path = target.local_path;
-  file.source = std::make_shared<FeedSource>(target, columns, cursor, builder);
+  file.source = std::make_shared<FeedSource>(target, row_group_rows, columns, cursor, builder);
   file.field_ids = columns.field_ids;
   file.row_group_rows = row_group_rows;
   file.metadata = {

@@ -73,6 +73,8 @@ std::unique_ptr<ColdScan> ColdScan::Open(duckdb::ClientContext& context, QuerySt
                                          const std::vector<tables::ScanHint>& hints) {
   auto scan = std::make_unique<ColdScan>(context, query, schema, std::move(cold));
   if (!scan->HideHotKeys() || !scan->HideOldVersions()) return nullptr;
+  scan->hidden_.Seal();
+  if (!scan->Reserve()) return nullptr;
   scan->OpenScan(columns, hints);
   return scan;
 }

@@ -26,10 +26,17 @@ class HiddenKeys {
   /// Versions older than this one do not count.
   void HideOlder(std::string_view key, Version version);
 
+  /// Nothing comes any more: what is known gets the form that is asked fastest.
+  void Seal();
+
   bool IsHidden(std::string_view key, Version version) const;
   /// The same for keys of 64-bit integers: `ordered` is the number that their 8 bytes stand for.
   bool IsHidden(uint64_t ordered, Version version) const {
     if (ordered < min_ordered_ || ordered > max_ordered_) return false;
+    if (!bitmap_.empty()) {
+      const uint64_t bit = ordered - min_ordered_;
+      return (bitmap_[bit / 64] >> (bit % 64) & 1) != 0;
+    }
     return IsHiddenWithin(ordered, version);
   }
   bool empty() const { return entries_.empty(); }
@@ -60,7 +67,9 @@ class HiddenKeys {
   std::string bytes_;
   std::string min_key_, max_key_;
   uint64_t min_ordered_ = UINT64_MAX, max_ordered_ = 0;  // of keys of 8 bytes
+  bool all_ordered_ = true;                              // every key has 8 bytes
   bool needs_versions_ = false;
+  std::vector<uint64_t> bitmap_;  // by distance from min_ordered_; when all of that is little
 };
 
 }  // namespace kalam::analytics
