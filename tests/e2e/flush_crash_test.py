@@ -86,7 +86,7 @@ class Writer(threading.Thread):
 
 
 def scope_of(key):
-    return None if key >= 900000 else key // 100000
+    return None if key >= 9000000 else key // 100000
 
 
 def check(server, token, table, states, when):
@@ -178,8 +178,8 @@ def no_step_loses_or_doubles_a_row(table):
         # Enough rows that an eviction takes several commands.
         for begin in range(0, 3000, 500):
             server.sql(token, "INSERT INTO app.t (id, body) VALUES " + ", ".join(
-                f"({900000 + i}, 'first {i}')" for i in range(begin, begin + 500)))
-        states.update({900000 + i: {f"first {i}"} for i in range(3000)})
+                f"({9000000 + i}, 'first {i}')" for i in range(begin, begin + 500)))
+        states.update({9000000 + i: {f"first {i}"} for i in range(3000)})
         for scope in table.scopes[1 + WRITERS:]:
             server.sql(token, f"CREATE USER 'user{scope}' WITH INTERNAL ROLE user")
             server.sql(token, table.of(scope, f"INSERT INTO app.t (id, body) VALUES ({scope * 100000}, 'one'), ({scope * 100000 + 1}, 'two')"))
@@ -199,8 +199,8 @@ def no_step_loses_or_doubles_a_row(table):
                 run_job(server, token, "STORAGE COMPACT TABLE app.t")
                 check(server, token, table, states, f"after {step} and a compaction")
             # Something is hot again when the next step comes.
-            server.sql(token, "UPDATE app.t SET body = 'again' WHERE id >= 900000 AND id < 901500")
-            states.update({900000 + i: {"again"} for i in range(1500) if states[900000 + i] != {None}})
+            server.sql(token, "UPDATE app.t SET body = 'again' WHERE id >= 9000000 AND id < 9001500")
+            states.update({9000000 + i: {"again"} for i in range(1500) if states[9000000 + i] != {None}})
             for scope in table.scopes[1 + WRITERS:]:
                 server.sql(token, table.of(scope, f"UPDATE app.t SET body = '{step}' WHERE id = {scope * 100000}"))
                 states[scope * 100000] = {step}
