@@ -31,7 +31,7 @@ void ExitAfterStorageFailure(const Status& status) {
 /// Whether all that a command does is to forget versions that are durable elsewhere, or that nobody
 /// needs any more.
 bool IsForgettingOnly(const Command& command) {
-  return command.records.empty() && command.dropped_tables.empty() &&
+  return !command.rows.empty() && command.records.empty() && command.dropped_tables.empty() &&
          std::all_of(command.rows.begin(), command.rows.end(),
                      [](const RowMutation& row) { return row.forgets_version; });
 }
