@@ -40,5 +40,7 @@ Status RunHeavyHour(const SuiteOptions& options, Report& report);
 /// Flush rate, its effect on writers, bytes of segments, reads of cold rows by key, and aggregates
 /// against the engine on the same files.
 Status RunCold(const SuiteOptions& options, Report& report);
+/// Ten million rows (or KALAM_BENCH_ROWS) under a budget of 128 MB: loaded, flushed, queried.
+Status RunManyRows(const SuiteOptions& options, Report& report);
 
 }  // namespace kalam::bench
