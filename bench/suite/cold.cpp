@@ -138,7 +138,7 @@ class Cold {
     const std::string copy = environment_.directory() + "/direct.parquet";
     KALAM_RETURN_IF_ERROR(
         engine_
-            .TimeUs(fmt::format("COPY (SELECT * FROM {} TO '{}' (FORMAT "
+            .TimeUs(fmt::format("COPY (SELECT * FROM {}) TO '{}' (FORMAT "
                                 "parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE "
                                 "8192)",
                                 Files(), copy))

@@ -3,6 +3,8 @@
 #include "jobs/job_queue.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +21,9 @@
 
 namespace kalam::jobs {
 namespace {
+
+/// Whoever waits for an answer comes first.
+constexpr int kNiceOfJobs = 10;
 
 constexpr std::string_view kTarget = "jobs";
 
@@ -170,6 +175,8 @@ void JobQueue::Rep::Start() {
     std::lock_guard lock(threads_mutex);
     run->thread = std::thread([this, run, taken = *std::move(job)]() mutable {
       pthread_setname_np(pthread_self(), "job");
+      // Threads that it starts are as patient.
+      setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfJobs);
       Run(std::move(taken), *run);
       Tick();  // the place is free for the next one
       run->ended = true;
