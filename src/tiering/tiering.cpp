@@ -21,6 +21,8 @@ namespace {
 
 // Files of one pass over the retired ones.
 constexpr size_t kRetiredBatch = 1000;
+// Of one flush: from so many on, what it leaves in the store is worth some work.
+constexpr int64_t kManyRows = 16'384;
 
 class TieringImpl final : public Tiering {
  public:
@@ -186,6 +188,15 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   }
   counts_.Flushed(id, outcome.ok() ? outcome->row_count : 0, left);
   KALAM_RETURN_IF_ERROR(outcome.status());
+  if (outcome->row_count >= kManyRows) {
+    // Scans walk over what was forgotten until it has met its rows in a compaction, and those take
+    // what lies in files alone.
+    const Status written = services_.store.FlushMemtables();
+    if (!written.ok()) {
+      Log(LogLevel::kWarn, "tiering", "memtables were not written out",
+          {{"error", written.ToString()}});
+    }
+  }
   KALAM_ASSIGN_OR_RETURN(outcome->wants_compaction,
                          WantsCompaction(services_.store, id, options_.small_segments_max));
   return outcome;
