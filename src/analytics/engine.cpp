@@ -261,7 +261,11 @@ class PluginEngine : public Engine {
   bool loaded() const override {
     // Never waits for an instance that is being opened: it counts as loaded.
     const std::unique_lock lock(core_->mutex, std::try_to_lock);
-    return !lock.owns_lock() || core_->instance != nullptr;
+    if (!lock.owns_lock()) return true;
+    if (core_->instance == nullptr) return false;
+    // Whoever watches over memory asks this: a statement under way is charged as it grows.
+    if (core_->options.account != nullptr) core_->charge.Resize(core_->instance->used_bytes());
+    return true;
   }
 
   void CloseIfIdle(int64_t now_steady_us) override {

@@ -10,8 +10,9 @@
 namespace kalam::server {
 namespace {
 
-// What an open engine holds outside of its own accounting: relocated data of its library, stacks of
-// its threads. Measured (docs/operations.md, "Memory").
+// What an open engine holds outside of its own accounting: 6.3 MB once it is open (relocated data
+// of its library, stacks, its catalog), and beside its pool up to 21 MB while it joins 100,000 rows
+// within a limit of 16 MiB, most of it for moments.
 constexpr int64_t kEngineAllowanceBytes = 16 << 20;
 // The block cache while memory is short.
 constexpr int64_t kSmallBlockCacheBytes = 512 << 10;

@@ -122,6 +122,8 @@ void AddCatalog(const SystemSources& sources, Samples* out) {
   out->Number("schema_cache_total_entries", registry.definitions_cached);
   out->Number("schema_registry_size", static_cast<int64_t>(services.catalog.table_count()));
   out->Number("schema_shapes_shared", registry.shapes_shared);
+  out->Text("schema_cache_hits", std::to_string(registry.hits), true);
+  out->Text("schema_cache_misses", std::to_string(registry.misses), true);
   const query::PlanCacheStats plans = services.query.plan_cache_stats();
   out->Number("plan_cache_size", plans.entries);
   out->Number("plan_cache_hits", plans.hits);

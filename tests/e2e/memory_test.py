@@ -135,6 +135,20 @@ def test_stats_have_the_names_that_clients_know():
         assert stats["allocator_name"] == "glibc" and int(stats["memory_rss_bytes"]) > 1 << 20, stats
 
 
+def test_equal_tables_share_their_shape():
+    with ServerProcess(UNLIMITED) as server:
+        root = prepare(server)
+        for number in range(50):
+            server.sql(root, f"CREATE TABLE app.same{number} (id BIGINT PRIMARY KEY, body TEXT) WITH (TYPE='USER')")
+        # Two plans of each table: the second finds its definition in the cache.
+        for columns in ("id", "body"):
+            for number in range(50):
+                server.sql(root, f"SELECT {columns} FROM app.same{number} WHERE id = 1")
+        stats = dict(server.rows(root, "SELECT metric_name, metric_value FROM system.stats"))
+        assert int(stats["schema_shapes_shared"]) >= 49, stats["schema_shapes_shared"]
+        assert int(stats["schema_cache_hits"]) >= 50, stats["schema_cache_hits"]
+
+
 def test_knobs_are_honoured_and_shown():
     config = UNLIMITED + ("[memory]\nbudget = \"100MiB\"\n[storage.rocksdb]\nblock_cache_size = \"3MiB\"\n"
                           "write_buffer_size = \"2MiB\"\nbloom_bits = 7\nmax_open_files = 99\ncompression = \"zstd\"\n")
