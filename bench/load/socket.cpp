@@ -6,9 +6,11 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -121,6 +123,16 @@ void Socket::SetNonBlocking() { fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONB
 
 void Socket::SetReceiveBuffer(int bytes) {
   setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
+void RaiseFileLimit() {
+  constexpr rlim_t kFiles = 65'536;
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  const rlimit wanted{kFiles, std::max(kFiles, files.rlim_max)};
+  if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int64_t SteadyNs() {

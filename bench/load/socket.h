@@ -43,6 +43,10 @@ class Socket {
   int fd_ = -1;
 };
 
+/// Lets this process, and servers that it starts, open many files: 65,536 where that is permitted,
+/// else as many as are.
+void RaiseFileLimit();
+
 int64_t SteadyNs();
 /// A port that nobody listened on a moment ago.
 int FreePort();

@@ -1,9 +1,10 @@
-// Private memory of idle authenticated WebSockets and of further subscriptions on them.
+// Private memory of idle authenticated WebSockets and of further subscriptions on them, at a size
+// where a cost that grows would show.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <numeric>
 #include <thread>
 
 #include "suite/suites.h"
@@ -11,9 +12,62 @@
 namespace kalam::bench {
 namespace {
 
-constexpr int kConnections = 5000;
-constexpr int kSubscriptions = 50'000;  // further ones, ten on each connection
+constexpr int kFirst = 100;  // they pay for what all share
+constexpr int kConnections = 20'000;
+constexpr int kSubscriptions = 180'000;  // further ones, nine on each connection
+constexpr int kQuarters = 4;
 constexpr int kWaitMs = 20'000;
+constexpr int64_t kPingEveryNs = 20'000'000'000;
+
+/// Connections that stay open, a subscription each and then more.
+class Crowd {
+ public:
+  explicit Crowd(Environment& environment) : environment_(environment) {}
+
+  Status Connect(int count) {
+    while (static_cast<int>(sockets_.size()) < count) {
+      KALAM_ASSIGN_OR_RETURN(
+          load::WebSocketClient socket,
+          load::WebSocketClient::Open(environment_.port(), environment_.root_token()));
+      sockets_.push_back(std::move(socket));
+      KALAM_RETURN_IF_ERROR(SubscribeNext(sockets_.back()));
+    }
+    return {};
+  }
+
+  /// So many further ones in all, spread over all connections.
+  Status Subscribe(int count) {
+    while (further_ < count) {
+      KALAM_RETURN_IF_ERROR(
+          SubscribeNext(sockets_[static_cast<size_t>(further_++) % sockets_.size()]));
+    }
+    return {};
+  }
+
+ private:
+  // 25-byte ids and a constant that no other subscription has.
+  Status SubscribeNext(load::WebSocketClient& socket) {
+    const int number = next_++;
+    KALAM_RETURN_IF_ERROR(
+        socket.Subscribe(fmt::format("subscription-{:012}", number),
+                         fmt::format("SELECT * FROM scale.rooms WHERE room = {}", number), ""));
+    KALAM_ASSIGN_OR_RETURN(const std::string message, socket.Receive(kWaitMs));
+    if (message.find("subscription_ack") == std::string::npos)
+      return Status(ErrorKind::Execution, message);
+    // Whoever came first must not fall silent for longer than the server allows.
+    if (load::SteadyNs() < pinged_ns_ + kPingEveryNs) return {};
+    pinged_ns_ = load::SteadyNs();
+    for (load::WebSocketClient& open : sockets_)
+      KALAM_RETURN_IF_ERROR(open.Send("{\"type\":\"ping\"}"));
+    return {};
+  }
+
+  Environment& environment_;
+  std::vector<load::WebSocketClient> sockets_;
+  int next_ = 1'000'000;
+  int further_ = 0;
+  int64_t pinged_ns_ = load::SteadyNs();
+};
 
 int64_t SettledPrivateBytes(Environment& environment) {
   sync();
@@ -21,56 +75,51 @@ int64_t SettledPrivateBytes(Environment& environment) {
   return environment.server().memory().private_bytes;
 }
 
-Status Subscribe(load::WebSocketClient& socket, int number) {
-  // 25-byte ids and a constant that no other subscription has.
-  KALAM_RETURN_IF_ERROR(
-      socket.Subscribe(fmt::format("subscription-{:012}", number),
-                       fmt::format("SELECT * FROM scale.rooms WHERE room = {}", number), ""));
-  KALAM_ASSIGN_OR_RETURN(const std::string message, socket.Receive(kWaitMs));
-  if (message.find("subscription_ack") == std::string::npos)
-    return Status(ErrorKind::Execution, message);
-  return {};
+/// Lets `grow` reach `count` in quarters; private bytes per item in each of them.
+Result<std::vector<double>> BytesByQuarter(Environment& environment, int count,
+                                           const std::function<Status(int)>& grow) {
+  std::vector<double> each;
+  int64_t before = SettledPrivateBytes(environment);
+  for (int quarter = 1; quarter <= kQuarters; ++quarter) {
+    KALAM_RETURN_IF_ERROR(grow(count * quarter / kQuarters));
+    const int64_t after = SettledPrivateBytes(environment);
+    each.push_back(static_cast<double>(after - before) * kQuarters / count);
+    before = after;
+  }
+  return each;
+}
+
+double Mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 }  // namespace
 
 Status RunConnections(const SuiteOptions& options, Report& report) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  load::RaiseFileLimit();
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE scale").status());
   KALAM_RETURN_IF_ERROR(
       environment
           ->Admin("CREATE SHARED TABLE scale.rooms (id BIGINT PRIMARY KEY, room BIGINT, body TEXT)")
           .status());
-  std::vector<load::WebSocketClient> sockets;
-  const auto open_one = [&](int number) {
-    Result<load::WebSocketClient> socket =
-        load::WebSocketClient::Open(environment->port(), environment->root_token());
-    if (!socket.ok()) return std::move(socket).status();
-    sockets.push_back(std::move(*socket));
-    return Subscribe(sockets.back(), number);
-  };
-  // The first hundred pay for what all share.
-  for (int i = 0; i < 100; ++i) KALAM_RETURN_IF_ERROR(open_one(i));
+  Crowd crowd(*environment);
+  KALAM_RETURN_IF_ERROR(crowd.Connect(kFirst));
   const int64_t kernel_before = load::KernelTcpBytes();
-  const int64_t before = SettledPrivateBytes(*environment);
-  for (int i = 0; i < kConnections; ++i) KALAM_RETURN_IF_ERROR(open_one(100 + i));
-  const int64_t connected = SettledPrivateBytes(*environment);
-  const int64_t kernel_after = load::KernelTcpBytes();
-  report.Add({"idle WebSocket with one subscription", "B",
-              static_cast<double>(connected - before) / kConnections, 4096, false,
-              fmt::format("{} connections; kernel sockets +{} KB", kConnections,
-                          (kernel_after - kernel_before) / 1024)});
-  for (int i = 0; i < kSubscriptions; ++i) {
-    KALAM_RETURN_IF_ERROR(Subscribe(sockets[static_cast<size_t>(i % kConnections)], 1'000'000 + i));
-  }
-  const int64_t subscribed = SettledPrivateBytes(*environment);
-  report.Add({"further subscription", "B",
-              static_cast<double>(subscribed - connected) / kSubscriptions, 400, false,
-              fmt::format("{} subscriptions", kSubscriptions)});
+  KALAM_ASSIGN_OR_RETURN(const auto per_connection,
+                         BytesByQuarter(*environment, kConnections,
+                                        [&](int count) { return crowd.Connect(kFirst + count); }));
+  report.Add(
+      {fmt::format("idle WebSocket with a subscription, of {}", kConnections), "B",
+       Mean(per_connection), 1536, false,
+       fmt::format("by quarters {:.0f}; kernel sockets +{} KB", fmt::join(per_connection, ", "),
+                   (load::KernelTcpBytes() - kernel_before) / 1024)});
+  KALAM_ASSIGN_OR_RETURN(const auto per_subscription,
+                         BytesByQuarter(*environment, kSubscriptions,
+                                        [&](int count) { return crowd.Subscribe(count); }));
+  report.Add({fmt::format("further subscription, of {}", kSubscriptions), "B",
+              Mean(per_subscription), 250, false,
+              fmt::format("by quarters {:.0f}", fmt::join(per_subscription, ", "))});
   return {};
 }
 

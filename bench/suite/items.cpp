@@ -2,16 +2,21 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
+#include "suite/memory_trend.h"
 #include "suite/suites.h"
 
 namespace kalam::bench {
 namespace {
 
 constexpr int kTables = 10'000;
-constexpr int kUsers = 100'000;
+constexpr int kUsers = 200'000;
+constexpr int kUsersEachSample = 2000;
+constexpr double kMegabyte = 1 << 20;
 constexpr int kUsersEachRequest = 200;
 
 int64_t SettledPrivateBytes(Environment& environment) {
@@ -62,13 +67,23 @@ Status RunItems(const SuiteOptions& options, Report& report) {
   KALAM_RETURN_IF_ERROR(
       environment->Admin("CREATE USER TABLE items.notes (id BIGINT PRIMARY KEY, body TEXT)")
           .status());
-  KALAM_RETURN_IF_ERROR(WriteUsers(*environment, 0, kUsers / 2));
-  before = SettledPrivateBytes(*environment);
-  KALAM_RETURN_IF_ERROR(WriteUsers(*environment, kUsers / 2, kUsers / 2));
-  after = SettledPrivateBytes(*environment);
-  report.Add({"a further user with rows of 100,000", "B",
-              static_cast<double>(after - before) / (kUsers / 2.0), 16, false,
-              "after 50,000 users, when write buffers and caches are as full as they get"});
+  const char* wanted = getenv("KALAM_BENCH_ITEM_USERS");
+  const int users = wanted != nullptr ? atoi(wanted) : kUsers;
+  // The first quarter fills write buffers and caches.
+  std::vector<MemorySample> samples;
+  for (int user = 0; user < users; user += kUsersEachSample) {
+    KALAM_RETURN_IF_ERROR(WriteUsers(*environment, user, kUsersEachSample));
+    if (user < users / 4) continue;
+    samples.push_back(
+        {static_cast<double>(user),
+         static_cast<double>(environment->server().memory().private_bytes) / kMegabyte});
+  }
+  PrintTrend(samples, "users", 1);
+  const MemoryTrend trend = FitTrend(samples);
+  report.Add({fmt::format("a further user with rows of {}, what is certain", users), "B",
+              std::max(0.0, trend.slope - trend.half_width) * kMegabyte, 16, false,
+              fmt::format("slope {:+.1f} +-{:.1f} B a user (95 %) after the first quarter",
+                          trend.slope * kMegabyte, trend.half_width * kMegabyte)});
   return {};
 }
 

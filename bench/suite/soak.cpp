@@ -3,16 +3,15 @@
 
 #include <fmt/format.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <deque>
 
 #include "suite/environment.h"
+#include "suite/memory_trend.h"
 #include "suite/report.h"
 
 namespace kalam::bench {
@@ -25,17 +24,12 @@ namespace {
 
 constexpr int kWaitMs = 20'000;
 constexpr int kLanes = 16;
-constexpr int kPlotColumns = 72, kPlotRows = 12;
+constexpr double kSettlingSeconds = 300;
 constexpr double kMegabyte = 1 << 20;
 
 struct SoakOptions {
   int minutes = 30, users = 1000, messages_per_second = 333;
   std::string binary, config_file = "bench/load.toml";
-};
-
-struct Sample {
-  double seconds = 0;
-  double private_megabytes = 0;
 };
 
 /// One user: a subscription to own messages, and which message should come next.
@@ -71,15 +65,12 @@ class Soak {
   load::Socket poller_;
   std::vector<Watcher> watchers_;
   std::vector<Lane> lanes_;
-  std::vector<Sample> samples_;
+  std::vector<MemorySample> samples_;
   int64_t sent_ = 0, answered_ = 0, received_ = 0;
 };
 
 Status Soak::Open() {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  load::RaiseFileLimit();
   KALAM_RETURN_IF_ERROR(environment_.Admin("CREATE NAMESPACE chat").status());
   KALAM_RETURN_IF_ERROR(
       environment_
@@ -167,7 +158,7 @@ void Soak::TakeSample(double now_s) {
       {now_s, static_cast<double>(environment_.server().memory().private_bytes) / kMegabyte});
   if (isatty(STDOUT_FILENO)) {
     fmt::print("\r\x1b[K{:5.1f} min  {:7.2f} MB private  {} sent  {} delivered", now_s / 60,
-               samples_.back().private_megabytes, sent_, received_);
+               samples_.back().megabytes, sent_, received_);
     std::fflush(stdout);
   }
 }
@@ -175,7 +166,7 @@ void Soak::TakeSample(double now_s) {
 Status Soak::Run() {
   const int64_t begin_ns = load::SteadyNs();
   const double end_s = options_.minutes * 60.0;
-  const double every_s = std::max(1.0, end_s / 360);
+  const double every_s = std::max(1.0, end_s / 1800);
   double next_sample_s = 0, now_s = 0;
   while ((now_s = static_cast<double>(load::SteadyNs() - begin_ns) / 1e9) < end_s) {
     if (now_s >= next_sample_s) {
@@ -193,76 +184,24 @@ Status Soak::Run() {
                 fmt::format("{} sent, {} answered, {} delivered", sent_, answered_, received_));
 }
 
-/// Slope in MB a minute with the half width of its 95 % interval. The samples of a heap that
-/// breathes are not independent: they are averaged over blocks first, so that the interval is
-/// honest.
-struct Slope {
-  double value = 0, half_width = 0;
-};
-Slope FitSlope(const std::vector<Sample>& samples) {
-  constexpr size_t kBlocks = 20;
-  std::vector<double> x, y;
-  for (size_t block = 0; block < kBlocks; ++block) {
-    const size_t begin = samples.size() * block / kBlocks,
-                 end = samples.size() * (block + 1) / kBlocks;
-    if (begin == end) continue;
-    double sum_x = 0, sum_y = 0;
-    for (size_t i = begin; i < end; ++i) {
-      sum_x += samples[i].seconds / 60;
-      sum_y += samples[i].private_megabytes;
-    }
-    x.push_back(sum_x / static_cast<double>(end - begin));
-    y.push_back(sum_y / static_cast<double>(end - begin));
-  }
-  const auto n = static_cast<double>(x.size());
-  if (x.size() < 3) return {};
-  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, residuals = 0;
-  for (size_t i = 0; i < x.size(); ++i) mean_x += x[i] / n, mean_y += y[i] / n;
-  for (size_t i = 0; i < x.size(); ++i) {
-    xx += (x[i] - mean_x) * (x[i] - mean_x);
-    xy += (x[i] - mean_x) * (y[i] - mean_y);
-  }
-  const double slope = xy / xx;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double residual = y[i] - mean_y - slope * (x[i] - mean_x);
-    residuals += residual * residual;
-  }
-  constexpr double kStudent95 = 2.1;  // of 18 degrees of freedom
-  return {slope, kStudent95 * std::sqrt(residuals / (n - 2) / xx)};
-}
-
-void PrintPlot(const std::vector<Sample>& samples) {
-  double low = samples.front().private_megabytes, high = low;
-  for (const Sample& sample : samples) {
-    low = std::min(low, sample.private_megabytes);
-    high = std::max(high, sample.private_megabytes);
-  }
-  high = std::max(high, low + 0.1);
-  std::vector<std::string> rows(kPlotRows, std::string(kPlotColumns, ' '));
-  for (size_t i = 0; i < samples.size(); ++i) {
-    const size_t column = i * kPlotColumns / samples.size();
-    const double part = (samples[i].private_megabytes - low) / (high - low);
-    rows[static_cast<size_t>((kPlotRows - 1) * (1 - part))][column] = '*';
-  }
-  for (size_t row = 0; row < rows.size(); ++row) {
-    const double value = high - (high - low) * static_cast<double>(row) / (kPlotRows - 1);
-    fmt::print("{:8.2f} MB |{}\n", value, rows[row]);
-  }
-  fmt::print("            +{}\n             0 min{:>{}.1f} min\n", std::string(kPlotColumns, '-'),
-             samples.back().seconds / 60, kPlotColumns - 9);
-}
-
 bool Soak::Report() const {
   fmt::print("\n");
-  PrintPlot(samples_);
-  const size_t settled = samples_.size() / 6;
-  const Slope slope =
-      FitSlope({samples_.begin() + static_cast<std::ptrdiff_t>(settled), samples_.end()});
-  const bool flat = slope.value - slope.half_width <= 0;
+  PrintTrend(samples_, "min", 60);
+  // Write buffers, caches and heaps are as full as they get after five minutes; shorter runs leave
+  // out a sixth.
+  const double settled_s = std::min(kSettlingSeconds, options_.minutes * 60.0 / 6);
+  std::vector<MemorySample> settled;
+  for (const MemorySample& sample : samples_) {
+    if (sample.x >= settled_s) settled.push_back(sample);
+  }
+  const MemoryTrend trend = FitTrend(settled);
   fmt::print("{} messages sent, every one answered and delivered once and in order\n", sent_);
-  fmt::print("private memory after the first sixth: {:+.4f} MB a minute, +-{:.4f} (95 %): {}\n",
-             slope.value, slope.half_width, flat ? "not growing" : "GROWING");
-  return flat;
+  fmt::print(
+      "private memory after the first {:.1f} minutes: {:+.4f} MB a minute, +-{:.4f} (95 %, of {} "
+      "samples): {}\n",
+      settled_s / 60, trend.slope * 60, trend.half_width * 60, settled.size(),
+      trend.grows() ? "GROWING" : "not growing");
+  return !trend.grows();
 }
 
 Result<SoakOptions> ParseArguments(const std::vector<std::string>& arguments,

@@ -1,7 +1,6 @@
 // Five thousand clients that come back and resume at once, and how somebody else fares meanwhile.
 #include <fmt/format.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
 #include <array>
 #include <atomic>
@@ -103,10 +102,7 @@ Status AskMeanwhile(int port, const std::string& token, const std::atomic<bool>&
 }  // namespace
 
 Status RunStorm(const SuiteOptions& options, Report& report) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  load::RaiseFileLimit();
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE storm").status());
   KALAM_RETURN_IF_ERROR(

@@ -2,11 +2,13 @@
 // nothing lost.
 #include <fmt/format.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 
+#include "suite/memory_trend.h"
 #include "suite/suites.h"
 
 namespace kalam::bench {
@@ -15,9 +17,12 @@ namespace {
 constexpr int kUsers = 10'000;
 constexpr int kTables = 100;
 constexpr int kWriters = 64;
-constexpr int kWarmUpSeconds = 15, kSeconds = 30;
+constexpr int kWarmUpSeconds = 15, kSeconds = 45;
+// Until write buffers have been filled and given back more than once, however slow the machine is.
+constexpr int64_t kWarmUpWrites = 150'000;
 constexpr int kWaitMs = 30'000;
 constexpr double kMegabyte = 1 << 20;
+constexpr int64_t kSecondNs = 1'000'000'000;
 
 class Users {
  public:
@@ -58,20 +63,29 @@ class Users {
     return {};
   }
 
-  /// Everybody writes once a second; returns how many a second really were written.
-  Result<double> Write(int seconds) {
+  /// Everybody writes once a second, until so much time has passed and so much was written; returns
+  /// how many a second really were written. Samples the server's memory every second.
+  Result<double> Write(int seconds, int64_t count) {
+    samples_.clear();
     const int64_t begin_ns = load::SteadyNs();
     const int64_t first = sent_;
     int64_t now_ns = begin_ns;
-    while ((now_ns = load::SteadyNs()) < begin_ns + int64_t{seconds} * 1'000'000'000) {
-      const int64_t due = first + (now_ns - begin_ns) * kUsers / 1'000'000'000;
+    while ((now_ns = load::SteadyNs()) < begin_ns + int64_t{seconds} * kSecondNs ||
+           sent_ - first < count) {
+      if (now_ns >= begin_ns + static_cast<int64_t>(samples_.size()) * kSecondNs) {
+        samples_.push_back(
+            {static_cast<double>(now_ns - begin_ns) / kSecondNs,
+             static_cast<double>(environment_.server().memory().private_bytes) / kMegabyte});
+      }
+      const int64_t due = first + (now_ns - begin_ns) * kUsers / kSecondNs;
       for (size_t i = 0; i < writers_.size() && sent_ < due; ++i) {
         if (!writers_[i].busy) KALAM_RETURN_IF_ERROR(SendOne(i));
       }
       KALAM_RETURN_IF_ERROR(TakeEvents(1));
     }
-    return static_cast<double>(sent_ - first) / seconds;
+    return static_cast<double>(sent_ - first) * kSecondNs / static_cast<double>(now_ns - begin_ns);
   }
+  const std::vector<MemorySample>& samples() const { return samples_; }
 
   Status Drain() {
     const int64_t until_ns = load::SteadyNs() + int64_t{kWaitMs} * 1'000'000;
@@ -133,31 +147,40 @@ class Users {
   std::vector<std::string> tokens_;
   std::vector<Writer> writers_;
   std::vector<std::string> messages_;
+  std::vector<MemorySample> samples_;
   int64_t sent_ = 0, delivered_ = 0;
 };
 
 }  // namespace
 
 Status RunUsers(const SuiteOptions& options, Report& report) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  load::RaiseFileLimit();
   const int64_t kernel_before = load::KernelTcpBytes();
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE crowd").status());
   Users users(*environment);
   KALAM_RETURN_IF_ERROR(users.Open());
-  KALAM_RETURN_IF_ERROR(users.Write(kWarmUpSeconds).status());
-  const auto warm = static_cast<double>(environment->server().memory().private_bytes);
-  KALAM_ASSIGN_OR_RETURN(const double rate, users.Write(kSeconds));
-  const auto end = static_cast<double>(environment->server().memory().private_bytes);
+  KALAM_RETURN_IF_ERROR(users.Write(kWarmUpSeconds, kWarmUpWrites).status());
+  const char* seconds = getenv("KALAM_BENCH_USERS_SECONDS");
+  KALAM_ASSIGN_OR_RETURN(const double rate,
+                         users.Write(seconds != nullptr ? atoi(seconds) : kSeconds, 0));
+  const int64_t kernel_bytes = load::KernelTcpBytes() - kernel_before;
   KALAM_RETURN_IF_ERROR(users.Drain());
-  report.Add({"10,000 users writing once a second: private", "MB", end / kMegabyte, 256, false,
+  const std::vector<MemorySample>& samples = users.samples();
+  const auto [low, high] = std::minmax_element(
+      samples.begin(), samples.end(),
+      [](const MemorySample& a, const MemorySample& b) { return a.megabytes < b.megabytes; });
+  PrintTrend(samples, "s", 1);
+  report.Add({"10,000 users writing once a second: private", "MB", high->megabytes, 256, false,
               fmt::format("{:.0f} INSERTs a second, every change delivered; kernel sockets +{} KB",
-                          rate, (load::KernelTcpBytes() - kernel_before) / 1024)});
-  report.Add({"growth in 30 s after warm-up", "MB", (end - warm) / kMegabyte, 4, false,
-              "what write buffers fill and give back"});
+                          rate, kernel_bytes / 1024)});
+  const MemoryTrend trend = FitTrend(samples);
+  report.Add(
+      {"growth after warm-up, what is certain of it", "MB/min",
+       std::max(0.0, trend.slope - trend.half_width) * 60, 0, false,
+       fmt::format("slope {:+.2f} +-{:.2f} MB a minute (95 %); write buffers fill and are "
+                   "given back: {:.1f} to {:.1f} MB",
+                   trend.slope * 60, trend.half_width * 60, low->megabytes, high->megabytes)});
   return {};
 }
 
