@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/process_memory.h"
 #include "server/database.h"
+#include "server/heap_trim.h"
 #include "server/limits.h"
 #include "server/listener.h"
 #include "server/upload.h"
@@ -107,12 +108,15 @@ class Ticker : public Deadline {
     });
   }
 
-  // The heap keeps what a burst has used; once clients have paused for some rounds it goes back to
-  // the system, and what the caches hold after a longer pause.
+  // The heap keeps what a burst has used, and what a steady load has freed; once clients have
+  // paused for some rounds it goes back to the system, and what the caches hold after a longer
+  // pause.
   void GiveBackMemory() {
     const int64_t activity = database_.activity();
     if (std::exchange(last_activity_, activity) != activity) {
       quiet_rounds_ = 0;
+      const auto free_bytes = [] { return ReadAllocatorMemory().free_bytes; };
+      if (heap_trim_.IsDue(ReadProcessMemory().anonymous_bytes, free_bytes)) TrimAllocator();
       return;
     }
     ++quiet_rounds_;
@@ -130,6 +134,7 @@ class Ticker : public Deadline {
   // Of the round under way.
   int64_t last_activity_ = 0;
   int64_t quiet_rounds_ = 0;
+  HeapTrim heap_trim_;
 };
 
 ExitCode ExitCodeOf(const Status& status) {
