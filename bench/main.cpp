@@ -16,8 +16,8 @@ namespace {
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
     "suites: idle statements notifications connections scans deliveries items users storm "
-    "budget heavy cold rows\n"
-    "(all but rows when none is named)\n"
+    "budget heavy cold rows vectors\n"
+    "(all but rows and vectors when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
 
 struct Suite {
@@ -40,6 +40,7 @@ constexpr Suite kSuites[] = {
     {"heavy", kalam::bench::RunHeavyHour},
     {"cold", kalam::bench::RunCold},
     {"rows", kalam::bench::RunManyRows, true},
+    {"vectors", kalam::bench::RunVectors, true},
 };
 
 }  // namespace

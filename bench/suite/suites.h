@@ -43,4 +43,8 @@ Status RunCold(const SuiteOptions& options, Report& report);
 /// Ten million rows (or KALAM_BENCH_ROWS) under a budget of 128 MB: loaded, flushed, queried.
 Status RunManyRows(const SuiteOptions& options, Report& report);
 
+/// The vector index against exact search, without a server around it: recall, time and memory at
+/// 100,000 vectors (or KALAM_BENCH_VECTORS) of 384 dimensions.
+Status RunVectors(const SuiteOptions& options, Report& report);
+
 }  // namespace kalam::bench

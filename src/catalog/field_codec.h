@@ -72,6 +72,7 @@ class FieldReader {
     }
   }
   bool ok() const { return ok_; }
+  bool AtEnd() const { return rest_.empty(); }
 
   uint64_t Number() {
     uint64_t value = 0;

@@ -184,6 +184,10 @@ Result<JobOutcome> TieringJobs::Flush(const JobRecord& job, const JobCancelled& 
       Warn("a compaction was not queued", Submit(JobType::kCompact, **table, key).status());
     }
   }
+  if (flushed_ && flushed->row_count > 0) {
+    if (const auto table = dependencies_.catalog.FindTable(id); table.ok() && *table != nullptr)
+      flushed_(**table);
+  }
   return JobOutcome{
       false, fmt::format("Flushed {} successfully ({} rows, {} files)", MessageName(parameters),
                          flushed->row_count, flushed->file_count)};

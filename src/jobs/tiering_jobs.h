@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/clock.h"
@@ -32,6 +33,12 @@ class TieringJobs {
   };
   /// Registers its executors with the queue; the dependencies must outlive the queue's last Tick.
   TieringJobs(Dependencies dependencies, const TieringJobsOptions& options);
+
+  /// Calls `flushed` after every flush that moved rows, on the queue's thread. Before the first
+  /// Tick.
+  void SetFlushed(std::function<void(const catalog::TableDefinition&)> flushed) {
+    flushed_ = std::move(flushed);
+  }
 
   /// Queues what is due. Looks at nothing but the clock most of the time. Errors are logged and
   /// tried again.
@@ -64,6 +71,7 @@ class TieringJobs {
 
   const Dependencies dependencies_;
   const TieringJobsOptions options_;
+  std::function<void(const catalog::TableDefinition&)> flushed_;
   bool loaded_ = false;  // the hot rows that were there at start are counted
   int64_t next_check_steady_us_ = 0;
   int64_t next_sweep_steady_us_ = 0;

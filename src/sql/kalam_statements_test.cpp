@@ -78,6 +78,17 @@ TEST(KalamStatementsTest, AlterTableOperations) {
       Parse<AlterTable>("alter table t set tblproperties (access_level = 'dba')").access_level,
       "DBA");
   EXPECT_EQ(Parse<AlterTable>("alter table t create vector index v using l2").metric, "L2");
+  const AlterTable index =
+      Parse<AlterTable>("CREATE INDEX IF NOT EXISTS near ON a.t (v) USING dot");
+  EXPECT_TRUE(index.is_standalone && index.if_not_exists);
+  EXPECT_EQ(index.index_name, "near");
+  EXPECT_EQ(index.table.namespace_id + "." + index.table.name, "a.t");
+  EXPECT_EQ(index.column.name, "v");
+  EXPECT_EQ(index.metric, "DOT");
+  EXPECT_EQ(Parse<AlterTable>("create vector index on t using l2 (v)").metric, "L2");
+  const AlterTable drop = Parse<AlterTable>("drop index if exists a.near");
+  EXPECT_TRUE(drop.is_standalone && drop.if_exists);
+  EXPECT_EQ(drop.table.namespace_id + "." + drop.index_name, "a.near");
 }
 
 TEST(KalamStatementsTest, UsersStoragesAndIds) {

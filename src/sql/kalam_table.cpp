@@ -203,18 +203,59 @@ Status ParseAlterColumn(TokenCursor& cursor, AlterTable* alter) {
   return {};
 }
 
-Status ParseIndexOperation(TokenCursor& cursor, AlterTable* alter,
-                           AlterTable::Operation operation) {
-  alter->operation = operation;
-  KALAM_ASSIGN_OR_RETURN(alter->column.name, cursor.RawName());
-  if (operation == AlterTable::Operation::kDropVectorIndex || !cursor.AcceptWord("using"))
-    return {};
+// [USING metric]
+Status ParseMetric(TokenCursor& cursor, AlterTable* alter) {
+  if (!cursor.AcceptWord("using")) return {};
   KALAM_ASSIGN_OR_RETURN(std::string metric, cursor.RawName());
   alter->metric = Upper(metric);
   if (alter->metric != "COSINE" && alter->metric != "L2" && alter->metric != "DOT") {
     return cursor.Error("Unsupported vector metric '" + metric + "'. Supported: COSINE, L2, DOT");
   }
   return {};
+}
+
+Status ParseIndexOperation(TokenCursor& cursor, AlterTable* alter,
+                           AlterTable::Operation operation) {
+  alter->operation = operation;
+  KALAM_ASSIGN_OR_RETURN(alter->column.name, cursor.RawName());
+  return operation == AlterTable::Operation::kDropVectorIndex ? Status()
+                                                              : ParseMetric(cursor, alter);
+}
+
+// CREATE [VECTOR] INDEX [IF NOT EXISTS] [name] ON table [USING metric] (column) [USING metric], and
+// DROP [VECTOR] INDEX [IF EXISTS] [namespace.]name. The cursor stands on the first word.
+Result<Statement> ParseIndexStatement(TokenCursor& cursor) {
+  AlterTable alter;
+  alter.is_standalone = true;
+  const bool create = cursor.PeekWord("create");
+  alter.operation =
+      create ? AlterTable::Operation::kCreateVectorIndex : AlterTable::Operation::kDropVectorIndex;
+  cursor.Skip();
+  cursor.AcceptWord("vector");
+  KALAM_RETURN_IF_ERROR(cursor.ExpectWord("index"));
+  if (create) {
+    alter.if_not_exists = cursor.AcceptWords({"if", "not", "exists"});
+    if (!cursor.PeekWord("on")) {
+      KALAM_ASSIGN_OR_RETURN(alter.index_name, cursor.Name());
+    }
+    KALAM_RETURN_IF_ERROR(cursor.ExpectWord("on"));
+    KALAM_ASSIGN_OR_RETURN(alter.table, cursor.Qualified());
+    KALAM_RETURN_IF_ERROR(ParseMetric(cursor, &alter));
+    KALAM_RETURN_IF_ERROR(cursor.ExpectPunctuation("("));
+    KALAM_ASSIGN_OR_RETURN(alter.column.name, cursor.RawName());
+    if (cursor.PeekPunctuation(",")) {
+      return cursor.Error("An index is of one column; primary keys have theirs already");
+    }
+    KALAM_RETURN_IF_ERROR(cursor.ExpectPunctuation(")"));
+    if (alter.metric.empty()) KALAM_RETURN_IF_ERROR(ParseMetric(cursor, &alter));
+  } else {
+    alter.if_exists = cursor.AcceptWords({"if", "exists"});
+    KALAM_ASSIGN_OR_RETURN(QualifiedName name, cursor.Qualified());
+    alter.table.namespace_id = std::move(name.namespace_id);
+    alter.index_name = std::move(name.name);
+  }
+  KALAM_RETURN_IF_ERROR(cursor.ExpectEnd());
+  return MakeStatement(StatementKind::kAlterTable, std::move(alter));
 }
 
 Status ParseAlterSet(TokenCursor& cursor, AlterTable* alter) {
@@ -356,6 +397,7 @@ Result<Statement> ParseCreateTable(TokenCursor& cursor) {
 }
 
 Result<Statement> ParseAlterTable(TokenCursor& cursor) {
+  if (!cursor.PeekWord("alter")) return ParseIndexStatement(cursor);
   AlterTable alter;
   cursor.Skip();
   AcceptTypeKeyword(cursor);

@@ -62,6 +62,9 @@ StatementKind ClassifyCreate(const FirstWords& words) {
   if (words.Is(1, "namespace")) return StatementKind::kCreateNamespace;
   if (words.Is(1, "user")) return StatementKind::kCreateUser;
   if (words.Is(1, "storage")) return StatementKind::kStorage;
+  if (words.Is(1, "index") || (words.Is(1, "vector") && words.Is(2, "index"))) {
+    return StatementKind::kAlterTable;
+  }
   const bool is_view = words.Is(1, "view") ||
                        (words.Is(1, "materialized") && words.Is(2, "view")) ||
                        (words.Is(1, "or") && words.Is(2, "replace") && words.Is(3, "view"));
@@ -80,6 +83,9 @@ StatementKind ClassifyDrop(const FirstWords& words) {
   if (words.Is(1, "namespace")) return StatementKind::kDropNamespace;
   if (words.Is(1, "user")) return StatementKind::kDropUser;
   if (words.Is(1, "view")) return StatementKind::kDropView;
+  if (words.Is(1, "index") || (words.Is(1, "vector") && words.Is(2, "index"))) {
+    return StatementKind::kAlterTable;
+  }
   return words.Is(1, "storage") ? StatementKind::kStorage : StatementKind::kOther;
 }
 

@@ -79,6 +79,12 @@ struct AlterTable {
   std::string default_text;  // set default
   std::string access_level;  // "PUBLIC", ...
   std::string metric;        // COSINE, L2, DOT
+  // CREATE INDEX and DROP INDEX as statements of their own; such a DROP INDEX has `table` empty but
+  // for the namespace.
+  bool is_standalone = false;
+  bool if_exists = false;      // DROP INDEX IF EXISTS
+  bool if_not_exists = false;  // CREATE INDEX IF NOT EXISTS
+  std::string index_name;      // empty: <table>_<column>_idx
 };
 struct DropTable {
   std::string type_keyword;

@@ -13,6 +13,7 @@
 #include "statements/stats_sampler.h"
 #include "statements/system_table_definitions.h"
 #include "statements/system_tables.h"
+#include "statements/vector_index_jobs.h"
 
 namespace kalam::statements {
 namespace {
@@ -51,6 +52,7 @@ class AdminStatementsImpl : public AdminStatements {
             MaintenanceOptionsFrom(limits_)),
         context_{services_, limits_, transactions, *jobs_, tiering_.get(), system_, ddl_mutex_} {
     services_.query.SetSystemTables(&system_);
+    RunVectorIndexJobs(services_, *jobs_, tiering_.get());
   }
   ~AdminStatementsImpl() override {
     Close();

@@ -227,6 +227,33 @@ bool IsIndexOperation(Operation operation) {
   return operation == Operation::kCreateVectorIndex || operation == Operation::kDropVectorIndex;
 }
 
+std::string IndexName(const TableDefinition& table, const std::string& column,
+                      const std::string& given) {
+  return given.empty() ? table.name + "_" + column + "_idx" : given;
+}
+
+struct FoundIndex {
+  catalog::TablePtr table;
+  std::string column;
+};
+
+/// The index of that name in a namespace.
+Result<std::optional<FoundIndex>> FindIndex(AdminContext& context, const std::string& namespace_id,
+                                            const std::string& name) {
+  if (context.services.vector_indexes == nullptr) return std::optional<FoundIndex>();
+  for (const auto& definition : context.services.vector_indexes->Definitions()) {
+    KALAM_ASSIGN_OR_RETURN(catalog::TablePtr table,
+                           context.services.catalog.FindTable(definition.table));
+    if (table == nullptr || table->namespace_id != namespace_id) continue;
+    for (const ColumnDefinition& column : *table->columns) {
+      if (column.column_id != definition.column_id) continue;
+      if (IndexName(*table, column.name, definition.name) == name)
+        return std::optional(FoundIndex{std::move(table), column.name});
+    }
+  }
+  return std::optional<FoundIndex>();
+}
+
 /// CREATE INDEX and DROP INDEX: a record of their own, the schema stays as it is.
 Result<StatementResult> ChangeVectorIndex(AdminContext& context, const StatementRun& run,
                                           const sql::AlterTable& statement,
@@ -249,10 +276,19 @@ Result<StatementResult> ChangeVectorIndex(AdminContext& context, const Statement
     const std::string title(vectors::MetricTitle(metric));
     const vectors::VectorIndexes* indexes = context.services.vector_indexes;
     const auto known = indexes ? indexes->Find(table.id, column.column_id) : std::nullopt;
+    const std::string index_name = IndexName(table, name, statement.index_name);
+    if (statement.is_standalone && !statement.if_not_exists) {
+      KALAM_ASSIGN_OR_RETURN(const auto taken, FindIndex(context, table.namespace_id, index_name));
+      if (taken || known) {
+        return Status(ErrorKind::AlreadyExists,
+                      taken ? "Index '" + index_name + "' already exists"
+                            : "Column '" + name + "' already has a vector index");
+      }
+    }
     // Asked for again, it stays as it is.
-    if (!known || known->metric != metric) {
-      records.push_back(
-          vectors::VectorIndexes::Put({table.id, column.column_id, metric, run.now_us}));
+    if (!known || (known->metric != metric && !statement.if_not_exists)) {
+      records.push_back(vectors::VectorIndexes::Put(
+          {table.id, column.column_id, metric, run.now_us, statement.index_name}));
     }
     operation = "CREATE INDEX " + name + " USING " + title;
     told = "Vector index enabled on " + subject + " (" + title + ")";
@@ -272,6 +308,23 @@ Status CheckMayAlter(const TableDefinition& table, const catalog::Caller& caller
   const catalog::Role needed = shared ? catalog::Role::kService : catalog::Role::kUser;
   if (caller.role >= needed && MaySee(table, caller)) return Status::Ok();
   return Status(ErrorKind::Unauthorized, "Insufficient privileges to alter this table");
+}
+
+Result<StatementResult> DropNamedIndex(AdminContext& context, const StatementRun& run,
+                                       const sql::AlterTable& statement,
+                                       const std::string& namespace_id) {
+  KALAM_ASSIGN_OR_RETURN(const auto found, FindIndex(context, namespace_id, statement.index_name));
+  if (!found) {
+    if (statement.if_exists)
+      return Told("Index '" + statement.index_name + "' does not exist (skipped)");
+    return Status(ErrorKind::NotFound, "Index '" + statement.index_name +
+                                           "' not found in namespace '" + namespace_id + "'");
+  }
+  KALAM_RETURN_IF_ERROR(CheckMayAlter(*found->table, run.effective));
+  sql::AlterTable drop;
+  drop.operation = Operation::kDropVectorIndex;
+  drop.column.name = found->column;
+  return ChangeVectorIndex(context, run, drop, *found->table);
 }
 
 /// The next schema version: same layout pointer semantics as before, with this version's layout
@@ -294,6 +347,9 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   const sql::QualifiedName name = Resolve(run, statement.table);
   KALAM_RETURN_IF_ERROR(CheckNotSystem("alter", name));
   std::lock_guard lock(context.ddl_mutex);
+  if (statement.is_standalone && statement.operation == Operation::kDropVectorIndex) {
+    return DropNamedIndex(context, run, statement, name.namespace_id);
+  }
   catalog::Catalog& catalog = context.services.catalog;
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table,
                          catalog.FindTable(name.namespace_id, name.name));

@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <unordered_set>
+#include <set>
+#include <utility>
 
 #include "base/id_generators.h"
 #include "base/log.h"
@@ -157,7 +158,7 @@ Status VectorIndexes::Builder::Work() {
   for (const std::shared_ptr<ScopeIndex>& index : Scopes()) {
     if (stopping_.load()) break;
     if (!index->wanted.load()) continue;
-    if (Status built = Build(*index); !built.ok()) status = std::move(built);
+    if (Status built = Build(*index, Reason::kWanted); !built.ok()) status = std::move(built);
   }
   const std::lock_guard map_lock(mutex_);
   if (scopes_.size() > kScopesMax / 2) {
@@ -173,14 +174,14 @@ tables::ReadScope VectorIndexes::Builder::ReadScopeOf(const ScopeIndex& index,
   return {table, tables::ScopeFor(*table, index.user_id), services.group.TakeView(), nullptr};
 }
 
-Status VectorIndexes::Builder::Build(ScopeIndex& index) {
+Status VectorIndexes::Builder::Build(ScopeIndex& index, Reason reason) {
   index.wanted.store(false);
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table,
                          services.catalog.FindTable(index.definition.table));
   if (table == nullptr) return {};
   const auto column = ColumnById(*table, index.definition.column_id);
   if (!column) return {};
-  Status status = TryBuild(index, table, *column);
+  Status status = TryBuild(index, table, *column, reason);
   if (status.ok()) return status;
   DropGraph(index);
   index.rests_until_us.store(services.clock.NowUs() + kLargeRestUs);
@@ -189,8 +190,20 @@ Status VectorIndexes::Builder::Build(ScopeIndex& index) {
 }
 
 Status VectorIndexes::Builder::TryBuild(ScopeIndex& index, const catalog::TablePtr& table,
-                                        size_t column) {
+                                        size_t column, Reason reason) {
   const size_t dimension = (*table->columns)[column].type.dimension;
+  // The snapshot of a small SHARED table is for whoever reads the storage; here its rows are
+  // compared whole.
+  bool is_large = true;
+  if (index.graph == nullptr) {
+    KALAM_ASSIGN_OR_RETURN(is_large, IsLargeEnough(index, table));
+    const bool writes_small =
+        reason == Reason::kSnapshot && table->type == catalog::TableType::kShared;
+    if (!is_large && !writes_small) {
+      index.rests_until_us.store(services.clock.NowUs() + kSmallRestUs);
+      return {};
+    }
+  }
   if (index.graph == nullptr && !std::exchange(index.snapshot_tried, true)) {
     const Status loaded = LoadSnapshot(index, *table, dimension);
     index.snapshot_damaged = !loaded.ok();
@@ -203,11 +216,6 @@ Status VectorIndexes::Builder::TryBuild(ScopeIndex& index, const catalog::TableP
     index.snapshot_damaged = true;
   }
   if (index.graph == nullptr) {
-    KALAM_ASSIGN_OR_RETURN(const bool large, IsLargeEnough(index, table));
-    if (!large) {
-      index.rests_until_us.store(services.clock.NowUs() + kSmallRestUs);
-      return {};
-    }
     KALAM_ASSIGN_OR_RETURN(auto graph, VectorGraph::Make(dimension, index.definition.metric));
     const std::lock_guard lock(index.mutex);
     index.graph = std::move(graph);
@@ -230,14 +238,77 @@ Status VectorIndexes::Builder::TryBuild(ScopeIndex& index, const catalog::TableP
       index.graph->Calibrate();
       index.calibrated_count = std::max<size_t>(count, 1);
     } else {
-      index.graph->FindUnlinked();
+      index.graph->PrepareSearch();
     }
-    index.ready = true;
+    index.ready = is_large;
   }
-  const size_t threshold = std::max(kSnapshotChangesMin, index.graph->count() / 8);
-  if (index.snapshot && !index.snapshot_damaged && index.changes_since_snapshot < threshold)
-    return {};
-  return SaveSnapshot(index, *table, (*table->columns)[column].name);
+  const size_t threshold =
+      reason == Reason::kSnapshot ? 1 : std::max(kSnapshotChangesMin, index.graph->count() / 8);
+  Status saved;
+  const bool is_known = index.snapshot && !index.snapshot_damaged;
+  if (is_known ? index.changes_since_snapshot >= threshold : index.graph->count() > 0) {
+    saved = SaveSnapshot(index, *table, (*table->columns)[column].name);
+  }
+  if (!is_large) DropGraph(index);
+  return saved;
+}
+
+std::vector<IndexDefinition> VectorIndexes::Builder::Definitions() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<IndexDefinition> definitions;
+  for (const auto& [key, definition] : definitions_) definitions.push_back(definition);
+  return definitions;
+}
+
+// The scopes whose snapshots are kept up: the only one of a SHARED table, and the users that have a
+// graph or a snapshot.
+std::vector<std::shared_ptr<ScopeIndex>> VectorIndexes::Builder::ScopesOf(
+    const IndexDefinition& definition) {
+  const std::string column = ColumnKey(definition.table, definition.column_id);
+  std::set<std::string> users;
+  const auto table = services.catalog.FindTable(definition.table);
+  if (!table.ok() || *table == nullptr) return {};
+  if (!(*table)->is_scoped_by_user()) {
+    users.insert("");
+  } else {
+    const std::string prefix = std::string(kSnapshotPrefix) + column;
+    const auto records =
+        services.store.NewIterator(Family::kSystem, {prefix, PrefixEnd(prefix)}, nullptr);
+    for (records->SeekToFirst(); records->Valid(); records->Next())
+      users.emplace(records->key().substr(prefix.size()));
+    for (const auto& index : Scopes()) {
+      if (index->definition.table == definition.table &&
+          index->definition.column_id == definition.column_id) {
+        users.insert(index->user_id);
+      }
+    }
+  }
+  std::vector<std::shared_ptr<ScopeIndex>> scopes;
+  for (const std::string& user : users) {
+    if (auto index = Scope(definition, user); index != nullptr) scopes.push_back(std::move(index));
+  }
+  return scopes;
+}
+
+Result<size_t> VectorIndexes::Builder::WriteSnapshots(TableId table,
+                                                      const std::function<bool()>& cancelled) {
+  size_t written = 0;
+  Status status;
+  for (const IndexDefinition& definition : Definitions()) {
+    if (definition.table != table) continue;
+    for (const auto& index : ScopesOf(definition)) {
+      if (cancelled && cancelled()) return Status(ErrorKind::Cancelled, "cancelled");
+      // One by one, so that what is asked for meanwhile is built in between.
+      const std::lock_guard lock(work_mutex_);
+      if (stopping_.load()) return Status(ErrorKind::ShuttingDown, "the server is shutting down");
+      const uint64_t before = index->snapshot ? index->snapshot->version : 0;
+      if (Status built = Build(*index, Reason::kSnapshot); !built.ok()) status = std::move(built);
+      const uint64_t after = index->snapshot ? index->snapshot->version : 0;
+      written += after > before ? 1 : 0;
+    }
+  }
+  KALAM_RETURN_IF_ERROR(std::move(status));
+  return written;
 }
 
 // Whether a graph pays: counted without reading rows into memory.
@@ -455,23 +526,40 @@ Status VectorIndexes::Builder::ForgetDropped() {
   return records->status();
 }
 
+// The background writes the record; it is what others may read.
+void VectorIndexes::Builder::FillState(const std::string& key, IndexState* state) const {
+  const auto value = services.store.Get(Family::kSystem, std::string(kSnapshotPrefix) + key);
+  if (!value.ok() || !*value) return;
+  const auto record = DecodeSnapshotRecord(**value);
+  if (!record.ok()) return;
+  state->snapshot_path = record->path;
+  state->snapshot_version = record->version;
+  state->updated_at_us = record->written_at_us;
+  state->last_applied = record->last_applied;
+}
+
+Result<std::vector<IndexState>> VectorIndexes::Builder::Describe(TableId table,
+                                                                 const std::string& user_id) const {
+  std::vector<IndexState> states;
+  for (const IndexDefinition& definition : Definitions()) {
+    if (definition.table != table) continue;
+    IndexState state;
+    state.definition = definition;
+    state.user_id = user_id;
+    FillState(ColumnKey(table, definition.column_id) + user_id, &state);
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
 std::vector<IndexState> VectorIndexes::Builder::List() const {
   std::vector<IndexState> states;
   for (const std::shared_ptr<ScopeIndex>& index : Scopes()) {
     IndexState state;
     state.definition = index->definition;
     state.user_id = index->user_id;
-    const std::string key = std::string(kSnapshotPrefix) +
-                            ColumnKey(index->definition.table, index->definition.column_id) +
-                            index->user_id;
-    // The background writes these; its record is what others may read.
-    if (const auto value = services.store.Get(Family::kSystem, key); value.ok() && *value) {
-      if (const auto record = DecodeSnapshotRecord(**value); record.ok()) {
-        state.snapshot_path = record->path;
-        state.snapshot_version = record->version;
-        state.updated_at_us = record->written_at_us;
-      }
-    }
+    FillState(ColumnKey(index->definition.table, index->definition.column_id) + index->user_id,
+              &state);
     const std::shared_lock lock(index->mutex);
     state.last_applied = index->applied;
     state.is_ready = index->ready;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,9 @@ class VectorIndexes::Builder {
   void Tick();
   Status Work();
   std::vector<IndexState> List() const;
+  std::vector<IndexDefinition> Definitions() const;
+  Result<std::vector<IndexState>> Describe(TableId table, const std::string& user_id) const;
+  Result<size_t> WriteSnapshots(TableId table, const std::function<bool()>& cancelled);
   void Close();
 
   const Services services;
@@ -41,8 +45,11 @@ class VectorIndexes::Builder {
   void OnCommitted(const replication::CommittedBatch& batch);
   std::vector<std::shared_ptr<ScopeIndex>> Scopes() const;
   Status ForgetDropped();
-  Status Build(ScopeIndex& index);
-  Status TryBuild(ScopeIndex& index, const catalog::TablePtr& table, size_t column);
+  enum class Reason { kWanted, kSnapshot };
+  Status Build(ScopeIndex& index, Reason reason);
+  Status TryBuild(ScopeIndex& index, const catalog::TablePtr& table, size_t column, Reason reason);
+  std::vector<std::shared_ptr<ScopeIndex>> ScopesOf(const IndexDefinition& definition);
+  void FillState(const std::string& key, IndexState* state) const;
   Status LoadSnapshot(ScopeIndex& index, const catalog::TableDefinition& table, size_t dimension);
   Result<bool> IsLargeEnough(const ScopeIndex& index, const catalog::TablePtr& table);
   /// True when rows may be left.

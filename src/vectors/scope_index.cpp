@@ -25,6 +25,7 @@ std::string EncodeDefinition(const IndexDefinition& definition) {
   catalog::FieldWriter writer;
   writer.Number(static_cast<uint64_t>(definition.metric));
   writer.Signed(definition.created_at_us);
+  if (!definition.name.empty()) writer.Text(definition.name);
   return writer.Take();
 }
 
@@ -36,6 +37,7 @@ Result<IndexDefinition> DecodeDefinition(std::string_view key, std::string_view 
   definition.column_id = DecodeBigEndian32(key.data() + 4);
   const uint64_t metric = reader.Number();
   definition.created_at_us = reader.Signed();
+  if (reader.ok() && !reader.AtEnd()) definition.name = reader.Text();
   if (!reader.ok() || metric > static_cast<uint64_t>(Metric::kDot)) return Unreadable("index");
   definition.metric = static_cast<Metric>(metric);
   return definition;

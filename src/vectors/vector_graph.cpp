@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <unordered_map>
+#include <utility>
 
 namespace kalam::vectors {
 namespace {
@@ -20,16 +22,26 @@ constexpr size_t kFirstCapacity = 1024;
 constexpr size_t kFollowedFrom = 10'000;
 constexpr size_t kWidthSteps[] = {64, 128, 256, 512, 1024};
 constexpr size_t kDefaultWidth = 128;
-constexpr size_t kUnlinkedMax = 1000;
+constexpr size_t kWidthReserve = 2;
+// Entries from which searches begin: the nearest of at most so many on an upper level.
+constexpr size_t kTopsMax = 1024;
+constexpr size_t kEntries = 16;
+constexpr size_t kUpperWidth = 48;
 constexpr size_t kCalibrationQueries = 24;
 constexpr size_t kCalibrationNeighbours = 10;
 constexpr double kCalibrationRecall = 0.98;
 // Per entry beside its data: hnswlib's lock, level, label map and upper links; our keys and map.
 constexpr int64_t kEntryOverheadBytes = 220;
 
-// What stands before the 8-bit numbers of a vector.
+// A vector's numbers are kept as whole numbers of at most this size. In 8 bits, vectors that lie
+// far from zero and near to each other would be rounded onto each other; and the sums of so many
+// products as ProductOf adds at once still fit into 32 bits.
+constexpr float kLargestNumber = 8191;
+constexpr size_t kProductsAtOnce = 128;
+
+// What stands before the numbers of a vector.
 struct Head {
-  float scale = 0;   // number = 8-bit number * scale
+  float scale = 0;   // what is meant = number * scale
   float square = 0;  // of the length
 };
 
@@ -42,13 +54,13 @@ struct Shape {
 // reads the links as numbers: padded, they stay aligned.
 constexpr size_t kLinksBytes = 2 * kLinks * sizeof(hnswlib::tableint) + sizeof(hnswlib::tableint);
 size_t PaddedSize(size_t dimension) {
-  const size_t size = sizeof(Head) + dimension;
+  const size_t size = sizeof(Head) + dimension * sizeof(int16_t);
   const size_t entry = kLinksBytes + size + sizeof(hnswlib::labeltype);
   return size + (8 - entry % 8) % 8;
 }
 
-const int8_t* NumbersOf(const void* vector) {
-  return reinterpret_cast<const int8_t*>(static_cast<const char*>(vector) + sizeof(Head));
+const int16_t* NumbersOf(const void* vector) {
+  return reinterpret_cast<const int16_t*>(static_cast<const char*>(vector) + sizeof(Head));
 }
 
 Head HeadOf(const void* vector) {
@@ -57,18 +69,28 @@ Head HeadOf(const void* vector) {
   return head;
 }
 
+int32_t ProductOf(const int16_t* left, const int16_t* right, size_t count) {
+  int32_t product = 0;
+  for (size_t i = 0; i < count; ++i) product += int32_t{left[i]} * int32_t{right[i]};
+  return product;
+}
+
 float DistanceOf(const void* a, const void* b, const void* parameter) {
   const Shape& shape = *static_cast<const Shape*>(parameter);
-  const int8_t* left = NumbersOf(a);
-  const int8_t* right = NumbersOf(b);
-  int32_t product = 0;
-  for (size_t i = 0; i < shape.dimension; ++i) {
-    product += static_cast<int16_t>(left[i]) * static_cast<int16_t>(right[i]);
+  const int16_t* left = NumbersOf(a);
+  const int16_t* right = NumbersOf(b);
+  double product = 0;
+  size_t at = 0;
+  for (; at + kProductsAtOnce <= shape.dimension; at += kProductsAtOnce) {
+    product += ProductOf(left + at, right + at, kProductsAtOnce);
   }
+  product += ProductOf(left + at, right + at, shape.dimension - at);
   const Head left_head = HeadOf(a), right_head = HeadOf(b);
-  const float dot = static_cast<float>(product) * left_head.scale * right_head.scale;
-  if (shape.metric == Metric::kL2) return left_head.square + right_head.square - 2 * dot;
-  return 1 - dot;
+  const double dot = product * left_head.scale * right_head.scale;
+  if (shape.metric == Metric::kL2) {
+    return static_cast<float>(double{left_head.square} + right_head.square - 2 * dot);
+  }
+  return static_cast<float>(1 - dot);
 }
 
 // Of cosine the direction alone is kept.
@@ -80,15 +102,36 @@ std::string Encode(std::span<const float> vector, Metric metric) {
   for (const float number : vector) largest = std::max(largest, std::abs(number));
   const bool zero = largest == 0 || length == 0;
   Head head;
-  head.scale = zero ? 0 : static_cast<float>(largest / length / 127);
+  head.scale = zero ? 0 : static_cast<float>(largest / length / kLargestNumber);
   head.square = static_cast<float>(metric == Metric::kCosine ? (zero ? 0 : 1) : square);
   std::string encoded(PaddedSize(vector.size()), '\0');
   std::memcpy(encoded.data(), &head, sizeof head);
   for (size_t i = 0; i < vector.size() && !zero; ++i) {
-    encoded[sizeof head + i] = static_cast<char>(std::lround(vector[i] / largest * 127));
+    const auto number = static_cast<int16_t>(std::lround(vector[i] / largest * kLargestNumber));
+    std::memcpy(encoded.data() + sizeof head + i * sizeof number, &number, sizeof number);
   }
   return encoded;
 }
+
+using Graph = hnswlib::HierarchicalNSW<float>;
+using Entry = hnswlib::tableint;
+using Near = std::pair<float, Entry>;
+
+// Marks of one search, from hnswlib's pool.
+class VisitedEntries {
+ public:
+  explicit VisitedEntries(const Graph& graph)
+      : pool_(*graph.visited_list_pool_), list_(pool_.getFreeVisitedList()) {}
+  VisitedEntries(const VisitedEntries&) = delete;
+  VisitedEntries& operator=(const VisitedEntries&) = delete;
+  ~VisitedEntries() { pool_.releaseVisitedList(list_); }
+  // True the first time.
+  bool IsNew(Entry id) const { return std::exchange(list_->mass[id], list_->curV) != list_->curV; }
+
+ private:
+  hnswlib::VisitedListPool& pool_;
+  hnswlib::VisitedList* const list_;
+};
 
 class Space : public hnswlib::SpaceInterface<float> {
  public:
@@ -102,8 +145,6 @@ class Space : public hnswlib::SpaceInterface<float> {
   Shape shape_;
 };
 
-using Graph = hnswlib::HierarchicalNSW<float>;
-
 }  // namespace
 
 struct VectorGraph::Rep {
@@ -116,12 +157,28 @@ struct VectorGraph::Rep {
   std::unordered_map<std::string, size_t> labels;
   size_t removed_count = 0;
   bool follows_graph = true;
-  std::vector<hnswlib::tableint> unlinked;  // entries that no link leads to
+  size_t width = kDefaultWidth;  // of searches
+  // Where searches begin: all entries of one upper level, and one of every part of the lowest level
+  // that no path from there reaches.
+  int top_level = 0;
+  std::vector<Entry> tops;
+  std::vector<Entry> roots;
 
   size_t capacity() const { return graph->max_elements_; }
   std::string_view DataOf(size_t label) const {
     const auto id = graph->label_lookup_.at(label);
     return {graph->getDataByInternalId(id), graph->data_size_};
+  }
+  Entry EntryOf(const std::string& key) const { return graph->label_lookup_.at(labels.at(key)); }
+  // About the numbers that were added.
+  std::vector<float> VectorOf(Entry id) const {
+    const char* data = graph->getDataByInternalId(id);
+    const float scale = HeadOf(data).scale;
+    std::vector<float> vector(space.shape().dimension);
+    for (size_t d = 0; d < vector.size(); ++d) {
+      vector[d] = static_cast<float>(NumbersOf(data)[d]) * scale;
+    }
+    return vector;
   }
   std::vector<std::string> Named(std::vector<std::pair<float, hnswlib::labeltype>>* nearest) const {
     std::sort(nearest->begin(), nearest->end());
@@ -130,21 +187,24 @@ struct VectorGraph::Rep {
     for (const auto& [distance, label] : *nearest) names.push_back(keys[label]);
     return names;
   }
-  std::vector<std::string> SearchGraph(const void* query, size_t count) const {
-    auto found = graph->searchKnn(query, count);
-    std::vector<std::pair<float, hnswlib::labeltype>> nearest;
-    for (; !found.empty(); found.pop()) nearest.push_back(found.top());
-    for (const hnswlib::tableint id : unlinked) {
-      const hnswlib::labeltype label = graph->getExternalLabel(id);
-      const auto same = [label](const auto& entry) { return entry.second == label; };
-      if (removed[label] || std::any_of(nearest.begin(), nearest.end(), same)) continue;
-      nearest.emplace_back(DistanceOf(query, graph->getDataByInternalId(id), &space.shape()),
-                           label);
-    }
-    std::sort(nearest.begin(), nearest.end());
-    if (nearest.size() > count) nearest.resize(count);
-    return Named(&nearest);
+  float DistanceTo(const void* query, Entry id) const {
+    return DistanceOf(query, graph->getDataByInternalId(id), &space.shape());
   }
+  // The nearest of `ids`, best first.
+  std::vector<Near> NearestOf(const void* query, const std::vector<Entry>& ids,
+                              size_t count) const {
+    std::vector<Near> nearest;
+    nearest.reserve(ids.size());
+    for (const Entry id : ids) nearest.emplace_back(DistanceTo(query, id), id);
+    const size_t kept = std::min(count, nearest.size());
+    std::partial_sort(nearest.begin(), nearest.begin() + static_cast<ptrdiff_t>(kept),
+                      nearest.end());
+    nearest.resize(kept);
+    return nearest;
+  }
+  std::vector<Near> SearchLayer(const void* query, const std::vector<Near>& entries, size_t width,
+                                int level) const;
+  std::vector<std::string> SearchGraph(const void* query, size_t count) const;
   std::vector<std::string> SearchAll(const void* query, size_t count) const {
     std::vector<std::pair<float, hnswlib::labeltype>> heap;  // the worst on top
     for (size_t i = 0; i < graph->cur_element_count && count > 0; ++i) {
@@ -163,6 +223,65 @@ struct VectorGraph::Rep {
     return Named(&heap);
   }
 };
+
+// As hnswlib searches a level, but from several entries. Clusters are hardly linked with each
+// other: from one entry alone a search may end in the wrong one.
+std::vector<Near> VectorGraph::Rep::SearchLayer(const void* query, const std::vector<Near>& entries,
+                                                size_t wide, int level) const {
+  const VisitedEntries visited(*graph);
+  std::vector<Near> candidates;  // a heap, the nearest on top
+  std::vector<Near> found;       // a heap, the farthest on top
+  const auto take = [&](const Near& near) {
+    candidates.push_back(near);
+    std::push_heap(candidates.begin(), candidates.end(), std::greater<>());
+    // What is removed leads on, and is no answer.
+    if (level == 0 && graph->isMarkedDeleted(near.second)) return;
+    found.push_back(near);
+    std::push_heap(found.begin(), found.end());
+    if (found.size() <= wide) return;
+    std::pop_heap(found.begin(), found.end());
+    found.pop_back();
+  };
+  for (const Near& entry : entries) {
+    if (visited.IsNew(entry.second)) take(entry);
+  }
+  while (!candidates.empty()) {
+    std::pop_heap(candidates.begin(), candidates.end(), std::greater<>());
+    const Near nearest = candidates.back();
+    candidates.pop_back();
+    if (found.size() >= wide && nearest.first > found.front().first) break;
+    auto* links = level == 0 ? graph->get_linklist0(nearest.second)
+                             : graph->get_linklist(nearest.second, level);
+    const size_t count = graph->getListCount(links);
+    for (size_t i = 1; i <= count; ++i) {
+      const Entry id = links[i];
+      if (!visited.IsNew(id)) continue;
+      const float distance = DistanceTo(query, id);
+      if (found.size() < wide || distance < found.front().first) take({distance, id});
+    }
+  }
+  std::sort_heap(found.begin(), found.end());
+  return found;
+}
+
+std::vector<std::string> VectorGraph::Rep::SearchGraph(const void* query, size_t count) const {
+  if (graph->cur_element_count == 0 || count == 0) return {};
+  const bool prepared = !tops.empty();
+  std::vector<Near> entries =
+      NearestOf(query, prepared ? tops : std::vector<Entry>{graph->enterpoint_node_}, kEntries);
+  for (int level = prepared ? top_level : graph->maxlevel_; level > 0; --level) {
+    entries = SearchLayer(query, entries, kUpperWidth, level);
+  }
+  const std::vector<Near> apart = NearestOf(query, roots, kEntries);
+  entries.insert(entries.end(), apart.begin(), apart.end());
+  const std::vector<Near> found = SearchLayer(query, entries, std::max(width, count), 0);
+  std::vector<std::string> names;
+  names.reserve(std::min(count, found.size()));
+  for (size_t i = 0; i < found.size() && i < count; ++i) {
+    names.push_back(keys[graph->getExternalLabel(found[i].second)]);
+  }
+  return names;
+}
 
 std::string_view MetricName(Metric metric) {
   switch (metric) {
@@ -195,7 +314,6 @@ Result<std::unique_ptr<VectorGraph>> VectorGraph::Make(size_t dimension, Metric 
   try {
     auto rep = std::make_unique<Rep>(Shape{dimension, metric});
     rep->graph = std::make_unique<Graph>(&rep->space, kFirstCapacity, kLinks, kWidthAtBuild);
-    rep->graph->setEf(kDefaultWidth);
     return std::make_unique<VectorGraph>(std::move(rep));
   } catch (const std::exception& error) {
     return Status(ErrorKind::MemoryExceeded, std::string("vector index: ") + error.what());
@@ -257,38 +375,71 @@ std::vector<std::string> VectorGraph::SearchAll(std::span<const float> query, si
   return rep_->SearchAll(Encode(query, metric()).data(), count);
 }
 
-// Links are few, and an entry far from all others may lose its last one to
-// entries that came later.
-void VectorGraph::FindUnlinked() {
+// Links are few, and prefer what is near: an entry, or a whole cluster, may lose its last link from
+// outside to entries that came later.
+void VectorGraph::PrepareSearch() {
   Rep& rep = *rep_;
   const size_t entries = rep.graph->cur_element_count;
-  std::vector<bool> linked(entries, false);
-  for (size_t i = 0; i < entries; ++i) {
-    auto* list = rep.graph->get_linklist0(static_cast<hnswlib::tableint>(i));
-    const size_t links = rep.graph->getListCount(list);
-    for (size_t at = 1; at <= links; ++at) linked[list[at]] = true;
+  rep.tops.clear();
+  rep.roots.clear();
+  if (entries == 0) return;
+  for (rep.top_level = 1;; ++rep.top_level) {
+    for (size_t i = 0; i < entries && rep.tops.size() <= kTopsMax; ++i) {
+      if (rep.graph->element_levels_[i] >= rep.top_level) rep.tops.push_back(static_cast<Entry>(i));
+    }
+    if (rep.tops.size() <= kTopsMax) break;
+    rep.tops.clear();
   }
-  rep.unlinked.clear();
-  for (size_t i = 0; i < entries && rep.unlinked.size() < kUnlinkedMax; ++i) {
-    if (!linked[i]) rep.unlinked.push_back(static_cast<hnswlib::tableint>(i));
+  if (rep.tops.empty()) rep.top_level = 0;
+  std::vector<bool> reached(entries, false);
+  std::vector<Entry> open;
+  const auto reach_from = [&](Entry first) {
+    reached[first] = true;
+    open.push_back(first);
+    while (!open.empty()) {
+      auto* links = rep.graph->get_linklist0(open.back());
+      open.pop_back();
+      const size_t count = rep.graph->getListCount(links);
+      for (size_t at = 1; at <= count; ++at) {
+        if (reached[links[at]]) continue;
+        reached[links[at]] = true;
+        open.push_back(links[at]);
+      }
+    }
+  };
+  reach_from(rep.graph->enterpoint_node_);
+  for (size_t i = 0; i < entries; ++i) {
+    if (reached[i]) continue;
+    rep.roots.push_back(static_cast<Entry>(i));
+    reach_from(static_cast<Entry>(i));
   }
 }
 
 void VectorGraph::Calibrate() {
-  FindUnlinked();
+  PrepareSearch();
   Rep& rep = *rep_;
   const size_t entries = rep.graph->cur_element_count;
   if (entries <= kCalibrationQueries) return;
+  // Half of the queries are vectors of its own, half lie beside one, as far as its neighbours are
+  // apart: what is asked for later is no entry either.
   std::vector<std::string> queries;
   std::vector<std::vector<std::string>> truths;
   for (size_t i = 0; i < kCalibrationQueries; ++i) {
-    const auto id = static_cast<hnswlib::tableint>(i * entries / kCalibrationQueries);
+    const auto id = static_cast<Entry>(i * entries / kCalibrationQueries);
     queries.emplace_back(rep.graph->getDataByInternalId(id), rep.space.get_data_size());
+    truths.push_back(rep.SearchAll(queries.back().data(), kCalibrationNeighbours));
+    const std::vector<std::string>& near = truths.back();
+    if (near.size() < kCalibrationNeighbours) continue;
+    std::vector<float> beside = rep.VectorOf(id);
+    const std::vector<float> first = rep.VectorOf(rep.EntryOf(near[near.size() / 2]));
+    const std::vector<float> second = rep.VectorOf(rep.EntryOf(near.back()));
+    for (size_t d = 0; d < beside.size(); ++d) beside[d] += first[d] - second[d];
+    queries.push_back(Encode(beside, metric()));
     truths.push_back(rep.SearchAll(queries.back().data(), kCalibrationNeighbours));
   }
   rep.follows_graph = false;
   for (const size_t width : kWidthSteps) {
-    rep.graph->setEf(width);
+    rep.width = width;
     size_t found = 0, wanted = 0;
     for (size_t i = 0; i < queries.size(); ++i) {
       const auto near = rep.SearchGraph(queries[i].data(), kCalibrationNeighbours);
@@ -298,8 +449,7 @@ void VectorGraph::Calibrate() {
       }
     }
     if (static_cast<double>(found) < kCalibrationRecall * static_cast<double>(wanted)) continue;
-    // More than its own vectors need: others lie less well in the graph.
-    rep.graph->setEf(4 * width);
+    rep.width = kWidthReserve * width;
     rep.follows_graph = true;
     return;
   }
@@ -349,7 +499,6 @@ Result<std::unique_ptr<VectorGraph>> VectorGraph::Load(const std::string& path, 
       if (!rep->removed[label]) rep->labels.emplace(keys[label], label);
     }
     rep->keys = std::move(keys);
-    graph.setEf(kDefaultWidth);
     return std::make_unique<VectorGraph>(std::move(rep));
   } catch (const std::exception& error) {
     return Status(ErrorKind::Corruption, std::string("vector index: ") + error.what());

@@ -1,4 +1,4 @@
-// The graph that finds near vectors without looking at all of them: HNSW over vectors in 8 bits.
+// The graph that finds near vectors without looking at all of them: HNSW over vectors in 16 bits.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ std::string_view MetricName(Metric metric);
 /// "Cosine", "L2", "Dot", as messages show them.
 std::string_view MetricTitle(Metric metric);
 
-/// Vectors by key. Keeps a vector as 8-bit numbers with a scale of its own: a quarter of the
+/// Vectors by key. Keeps a vector as 16-bit numbers with a scale of its own: half of the
 /// memory, at the price of approximate distances; whoever asks compares the rows' own vectors
 /// afterwards. Source: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
 /// search using Hierarchical Navigable Small World graphs", 2016; hnswlib. Thread-safety: Search
@@ -41,13 +41,13 @@ class VectorGraph {
   std::vector<std::string> Search(std::span<const float> query, size_t count) const;
   /// The same by looking at every vector.
   std::vector<std::string> SearchAll(std::span<const float> query, size_t count) const;
-  /// Tries searches for vectors of its own and chooses how widely Search looks, so that it finds at
-  /// least 98 of 100 true neighbours; where no width does, Search looks at all from then on. Cost:
-  /// some tens of searches.
+  /// Tries searches for vectors of its own and beside them, and chooses how widely Search looks, so
+  /// that it finds at least 98 of 100 true neighbours; where no width does, Search looks at all
+  /// from then on. Cost: some tens of searches.
   void Calibrate();
-  /// Notes the entries that no link leads to; Search always looks at them. Cost: one look at every
-  /// link. After many additions.
-  void FindUnlinked();
+  /// Notes where searches begin, so that they reach every part of the graph. Cost: one look at
+  /// every link. After many additions.
+  void PrepareSearch();
   /// True when Search follows the graph: it is large enough, and finds enough that way.
   bool follows_graph() const;
 

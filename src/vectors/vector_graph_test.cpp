@@ -120,6 +120,46 @@ TEST(VectorGraphTest, RecallOfManyVectors) {
   bool follows_graph = false;
   EXPECT_GE(RecallOf(10'500, 8, &follows_graph), 950u);
   EXPECT_TRUE(follows_graph);
+  EXPECT_GE(RecallOf(10'500, 24, &follows_graph), 950u);
+  EXPECT_TRUE(follows_graph);
+}
+
+// Clusters far from zero and from each other, entered one after another: whoever rounds coarsely
+// mixes up neighbours, and whoever follows links alone ends in the wrong cluster.
+TEST(VectorGraphTest, RecallOfClustersFarApart) {
+  constexpr size_t kCount = 10'800, kDimension = 24, kCluster = 400, kQueries = 27;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  std::vector<Vector> vectors;
+  Vector center(kDimension);
+  for (size_t i = 0; i < kCount; ++i) {
+    if (i % kCluster == 0) {
+      for (float& x : center) x = normal(random) * 20;
+    }
+    Vector vector = center;
+    for (float& x : vector) x += normal(random);
+    vectors.push_back(std::move(vector));
+  }
+  const auto graph = Make(kDimension, Metric::kL2);
+  for (size_t i = 0; i < kCount; ++i) ASSERT_TRUE(graph->Add(std::to_string(i), vectors[i]).ok());
+  graph->Calibrate();
+  size_t found = 0;
+  for (size_t q = 0; q < kQueries; ++q) {
+    Vector query = vectors[q * kCluster];  // one of every cluster
+    for (float& x : query) x += normal(random) / 2;
+    std::vector<std::pair<float, std::string>> exact;
+    for (size_t i = 0; i < kCount; ++i) {
+      float distance = 0;
+      for (size_t d = 0; d < kDimension; ++d)
+        distance += (vectors[i][d] - query[d]) * (vectors[i][d] - query[d]);
+      exact.emplace_back(distance, std::to_string(i));
+    }
+    std::partial_sort(exact.begin(), exact.begin() + 10, exact.end());
+    const auto candidates = graph->Search(query, 64);
+    for (size_t i = 0; i < 10; ++i)
+      found += std::find(candidates.begin(), candidates.end(), exact[i].second) != candidates.end();
+  }
+  EXPECT_GE(found * 1000 / (kQueries * 10), 950u);
 }
 
 TEST(VectorGraphTest, ComesBackFromAFile) {

@@ -88,6 +88,15 @@ Result<std::optional<NearestRows>> VectorIndexes::FindNearest(const NearestReque
 void VectorIndexes::Tick() { builder_->Tick(); }
 Status VectorIndexes::CatchUp() { return builder_->Work(); }
 std::vector<IndexState> VectorIndexes::List() const { return builder_->List(); }
+std::vector<IndexDefinition> VectorIndexes::Definitions() const { return builder_->Definitions(); }
+Result<std::vector<IndexState>> VectorIndexes::Describe(TableId table,
+                                                        const std::string& user_id) const {
+  return builder_->Describe(table, user_id);
+}
+Result<size_t> VectorIndexes::WriteSnapshots(TableId table,
+                                             const std::function<bool()>& cancelled) {
+  return builder_->WriteSnapshots(table, cancelled);
+}
 void VectorIndexes::Close() { builder_->Close(); }
 
 }  // namespace kalam::vectors

@@ -30,6 +30,7 @@ struct IndexDefinition {
   uint32_t column_id = 0;
   Metric metric = Metric::kCosine;
   int64_t created_at_us = 0;
+  std::string name;  // empty: <table>_<column>_idx
 };
 
 struct IndexLimits {
@@ -109,6 +110,14 @@ class VectorIndexes {
   /// Does all of it now; for tests and for whoever waits for it.
   Status CatchUp();
   std::vector<IndexState> List() const;
+  std::vector<IndexDefinition> Definitions() const;
+  /// What is known of a table's indexes in one scope, those among them whose graph is not in
+  /// memory. Errors: StorageIo.
+  Result<std::vector<IndexState>> Describe(TableId table, const std::string& user_id) const;
+  /// Brings a table's indexes up to date and writes the snapshots that have changes to them: of a
+  /// SHARED table however small, of users whose rows are enough for a graph, or had been. Returns
+  /// how many snapshots were written. Errors: MemoryExceeded, StorageIo.
+  Result<size_t> WriteSnapshots(TableId table, const std::function<bool()>& cancelled);
   /// Ends background work and waits for it.
   void Close();
 

@@ -183,6 +183,54 @@ def test_cold_rows_are_indexed():
         check(server, root, "app.docs", vectors, queries)
 
 
+def test_named_indexes_and_their_state():
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, kind INT, v EMBEDDING(12), w EMBEDDING(2))")
+        generator = random.Random(9)
+        vectors = {key: vector(generator) for key in range(40)}
+        fill(server, root, "app.docs", list(vectors.values()))
+
+        def flush():
+            job = server.sql(root, "STORAGE FLUSH TABLE app.docs")["results"][0]["message"].rsplit(" ", 1)[1]
+            wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
+
+        def state(column):
+            manifest = json.loads(server.rows(root, "SELECT manifest_json FROM system.manifest WHERE table_name = 'docs'")[0][0])
+            return manifest["vector_indexes"].get(column)
+
+        answer = server.sql(root, "CREATE INDEX near ON app.docs (v) USING L2")["results"][0]
+        assert answer["message"] == "Vector index enabled on app.docs.v (L2)", answer
+        server.sql(root, "CREATE VECTOR INDEX IF NOT EXISTS near ON app.docs USING L2 (v)")
+        server.sql(root, "CREATE INDEX ON app.docs (w)")
+        for taken in ("CREATE INDEX near ON app.docs (w)", "CREATE INDEX other ON app.docs (v)"):
+            assert "already" in server.sql(root, taken, expect=400)["error"]["message"]
+        # A flush is followed by a job that writes snapshots, of few rows too.
+        flush()
+        wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
+        jobs = server.rows(root, "SELECT status, parameters FROM system.jobs WHERE job_type = 'vector_index'")
+        assert len(jobs) == 1 and "app.docs" in str(jobs), jobs
+        wait_for(lambda: state("v")["state"] == "active")
+        shown = state("v")
+        assert (shown["metric"], shown["dimensions"], shown["snapshot_version"]) == ("l2", 12, 1), shown
+        assert shown["snapshot_path"].endswith("vec-v-snapshot-1.vix") and shown["last_applied_seq"] > 0, shown
+        assert state("w")["metric"] == "cosine" and state("w")["state"] == "syncing", state("w")  # nothing in it yet
+        extra = vector(generator)
+        server.sql(root, f"INSERT INTO app.docs (id, kind, v, w) VALUES (50, 0, '{text(extra)}', '[1, 2]')")
+        flush()
+        wait_for(lambda: snapshots(server) == ["vec-v-snapshot-2.vix", "vec-w-snapshot-1.vix"])
+        vectors[50] = extra
+        check(server, root, "app.docs", vectors, [vector(generator) for _ in range(3)], distance=l2, function="L2_DISTANCE")
+
+        assert "not found" in server.sql(root, "DROP INDEX app.nothing", expect=400)["error"]["message"].lower()
+        server.sql(root, "DROP INDEX IF EXISTS app.nothing")
+        server.sql(root, "DROP INDEX app.near")
+        server.sql(root, "DROP INDEX app.docs_w_idx")
+        wait_for(lambda: snapshots(server) == [])
+        assert state("v") is None
+
+
 def test_errors():
     with ServerProcess(UNLIMITED) as server:
         root = server.login()

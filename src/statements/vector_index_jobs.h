@@ -1,0 +1,15 @@
+// The job that writes the snapshots of vector indexes after a flush of their table.
+#pragma once
+
+#include "jobs/job_queue.h"
+#include "jobs/tiering_jobs.h"
+#include "statements/admin_statements.h"
+
+namespace kalam::statements {
+
+/// Registers the executor of `vector_index` jobs, and has one queued after every flush of a table
+/// with an index. Nothing without vector indexes. `tiering` may be null.
+void RunVectorIndexJobs(const StatementServices& services, jobs::JobQueue& queue,
+                        jobs::TieringJobs* tiering);
+
+}  // namespace kalam::statements
