@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "types/data_type.h"
@@ -131,6 +132,11 @@ enum class SetOperation : uint8_t {
   kExceptAll
 };
 
+// Sets of groups in GROUP BY.
+inline constexpr std::string_view kRollup = "rollup";
+inline constexpr std::string_view kCube = "cube";
+inline constexpr std::string_view kGroupingSets = "grouping sets";
+
 /// SELECT, VALUES or a set operation over two queries.
 struct Query {
   std::vector<CommonTable> with;
@@ -143,7 +149,9 @@ struct Query {
   std::vector<SelectItem> items;
   std::unique_ptr<FromItem> from;  // several items in FROM are cross joins
   ExprPtr where, having;
-  std::vector<ExprPtr> group_by;  // plain expressions and 1-based positions
+  // Plain expressions, 1-based positions, and sets of groups: functions named as below, over
+  // expressions, rows and sets.
+  std::vector<ExprPtr> group_by;
   std::vector<std::pair<std::string, WindowSpec>> windows;
   std::vector<OrderItem> order_by;
   ExprPtr limit, offset;

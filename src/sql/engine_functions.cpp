@@ -84,6 +84,7 @@ constexpr std::string_view kCalls[] = {
     "least",
     "left",
     "length",
+    "list_extract",
     "ln",
     "log",
     "log10",

@@ -1,6 +1,9 @@
 // Expressions of GrammarTree.
 #include <pg_query/pg_query.pb-c.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "sql/grammar_tree.h"
 #include "sql/lexer.h"
 #include "types/datetime.h"
@@ -190,16 +193,60 @@ Result<ExprPtr> GrammarTree::BuildBareExpr(const PgQuery__Node& node) {
       }
       return Make(ExprKind::kDefault, node.set_to_default->location);
     case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
-      return Unsupported("clause: COLLATE", node.collate_clause->location);
+      return BuildCollation(*node.collate_clause);
     case PG_QUERY__NODE__NODE_GROUPING_SET:
-      return Unsupported("grouping: ROLLUP, CUBE and GROUPING SETS", node.grouping_set->location);
+      return BuildGroupingSet(*node.grouping_set);
     case PG_QUERY__NODE__NODE_A_INDIRECTION:
-      return Unsupported("expression: subscripts and field selection", -1);
+      return BuildSubscript(*node.a_indirection);
     case PG_QUERY__NODE__NODE_NAMED_ARG_EXPR:
       return Unsupported("expression: named arguments", node.named_arg_expr->location);
     default:
       return Unsupported("expression", -1);
   }
+}
+
+// Text is ordered by its bytes here: that is what the collation "C" asks for, and there is no
+// other.
+Result<ExprPtr> GrammarTree::BuildCollation(const PgQuery__CollateClause& clause) {
+  const PgQuery__String* name =
+      clause.n_collname > 0 ? StringOf(clause.collname[clause.n_collname - 1]) : nullptr;
+  const std::string_view collation = name == nullptr ? "" : name->sval;
+  if (collation != "C" && collation != "POSIX" && collation != "ucs_basic") {
+    return Unsupported("collation: text is ordered by its bytes, COLLATE \"C\"", clause.location);
+  }
+  return BuildExpr(clause.arg);
+}
+
+// One element, counted from 1, of an expression that is an array: columns are none.
+Result<ExprPtr> GrammarTree::BuildSubscript(const PgQuery__AIndirection& indirection) {
+  constexpr std::string_view kArrays[] = {"array_agg",       "json_get_array",
+                                          "json_keys",       "json_object_keys",
+                                          "string_to_array", "regexp_split_to_array"};
+  const auto refuse = [this] {
+    return Unsupported("expression: field selection, and subscripts other than [n] of an array",
+                       -1);
+  };
+  const PgQuery__Node* index =
+      indirection.n_indirection == 1 ? indirection.indirection[0] : nullptr;
+  if (index == nullptr || index->node_case != PG_QUERY__NODE__NODE_A_INDICES ||
+      index->a_indices->is_slice) {
+    return refuse();
+  }
+  ExprPtr expr = Make(ExprKind::kFunction, -1);
+  expr->name = "list_extract";
+  KALAM_RETURN_IF_ERROR(BuildExprs(&indirection.arg, 1, &expr->args));
+  const Expr& array = *expr->args[0];
+  const bool is_array =
+      array.kind == ExprKind::kArray ||
+      (array.kind == ExprKind::kFunction &&
+       std::find(std::begin(kArrays), std::end(kArrays), array.name) != std::end(kArrays));
+  expr->position = array.position;
+  KALAM_ASSIGN_OR_RETURN(ExprPtr at, BuildExpr(index->a_indices->uidx));
+  const bool is_number = at->kind == ExprKind::kLiteral && !at->value.is_null() &&
+                         at->value.kind() == TypeKind::kBigInt && at->value.datum().i >= 1;
+  if (!is_array || !is_number) return refuse();
+  expr->args.push_back(std::move(at));
+  return expr;
 }
 
 Result<ExprPtr> GrammarTree::BuildColumn(const PgQuery__ColumnRef& column) {

@@ -352,4 +352,27 @@ Result<std::string> GrammarTree::BuildFrame(const PgQuery__WindowDef& window) {
   return frame + offset + ((bits & kFrameEndOffsetPreceding) != 0 ? " PRECEDING" : " FOLLOWING");
 }
 
+// A function of that name, which only GROUP BY writes; () is a row of nothing.
+Result<ExprPtr> GrammarTree::BuildGroupingSet(const PgQuery__GroupingSet& set) {
+  ExprPtr expr = Make(ExprKind::kFunction, set.location);
+  switch (set.kind) {
+    case PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_EMPTY:
+      expr->kind = ExprKind::kRow;
+      return expr;
+    case PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_ROLLUP:
+      expr->name = kRollup;
+      break;
+    case PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_CUBE:
+      expr->name = kCube;
+      break;
+    case PG_QUERY__GROUPING_SET_KIND__GROUPING_SET_SETS:
+      expr->name = kGroupingSets;
+      break;
+    default:
+      return Unsupported("grouping", set.location);
+  }
+  KALAM_RETURN_IF_ERROR(BuildExprs(set.content, set.n_content, &expr->args));
+  return expr;
+}
+
 }  // namespace kalam::sql

@@ -105,17 +105,30 @@ TEST(GrammarTest, QueriesBecomeTreesThatSayTheSame) {
   for (const Case& test : cases) EXPECT_EQ(Canonical(test.text), test.canonical) << test.text;
 }
 
+TEST(GrammarTest, GroupsOfGroups) {
+  EXPECT_EQ(Canonical("select a, b from t group by rollup (a, b)"),
+            "SELECT a, b FROM t GROUP BY rollup(a, b)");
+  EXPECT_EQ(Canonical("select a from t group by a, cube (b, (c, d))"),
+            "SELECT a FROM t GROUP BY a, cube(b, (c, d))");
+  EXPECT_EQ(Canonical("select a from t group by grouping sets ((a, b), a, (), rollup (c))"),
+            "SELECT a FROM t GROUP BY grouping sets((a, b), a, (), rollup(c))");
+  EXPECT_EQ(Canonical("select a from t order by a collate \"C\""), "SELECT a FROM t ORDER BY a");
+  EXPECT_EQ(Canonical("select (array[a, b])[2] from t"),
+            "SELECT list_extract(ARRAY[a, b], 2) FROM t");
+}
+
 TEST(GrammarTest, RefusesWhatTheTreeDoesNotHave) {
   const Case cases[] = {
       {"select * into x from t", "error at -1: Unsupported clause: SELECT INTO"},
       {"select * from t for update", "error at -1: Unsupported clause: FOR UPDATE and FOR SHARE"},
       {"with x as (delete from t returning *) select * from x",  // NOLINT
        "error at 5: Unsupported statement in WITH: only SELECT may stand there"},
-      {"select a collate \"C\" from t", "error at 9: Unsupported clause: COLLATE"},
-      {"select a from t group by rollup (a)",
-       "error at 25: Unsupported grouping: ROLLUP, CUBE and GROUPING SETS"},
+      {"select a collate \"de_DE\" from t",
+       "error at 9: Unsupported collation: text is ordered by its bytes, COLLATE \"C\""},
       {"select other.f(1)", "error at 7: Unsupported function: names of functions have no schema"},
-      {"select a[1] from t", "error at -1: Unsupported expression: subscripts and field selection"},
+      {"select a[1] from t",
+       "error at -1: Unsupported expression: field selection, and subscripts other than [n] of an "
+       "array"},
       {"select a @@ b", "error at 9: Unsupported operator: @"},
       {"select default", "error at 7: DEFAULT is not allowed in this context"},
       {"select a from t where", "error at 21: syntax error at end of input"},

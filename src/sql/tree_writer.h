@@ -67,6 +67,7 @@ class TreeWriter {
   Status WriteFrom(const FromItem& item);
   Status WriteJoin(const FromItem& item);
   Status WriteSelect(const Query& query);
+  Status WriteGroup(const Expr& group);
   Status WriteSetOperand(const Query& query);
 
   std::string out_;

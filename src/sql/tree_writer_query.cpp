@@ -146,6 +146,23 @@ Status TreeWriter::WriteSelectItem(const SelectItem& item) {
   return WriteName(item.alias);
 }
 
+// An expression, or a set of groups; sets are in brackets that a row has not got in both engines.
+Status TreeWriter::WriteGroup(const Expr& group) {
+  const bool is_set = group.kind == ExprKind::kFunction &&
+                      (group.name == kRollup || group.name == kCube || group.name == kGroupingSets);
+  if (!is_set && group.kind != ExprKind::kRow) return WriteCount(group);
+  if (is_set) WriteText(group.name);
+  WriteText("(");
+  std::string_view comma;
+  for (const ExprPtr& member : group.args) {
+    WriteText(comma);
+    comma = ", ";
+    KALAM_RETURN_IF_ERROR(WriteGroup(*member));
+  }
+  WriteText(")");
+  return {};
+}
+
 Status TreeWriter::WriteValues(const Query& query) {
   WriteText("VALUES ");
   bool first = true;
@@ -186,7 +203,7 @@ Status TreeWriter::WriteSelect(const Query& query) {
     for (const ExprPtr& group : query.group_by) {
       WriteText(comma);
       comma = ", ";
-      KALAM_RETURN_IF_ERROR(WriteCount(*group));
+      KALAM_RETURN_IF_ERROR(WriteGroup(*group));
     }
   }
   if (query.having) {
