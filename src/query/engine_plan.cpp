@@ -134,16 +134,68 @@ class EngineBinder {
       case FromKind::kSubquery:
         return BindQuery(item->subquery.get(), place.default_namespace, *place.common_tables);
       case FromKind::kFunction:
-        if (item->function->name == "vector_search") {
-          return Status(ErrorKind::NotAvailable, "vector_search is not available in this server")
-              .WithPosition(item->position);
-        }
+        if (item->function->name == "vector_search") return BindVectorSearch(item);
         return BindExpr(item->function.get(), place);
       case FromKind::kJoin:
         KALAM_RETURN_IF_ERROR(BindFrom(item->left.get(), place));
         KALAM_RETURN_IF_ERROR(BindFrom(item->right.get(), place));
         return BindExpr(item->on.get(), place);
     }
+    return {};
+  }
+
+  // vector_search becomes a table of what it finds.
+  Status BindVectorSearch(FromItem* item) {
+    const auto refuse = [item](std::string message) {
+      return Status(ErrorKind::InvalidSql, "vector_search " + std::move(message))
+          .WithPosition(item->position);
+    };
+    const std::vector<sql::ExprPtr>& args = item->function->args;
+    const auto is_literal = [&](size_t i, TypeKind kind) {
+      return args[i]->kind == ExprKind::kLiteral && !args[i]->value.is_null() &&
+             args[i]->value.kind() == kind;
+    };
+    const bool has_literals = (args.size() == 3 || args.size() == 4) &&
+                              is_literal(0, TypeKind::kText) && is_literal(1, TypeKind::kText) &&
+                              is_literal(2, TypeKind::kText) &&
+                              (args.size() == 3 || is_literal(3, TypeKind::kBigInt));
+    if (!has_literals) {
+      return Status(ErrorKind::InvalidSql,
+                    "vector_search(table_id, column_name, query_vector[, top_k]) expects 3 or 4 "
+                    "literal arguments")
+          .WithPosition(item->position);
+    }
+    const std::string name(args[0]->value.datum().text());
+    const std::string column(args[1]->value.datum().text());
+    VectorSearch search;
+    search.vector = args[2]->value.datum().text();
+    if (args.size() == 4) search.top_k = args[3]->value.datum().i;
+    const size_t dot = name.find('.');
+    if (dot == std::string::npos || dot == 0 || dot + 1 == name.size()) {
+      return refuse("table_id must be in 'namespace.table' format, got '" + name + "'");
+    }
+    if (search.top_k <= 0) return refuse("top_k must be > 0");
+    if (search.vector.find_first_not_of("[] \t\n") == std::string::npos)
+      return refuse("query_vector cannot be empty");
+    const FullName full{name.substr(0, dot), name.substr(dot + 1)};
+    KALAM_ASSIGN_OR_RETURN(catalog::TablePtr table, FindTableByName(input_.catalog, full));
+    if (table == nullptr) return TableNotFound(full, item->position);
+    KALAM_RETURN_IF_ERROR(CheckReadAccess(*table, input_.context.caller));
+    if (table->type != catalog::TableType::kUser && table->type != catalog::TableType::kShared) {
+      const bool is_stream = table->type == catalog::TableType::kStream;
+      return refuse(std::string("supports only user/shared tables, got ") +
+                    (is_stream ? "Stream" : "System"));
+    }
+    const auto position = table->FindColumn(catalog::FoldName(column));
+    if (!position || (*table->columns)[*position].type.kind != TypeKind::kEmbedding) {
+      return refuse("column '" + column + "' is no EMBEDDING column of " + name);
+    }
+    search.column = static_cast<uint32_t>(*position);
+    item->kind = FromKind::kTable;
+    item->function.reset();
+    if (item->alias.empty()) item->alias = "vector_search";
+    item->table.parts = EngineTableMarker(plan_->tables.size());
+    plan_->tables.push_back({std::move(table), false, std::move(search)});
     return {};
   }
 

@@ -34,15 +34,18 @@ Result<std::shared_ptr<const RowBuffer>> ReadSystemTable(const catalog::TableDef
   return system_tables->Read(table, context.caller);
 }
 
-Result<analytics::EngineQuery> MakeEngineQuery(const BoundPlan& bound,
-                                               const StatementContext& context,
-                                               const replication::View& view,
-                                               tables::TableReader& reader,
-                                               SystemTables* system_tables) {
+Result<analytics::EngineQuery> MakeEngineQuery(
+    const BoundPlan& bound, const StatementContext& context, const replication::View& view,
+    tables::TableReader& reader, SystemTables* system_tables, const SearchVectors& search_vectors) {
   const auto& plan = std::get<EnginePlan>(bound.plan->body);
   analytics::EngineQuery query;
   KALAM_ASSIGN_OR_RETURN(query.sql, WriteEngineText(plan, context, bound.parameters));
   for (const EngineTable& source : plan.tables) {
+    if (source.search) {
+      KALAM_ASSIGN_OR_RETURN(auto nearest, search_vectors(*source.table, *source.search));
+      query.sources.push_back(tables::MakeBufferSource(std::move(nearest)));
+      continue;
+    }
     if (source.table->type == TableType::kSystem || source.table->type == TableType::kView) {
       KALAM_ASSIGN_OR_RETURN(auto buffer, ReadSystemTable(*source.table, context, system_tables));
       query.sources.push_back(tables::MakeBufferSource(std::move(buffer)));

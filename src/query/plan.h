@@ -65,10 +65,18 @@ struct SelectPlan {
   NodePtr limit, offset;
 };
 
+/// vector_search('ns.table', 'column', '[...]', top_k): the nearest rows of the caller.
+struct VectorSearch {
+  uint32_t column = 0;  // of the table
+  std::string vector;   // JSON, as written
+  int64_t top_k = 10;
+};
+
 /// A base table of a statement that the analytical engine runs.
 struct EngineTable {
   catalog::TablePtr table;
   bool include_deleted = false;
+  std::optional<VectorSearch> search;  // its nearest rows instead of its rows
 };
 
 /// A statement for the analytical engine: a checked tree, written as text at execution.

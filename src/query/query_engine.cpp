@@ -11,7 +11,9 @@
 #include "query/plan_cache.h"
 #include "query/planner.h"
 #include "query/select_stream.h"
+#include "query/vector_distance.h"
 #include "tables/cold_extent.h"
+#include "vectors/vector_indexes.h"
 
 namespace kalam::query {
 
@@ -110,7 +112,8 @@ class QueryEngineImpl final : public QueryEngine {
     if (std::holds_alternative<EnginePlan>(bound.plan->body) && (verbose || reads_files)) {
       KALAM_ASSIGN_OR_RETURN(
           analytics::EngineQuery query,
-          MakeEngineQuery(bound, context, ViewFor(context), reader_, system_tables_));
+          MakeEngineQuery(bound, context, ViewFor(context), reader_, system_tables_,
+                          SearchOn(context, ViewFor(context))));
       Result<std::string> engine_plan = dependencies_.engine.Explain(std::move(query));
       if (!engine_plan.ok() && (verbose || !engine_plan.status().Is(ErrorKind::NotAvailable)))
         return engine_plan.status();
@@ -203,11 +206,61 @@ class QueryEngineImpl final : public QueryEngine {
     return select != nullptr && select->limit != nullptr;
   }
 
+  SearchVectors SearchOn(const StatementContext& context, const replication::View& view) {
+    return
+        [this, &context, view](const catalog::TableDefinition& table, const VectorSearch& search) {
+          return FindNearest(table, search, context, view);
+        };
+  }
+
+  /// What vector_search gives is a SELECT ordered by distance; without an index there is no
+  /// distance to order by, and nothing is found.
+  Result<std::shared_ptr<const RowBuffer>> FindNearest(const catalog::TableDefinition& table,
+                                                       const VectorSearch& search,
+                                                       const StatementContext& context,
+                                                       const replication::View& view) {
+    const catalog::ColumnDefinition& column = (*table.columns)[search.column];
+    const auto index = vector_indexes_ == nullptr
+                           ? std::nullopt
+                           : vector_indexes_->Find(table.id, column.column_id);
+    const auto size =
+        static_cast<uint32_t>(std::count(search.vector.begin(), search.vector.end(), ',') + 1);
+    if (index && size != column.type.dimension) {
+      return Status(ErrorKind::Execution,
+                    fmt::format("vector_search query vector dimensions mismatch: query has {}, "
+                                "index has {}",
+                                size, column.type.dimension));
+    }
+    const vectors::Metric metric = index ? index->metric : vectors::Metric::kCosine;
+    std::string quoted;
+    for (const char c : search.vector) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+    const std::string distance =
+        fmt::format("{}(\"{}\", '{}')", DistanceName(metric), column.name, quoted);
+    const std::string score = metric == vectors::Metric::kCosine ? "1 - " + distance
+                              : metric == vectors::Metric::kL2   ? "0 - " + distance
+                                                                 : distance;
+    const std::string text = fmt::format(
+        "SELECT CAST(\"{}\" AS TEXT) AS row_id, CAST({} AS FLOAT) AS score FROM \"{}\".\"{}\" "
+        "WHERE \"{}\" IS NOT NULL ORDER BY {}{} LIMIT {}",
+        (*table.columns)[table.PrimaryKey().value_or(0)].name, score, table.namespace_id,
+        table.name, column.name, distance, metric == vectors::Metric::kDot ? " DESC" : "",
+        index ? search.top_k : 0);
+    KALAM_ASSIGN_OR_RETURN(const BoundPlan bound, Prepare(text, {}, context));
+    KALAM_ASSIGN_OR_RETURN(const auto stream, OpenOn(bound, context, view));
+    auto rows = std::make_shared<RowBuffer>(stream->schema());
+    bool more = true;
+    while (more) {
+      KALAM_ASSIGN_OR_RETURN(more, stream->Next(*rows, SIZE_MAX));
+    }
+    return std::shared_ptr<const RowBuffer>(std::move(rows));
+  }
+
   Result<std::unique_ptr<RowStream>> OpenOn(const BoundPlan& bound, const StatementContext& context,
                                             const replication::View& view) {
     if (std::holds_alternative<EnginePlan>(bound.plan->body)) {
-      KALAM_ASSIGN_OR_RETURN(analytics::EngineQuery query,
-                             MakeEngineQuery(bound, context, view, reader_, system_tables_));
+      KALAM_ASSIGN_OR_RETURN(
+          analytics::EngineQuery query,
+          MakeEngineQuery(bound, context, view, reader_, system_tables_, SearchOn(context, view)));
       Result<std::unique_ptr<RowStream>> stream = dependencies_.engine.Execute(std::move(query));
       if (stream.ok() || bound.native_plan == nullptr ||
           !stream.status().Is(ErrorKind::NotAvailable)) {

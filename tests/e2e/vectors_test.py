@@ -231,6 +231,44 @@ def test_named_indexes_and_their_state():
         assert state("v") is None
 
 
+def test_vector_search():
+    with ServerProcess(UNLIMITED) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, name TEXT, v EMBEDDING(2)) WITH (ACCESS_LEVEL='PUBLIC')")
+        server.sql(root, "CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, v EMBEDDING(2))")
+        server.sql(root, "CREATE STREAM TABLE app.events (id BIGINT, v EMBEDDING(2)) WITH (TTL_SECONDS=60)")
+        server.sql(root, "CREATE USER ann WITH PASSWORD 'password-ann' ROLE 'user'")
+        ann = server.login("ann", "password-ann")
+        server.sql(root, "INSERT INTO app.docs VALUES (1, 'a', '[1,0]'), (2, 'b', '[1,1]'), (3, 'c', '[0,1]'), (4, 'd', NULL)")
+        server.sql(root, "INSERT INTO app.notes VALUES (1, '[1,0]')")
+        find = "SELECT row_id, score FROM vector_search('app.docs', 'v', '[2,0]', 2)"
+        assert server.rows(root, find) == []  # no index
+        server.sql(root, "CREATE INDEX ON app.docs (v)")
+        rows = server.rows(ann, find)
+        assert [row[0] for row in rows] == ["1", "2"] and abs(rows[0][1] - 1) < 1e-6 and abs(rows[1][1] - 0.7071) < 1e-3, rows
+        joined = ("SELECT d.name FROM vector_search('app.docs', 'v', '[0,1]') s JOIN app.docs d ON CAST(d.id AS TEXT) = s.row_id "
+                  "ORDER BY s.score DESC")
+        assert server.rows(ann, joined) == [["c"], ["b"], ["a"]]
+        server.sql(root, "ALTER TABLE app.docs CREATE INDEX v USING L2")
+        assert server.rows(root, find)[0] == ["1", -1.0]
+        server.sql(root, "CREATE INDEX ON app.notes (v) USING DOT")
+        assert server.rows(root, "SELECT * FROM vector_search('app.notes', 'v', '[3,0]')") == [["1", 3.0]]
+        assert server.rows(ann, "SELECT * FROM vector_search('app.notes', 'v', '[3,0]')") == []
+
+        def refused(arguments, part):
+            message = server.sql(root, f"SELECT * FROM vector_search({arguments})", expect=400)["error"]["message"]
+            assert part in message, message
+
+        refused("'app.docs', 'v'", "expects 3 or 4 literal arguments")
+        refused("'app.docs', 'v', id", "expects 3 or 4 literal arguments")
+        refused("'docs', 'v', '[1,0]'", "must be in 'namespace.table' format, got 'docs'")
+        refused("'app.docs', 'v', '[1,0]', 0", "top_k must be > 0")
+        refused("'app.docs', 'v', '[]'", "cannot be empty")
+        refused("'app.docs', 'v', '[1,2,3]'", "dimensions mismatch: query has 3, index has 2")
+        refused("'app.events', 'v', '[1,0]'", "supports only user/shared tables, got Stream")
+
+
 def test_errors():
     with ServerProcess(UNLIMITED) as server:
         root = server.login()
