@@ -9,6 +9,7 @@
 
 #include "base/build_facts.h"
 #include "credentials.h"
+#include "dump.h"
 #include "options.h"
 #include "output.h"
 #include "session.h"
@@ -128,6 +129,45 @@ int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
   return -1;
 }
 
+// A file appears when the dump is whole.
+int RunDump(const cli::Options& options, cli::Session& session) {
+  const cli::DumpOptions dump{.namespace_id = options.dump_namespace,
+                              .users = options.dump_users,
+                              .schema_only = options.dump_schema_only};
+  if (options.dump_output.empty()) {
+    const Status dumped = cli::Dump(session, dump, stdout);
+    return dumped.ok() ? 0 : Fail(dumped);
+  }
+  const std::string temporary = options.dump_output + ".new";
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  if (file == nullptr) {
+    return Fail(Status(ErrorKind::InvalidInput, "Cannot write the file " + options.dump_output));
+  }
+  const Status dumped = cli::Dump(session, dump, file);
+  const bool closed = std::fclose(file) == 0;
+  if (dumped.ok() && closed && std::rename(temporary.c_str(), options.dump_output.c_str()) == 0) {
+    return 0;
+  }
+  std::remove(temporary.c_str());
+  return Fail(dumped.ok()
+                  ? Status(ErrorKind::StorageIo, "Cannot write the file " + options.dump_output)
+                  : dumped);
+}
+
+int RunLoad(const cli::Options& options, cli::Session& session) {
+  std::ifstream file;
+  if (options.load_file != "-") {
+    file.open(options.load_file);
+    if (!file) {
+      return Fail(Status(ErrorKind::InvalidInput, "Cannot read the file " + options.load_file));
+    }
+  }
+  const Result<int64_t> loaded = cli::Load(session, options.load_file == "-" ? std::cin : file);
+  if (!loaded.ok()) return Fail(loaded.status());
+  fmt::print("{} statements loaded\n", *loaded);
+  return 0;
+}
+
 int Run(const cli::Options& options, const cli::Configuration& configuration) {
   if (const int code = HintFlags(options); code >= 0) return code;
   const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
@@ -151,6 +191,8 @@ int Run(const cli::Options& options, const cli::Configuration& configuration) {
       return 0;
     }
   }
+  if (!options.dump_namespace.empty()) return RunDump(options, session);
+  if (!options.load_file.empty()) return RunLoad(options, session);
   cli::Shell shell(options, configuration, session, store, style);
   if (!options.subscribe.empty()) return shell.RunSubscribe(options.subscribe);
   if (!options.command.empty()) return shell.RunText(options.command);

@@ -134,6 +134,20 @@ void AddAgentFlags(CLI::App& app, Options* options, bool* non_interactive, std::
   }
 }
 
+void AddTransferCommands(CLI::App& app, Options* options) {
+  auto* dump = app.add_subcommand("dump", "Write a namespace as SQL statements");
+  dump->add_option("namespace", options->dump_namespace, "The namespace")->required();
+  dump->add_option("-o,--output", options->dump_output, "File (default: standard output)");
+  dump->add_option("--users", options->dump_users,
+                   "Users whose rows are written, beside those of system.users; with commas");
+  dump->add_flag("--schema-only", options->dump_schema_only, "No rows");
+  auto* load = app.add_subcommand("load", "Run the statements that `kalam dump` wrote");
+  load->add_option("file", options->load_file, "The file; - reads standard input")->required();
+  dump->fallthrough();
+  load->fallthrough();
+  app.require_subcommand(0, 1);
+}
+
 // `--password` alone asks; `--password=P` and `--password P` give it.
 std::vector<std::string> TakePassword(int argc, const char* const* argv, Options* options) {
   std::vector<std::string> rest;
@@ -173,6 +187,7 @@ Result<Options> ParseArguments(int argc, const char* const* argv) {
   bool agent_asks_nothing = false;
   std::string agent_topic;
   AddAgentFlags(app, &options, &agent_asks_nothing, &agent_topic);
+  AddTransferCommands(app, &options);
   auto* fast_flag = app.add_flag("--fast-timeouts", fast, "Short timeouts, for a server nearby");
   app.add_flag("--relaxed-timeouts", relaxed, "Long timeouts, for a slow network")
       ->excludes(fast_flag);

@@ -46,6 +46,9 @@ struct Options {
   bool consume = false;
   bool init_agent = false, init_agent_asks = true;
   AgentProject agent;
+  std::string dump_namespace, dump_output, dump_users;  // `kalam dump`
+  bool dump_schema_only = false;
+  std::string load_file;  // `kalam load`
   bool show_version = false, show_help = false;
   std::string help_text;
 };

@@ -25,13 +25,15 @@ set(KALAM_USES_analytics tables catalog)
 set(KALAM_USES_vectors tables replication catalog objects storage)
 set(KALAM_USES_query analytics vectors tables replication catalog sql storage)
 set(KALAM_USES_tiering analytics tables segments replication catalog objects storage)
+set(KALAM_USES_backup tiering files tables segments replication catalog objects storage)
+set(KALAM_USES_exports analytics files tables replication catalog objects storage)
 set(KALAM_USES_live query tables replication catalog storage sql)
 set(KALAM_USES_topics tables catalog)
-set(KALAM_USES_jobs tiering tables replication catalog storage)
+set(KALAM_USES_jobs exports backup tiering analytics segments files tables replication catalog objects storage)
 set(KALAM_USES_auth catalog storage)
-set(KALAM_USES_statements live topics jobs tiering auth files vectors query analytics tables replication catalog objects sql
+set(KALAM_USES_statements live topics jobs exports backup tiering auth files vectors query analytics segments tables replication catalog objects sql
     storage)
-set(KALAM_USES_server statements live topics jobs tiering auth files vectors query analytics tables segments replication
+set(KALAM_USES_server statements live topics jobs exports backup tiering auth files vectors query analytics tables segments replication
     catalog objects storage sql)
 set(KALAM_USES_client)
 

@@ -47,6 +47,17 @@ bool RunsBesideItsLike(JobType type) {
   return type == JobType::kFlush || type == JobType::kCompact;
 }
 
+/// Whether a job makes no sense any more once its record comes out of a backup.
+bool IsOfFormerLife(JobType type) {
+  return type == JobType::kBackup || type == JobType::kRestore || type == JobType::kUserExport;
+}
+
+/// Files must not go while they are copied, nor between their return and the record that names them.
+bool Disturbs(JobType type, JobType other) {
+  const bool deletes_files = type == JobType::kCleanup || type == JobType::kManifestEviction;
+  return deletes_files && (other == JobType::kBackup || other == JobType::kRestore);
+}
+
 bool FinishedBefore(const JobRecord& job, int64_t before_us) {
   return !IsActive(job.status) && job.finished_at_us.value_or(job.updated_at_us) < before_us;
 }
@@ -118,6 +129,14 @@ Status JobQueue::Rep::Load() {
   }));
   catalog::RecordWrites writes;
   for (JobRecord& job : left) {
+    if (options.was_restored && IsOfFormerLife(job.type)) {
+      job.status = JobStatus::kCancelled;
+      job.message = "The database was restored from a backup that was taken while this job ran";
+      job.finished_at_us = job.updated_at_us = clock.NowUs();
+      writes.push_back(Write(job));
+      ++finished.total;
+      continue;
+    }
     if (job.status == JobStatus::kRunning) {
       job.status = JobStatus::kQueued;
       job.message = "Node restarted";
@@ -135,9 +154,11 @@ std::optional<JobRecord> JobQueue::Rep::TakeDue(std::shared_ptr<RunningJob>* tak
   const auto most = static_cast<size_t>(std::max(options.max_concurrent, 1));
   if (running.size() >= most) return std::nullopt;
   const auto must_wait = [this](const JobRecord& job) {
-    if (RunsBesideItsLike(job.type)) return false;
-    return std::any_of(running.begin(), running.end(),
-                       [&](const auto& entry) { return entry.second->type == job.type; });
+    return std::any_of(running.begin(), running.end(), [&](const auto& entry) {
+      const JobType other = entry.second->type;
+      return (other == job.type && !RunsBesideItsLike(job.type)) || Disturbs(job.type, other) ||
+             Disturbs(other, job.type);
+    });
   };
   const int64_t now_us = clock.NowUs();
   JobRecord* oldest = nullptr;

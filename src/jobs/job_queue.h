@@ -48,6 +48,9 @@ class JobQueue {
     /// Jobs at the same time. 0: Tick runs them itself, one after the other; else each runs on a
     /// thread that is started for it and ends with it.
     int max_concurrent = 0;
+    /// The records come from a backup: jobs that copy the database, or bring it back, are not of
+    /// this life any more and end as cancelled.
+    bool was_restored = false;
   };
   /// Reads the records left by the last run: jobs that were running are queued again ("Node
   /// restarted"). Errors: StorageIo, Corruption.

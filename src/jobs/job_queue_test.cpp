@@ -289,6 +289,35 @@ TEST_F(JobQueueTest, JobsOfOtherTypesTakeTurns) {
   queue_->Close();  // its threads look at what was held
 }
 
+TEST_F(JobQueueTest, NoFileIsDeletedWhileABackupRuns) {
+  HeldJobs held;
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 4}).value();
+  queue_->SetExecutor(JobType::kBackup, held.Executor());
+  queue_->SetExecutor(JobType::kCleanup, held.Executor());
+  ASSERT_TRUE(queue_->Submit(JobType::kBackup, "{}", "").ok());
+  held.WaitInside(1);
+  clock_.AdvanceUs(1);
+  const std::string cleanup = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  EXPECT_EQ(Find(cleanup).status, JobStatus::kQueued);
+  held.Open();
+  const auto active = [](const JobCounts& counts) { return counts.running + counts.queued; };
+  while (active(queue_->counts()) > 0) {
+    queue_->Tick();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(Find(cleanup).status, JobStatus::kCompleted);
+  queue_->Close();  // its threads look at what was held
+}
+
+TEST_F(JobQueueTest, ABackupIsNotRunAgainOutOfItsOwnCopy) {
+  const std::string backup = queue_->Submit(JobType::kBackup, "{}", "").value().job_id;
+  const std::string cleanup = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.was_restored = true}).value();
+  EXPECT_EQ(Find(backup).status, JobStatus::kCancelled);
+  EXPECT_EQ(Find(cleanup).status, JobStatus::kQueued);
+  EXPECT_EQ(queue_->counts().queued, 1);
+}
+
 TEST_F(JobQueueTest, ClosingStopsWhatRunsAndTheNextStartGoesOnWithIt) {
   queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
   std::promise<void> started;

@@ -11,6 +11,7 @@
 
 #include "analytics/engine.h"
 #include "auth/auth.h"
+#include "backup/backup.h"
 #include "base/id_generators.h"
 #include "base/log.h"
 #include "catalog/catalog.h"
@@ -21,6 +22,7 @@
 #include "segments/segment_store.h"
 #include "server/build_features.h"
 #include "server/commit_mailbox.h"
+#include "server/fail_point.h"
 #include "server/limits.h"
 #include "server/live_rows.h"
 #include "server/memory_report.h"
@@ -208,6 +210,8 @@ class OpenDatabase : public Database {
   MemoryAccount& memory_;
   ServerContext& server_;
   const std::vector<Core*> cores_;
+  const FailPoint fail_point_ = FailPointOfTest();
+  bool was_restored_ = false;
   bool closed_ = false;
   tables::ChangeRetention retention_;
   SnowflakeGenerator ids_;
@@ -233,6 +237,10 @@ class OpenDatabase : public Database {
 
 // What needs no core: enough to look at users and to change them.
 Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
+  KALAM_ASSIGN_OR_RETURN(const backup::Activation activation,
+                         backup::ActivateRestore(settings_.text("storage.data_path"), fail_point_));
+  was_restored_ = activation.restored;
+  if (!activation.message.empty()) warnings->push_back(activation.message);
   storage::StoreOptions options = StoreOptionsFrom(settings_, plan_, &memory_);
   options.drop_change = [this](std::string_view key, std::string_view value) {
     return retention_.ShouldDrop(key, value);
@@ -308,14 +316,15 @@ Status OpenDatabase::OpenColdTier() {
                          segments::OpenSegmentStore(
                              *store_, storage_of,
                              {.account = &memory_.Child("segments"), .metrics = &server_.metrics}));
-  KALAM_ASSIGN_OR_RETURN(tiering_, tiering::OpenTiering({.store = *store_,
-                                                         .catalog = *catalog_,
-                                                         .group = *group_,
-                                                         .engine = *engine_,
-                                                         .segments = *segments_,
-                                                         .storage_of = storage_of,
-                                                         .clock = server_.clock},
-                                                        TieringOptionsFrom(settings_)));
+  KALAM_ASSIGN_OR_RETURN(tiering_,
+                         tiering::OpenTiering({.store = *store_,
+                                               .catalog = *catalog_,
+                                               .group = *group_,
+                                               .engine = *engine_,
+                                               .segments = *segments_,
+                                               .storage_of = storage_of,
+                                               .clock = server_.clock},
+                                              TieringOptionsFrom(settings_, fail_point_)));
   return Status::Ok();
 }
 
@@ -389,7 +398,11 @@ Status OpenDatabase::OpenStatements() {
       .tiering = tiering_.get(),
       .vector_indexes = vector_indexes_.get(),
       .allowed_directories = settings_.list("storage.allowed_directories"),
-      .memory_facts = [this] { return MemoryFacts(memory_watch_->ReportSources()); }};
+      .memory_facts = [this] { return MemoryFacts(memory_watch_->ReportSources()); },
+      .engine = engine_.get(),
+      .segments = segments_.get(),
+      .fail_point = fail_point_,
+      .was_restored = was_restored_};
   KALAM_ASSIGN_OR_RETURN(
       statements_, statements::StatementProcessor::Make(std::move(services),
                                                         StatementLimitsFrom(settings_, plan_)));
@@ -401,7 +414,9 @@ Status OpenDatabase::OpenStatements() {
       !password.empty() && !has_password) {
     KALAM_ASSIGN_OR_RETURN(hash, authenticator_->HashPasswordNow(password));
   }
-  return statements_->Bootstrap(hash);
+  KALAM_RETURN_IF_ERROR(statements_->Bootstrap(hash));
+  return was_restored_ ? backup::FinishActivation(settings_.text("storage.data_path"))
+                       : Status::Ok();
 }
 
 void OpenDatabase::OpenHubs() {
@@ -468,6 +483,7 @@ void OpenDatabase::Connect() {
       });
   server_.authenticator = authenticator_.get();
   server_.catalog = catalog_.get();
+  server_.data_directory = settings_.text("storage.data_path");
   server_.files = files_.get();
   server_.statements = statements_.get();
   server_.write_records = [this](catalog::RecordWrites writes) { return Write(std::move(writes)); };

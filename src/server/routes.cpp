@@ -8,6 +8,7 @@
 
 #include "base/build_facts.h"
 #include "server/auth_endpoints.h"
+#include "server/export_endpoint.h"
 #include "server/file_endpoint.h"
 #include "server/http_session.h"
 #include "server/metrics_endpoints.h"
@@ -47,12 +48,6 @@ void AnswerTopics(HttpSession& session) {
        .body =
            R"({"error":"Topics are not available in this server yet","code":"NOT_AVAILABLE"})"});
 }
-void AnswerExports(HttpSession& session) {
-  session.Respond(
-      {.status = 400,
-       .body = R"({"status":"error","results":[],"took":0.0,"error":{"code":"NOT_AVAILABLE",)"
-               R"("message":"Exports are not available in this server yet"}})"});
-}
 void AnswerUi(HttpSession& session) {
   session.RespondError(400, "NOT_AVAILABLE", "The admin UI is not part of this server yet");
 }
@@ -82,7 +77,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/api/topics/ack", AnswerTopics},
     {"GET", "/v1/files/*", AnswerFile, true},
     {"GET", "/api/v1/files/*", AnswerFile, true},
-    {"GET", "/v1/exports/*", AnswerExports},
+    {"GET", "/v1/exports/*", AnswerExport, true},
     {"GET", "/ui", AnswerUi},
     {"GET", "/ui/*", AnswerUi},
 };

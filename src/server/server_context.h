@@ -96,6 +96,7 @@ struct ServerContext {
   std::function<std::string()> prometheus_text;
   /// Makes catalog records durable; blocks, so on workers only.
   std::function<Status(catalog::RecordWrites)> write_records;
+  std::string data_directory;
   std::string api_address;  // host:port as clients reach it
 
   std::mutex setup_mutex;  // one setup at a time

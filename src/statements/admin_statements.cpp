@@ -6,8 +6,11 @@
 #include <utility>
 #include <variant>
 
+#include "jobs/backup_jobs.h"
+#include "jobs/export_jobs.h"
 #include "jobs/maintenance.h"
 #include "jobs/tiering_jobs.h"
+#include "statements/backup_statements.h"
 #include "statements/bootstrap.h"
 #include "statements/families.h"
 #include "statements/stats_sampler.h"
@@ -50,7 +53,10 @@ class AdminStatementsImpl : public AdminStatements {
             {services_.store, services_.catalog, services_.group, services_.query.reader(),
              services_.clock, *jobs_, services_.change_retention, PurgeLimit(), CleanUpFiles()},
             MaintenanceOptionsFrom(limits_)),
-        context_{services_, limits_, transactions, *jobs_, tiering_.get(), system_, ddl_mutex_} {
+        exports_(MakeExportJobs()),
+        backups_(MakeBackupJobs()),
+        context_{services_,      limits_,        transactions, *jobs_,    tiering_.get(),
+                 exports_.get(), backups_.get(), system_,      ddl_mutex_} {
     services_.query.SetSystemTables(&system_);
     RunVectorIndexJobs(services_, *jobs_, tiering_.get());
   }
@@ -102,6 +108,7 @@ class AdminStatementsImpl : public AdminStatements {
     sampler_.Tick();
     maintenance_.Tick();
     if (tiering_ != nullptr) tiering_->Tick();
+    if (exports_ != nullptr) exports_->Tick();
     jobs_->Tick();
   }
 
@@ -118,6 +125,33 @@ class AdminStatementsImpl : public AdminStatements {
         jobs::TieringJobs::Dependencies{services_.store, services_.catalog, *services_.tiering,
                                         services_.clock, *jobs_},
         jobs::TieringJobsOptions{.check_interval_seconds = limits_.flush_check_interval_seconds});
+  }
+  std::unique_ptr<jobs::ExportJobs> MakeExportJobs() {
+    if (services_.engine == nullptr) return nullptr;
+    return std::make_unique<jobs::ExportJobs>(jobs::ExportJobs::Dependencies{
+        .services = {services_.catalog, services_.group, services_.query.reader(),
+                     *services_.engine, services_.files},
+        .clock = services_.clock,
+        .queue = *jobs_,
+        .data_directory = services_.data_directory,
+        .retention_seconds = limits_.job_retention_seconds});
+  }
+  std::unique_ptr<jobs::BackupJobs> MakeBackupJobs() {
+    if (services_.storages == nullptr) return nullptr;
+    return std::make_unique<jobs::BackupJobs>(jobs::BackupJobs::Dependencies{
+        .store = services_.store,
+        .catalog = services_.catalog,
+        .group = services_.group,
+        .storages = *services_.storages,
+        .ddl_mutex = ddl_mutex_,
+        .swap_namespace =
+            [this](backup::PreparedNamespace prepared, const std::string& user_id) {
+              return SwapNamespace(context_, std::move(prepared), user_id);
+            },
+        .clock = services_.clock,
+        .queue = *jobs_,
+        .data_directory = services_.data_directory,
+        .fail_point = services_.fail_point});
   }
   jobs::PurgeLimit PurgeLimit() {
     if (services_.tiering == nullptr) return {};
@@ -139,6 +173,8 @@ class AdminStatementsImpl : public AdminStatements {
   StatsSampler sampler_;
   const std::unique_ptr<jobs::TieringJobs> tiering_;  // null without a cold tier
   jobs::Maintenance maintenance_;
+  const std::unique_ptr<jobs::ExportJobs> exports_;  // null without an engine
+  const std::unique_ptr<jobs::BackupJobs> backups_;  // null without storages
   bool closed_ = false;
   AdminContext context_;
 };
@@ -150,7 +186,8 @@ Result<std::unique_ptr<AdminStatements>> AdminStatements::Make(
     const TransactionRegistry& transactions) {
   KALAM_ASSIGN_OR_RETURN(auto jobs,
                          jobs::JobQueue::Open(services.store, services.group, services.clock,
-                                              {.max_concurrent = limits.jobs_max_concurrent}));
+                                              {.max_concurrent = limits.jobs_max_concurrent,
+                                               .was_restored = services.was_restored}));
   std::vector<catalog::TablePtr> definitions = MakeSystemTableDefinitions(services.clock.NowUs());
   for (const catalog::TablePtr& definition : definitions)
     services.catalog.RegisterSystemTable(definition);

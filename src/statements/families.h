@@ -14,6 +14,11 @@
 #include "statements/audit.h"
 #include "statements/system_tables.h"
 
+namespace kalam::jobs {
+class BackupJobs;
+class ExportJobs;
+}  // namespace kalam::jobs
+
 namespace kalam::statements {
 
 /// What every family works with. Lives as long as the server.
@@ -23,6 +28,8 @@ struct AdminContext {
   const TransactionRegistry& transactions;
   jobs::JobQueue& jobs;
   jobs::TieringJobs* tiering;  // null: rows are not moved to cold storage
+  jobs::ExportJobs* exports;   // null: users cannot export their rows
+  jobs::BackupJobs* backups;   // null: there is no place for backups
   SystemTableRows& system;
   /// Held from the check that an object (does not) exist until the change is durable, so that two
   /// DDL statements never meet.
@@ -69,6 +76,10 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
 /// CREATE, ALTER, DROP STORAGE and STORAGE CHECK.
 Result<StatementResult> ExecuteStorage(AdminContext& context, const StatementRun& run,
                                        const sql::StorageStatement& statement);
+
+/// BACKUP DATABASE, RESTORE DATABASE and EXPORT USER DATA.
+Result<StatementResult> ExecuteBackup(AdminContext& context, const StatementRun& run,
+                                      const sql::OtherStatement& statement);
 
 /// STORAGE FLUSH and STORAGE COMPACT.
 Result<StatementResult> ExecuteTiering(AdminContext& context, StatementRun& run,

@@ -148,9 +148,13 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   return NotAvailable("This storage statement");
 }
 
-Result<StatementResult> Execute(AdminContext&, StatementRun&,
+Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
                                 const sql::OtherStatement& statement) {
   if (statement.feature == "cluster") return ExecuteCluster(statement);
+  if (statement.feature == "backup" || statement.feature == "restore" ||
+      statement.feature == "export") {
+    return ExecuteBackup(context, run, statement);
+  }
   const std::string first = Word(statement, 0);
   const std::string second = Word(statement, 1);
   if (first == "CONSUME" || first == "ACK") return NotAvailable(first);

@@ -1,6 +1,9 @@
 // SHOW, DESCRIBE and their kin.
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "jobs/export_jobs.h"
 #include "replication/records.h"
 #include "statements/column_definitions.h"
 #include "statements/families.h"
@@ -183,11 +186,46 @@ Result<std::shared_ptr<RowBuffer>> ShowTables(AdminContext& context, const State
   return rows;
 }
 
-std::shared_ptr<RowBuffer> ShowExport() {
-  return std::make_shared<RowBuffer>(
+/// `part` as one part of a URL's path.
+std::string PercentEncode(std::string_view part) {
+  std::string encoded;
+  for (const char c : part) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || c == '.' || c == '~';
+    if (plain) {
+      encoded += c;
+    } else {
+      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return encoded;
+}
+
+/// `ws://host:port/v1/ws` -> `http://host:port`.
+std::string OriginOf(const AdminContext& context) {
+  std::string url = context.services.websocket_url ? context.services.websocket_url() : "";
+  if (!url.starts_with("ws")) return "";
+  url.replace(0, 2, "http");
+  return url.substr(0, url.find("/v1/ws"));
+}
+
+Result<std::shared_ptr<RowBuffer>> ShowExport(const AdminContext& context,
+                                              const StatementRun& run) {
+  auto rows = std::make_shared<RowBuffer>(
       ResultSchema{Column("job_id", TypeKind::kText), Column("status", TypeKind::kText),
                    Column("created_at", TypeKind::kTimestamp), Column("message", TypeKind::kText),
                    Column("download_url", TypeKind::kText)});
+  if (context.exports == nullptr) return rows;
+  const std::string& user_id = run.effective.user_id;
+  KALAM_ASSIGN_OR_RETURN(const auto exported, context.exports->List(user_id));
+  for (const jobs::ExportRow& row : exported) {
+    rows->Append({TextCell(row.job.job_id), TextCell(jobs::JobStatusName(row.job.status)),
+                  TimestampCell(row.job.created_at_us), OptionalTextCell(row.job.message),
+                  TextCell(row.has_archive ? fmt::format("{}/v1/exports/{}/{}", OriginOf(context),
+                                                         PercentEncode(user_id), row.export_id)
+                                           : "")});
+  }
+  return rows;
 }
 
 using Rows = Result<std::shared_ptr<const RowBuffer>>;
@@ -210,7 +248,7 @@ Rows RowsOf(AdminContext& context, const StatementRun& run, const sql::ShowState
     case Kind::kStats:
       return Const(ShowStats(context, run, table));
     case Kind::kExport:
-      return Const(ShowExport());
+      return Const(ShowExport(context, run));
     case Kind::kColumns:
       return Const(ShowColumns(context, run, table));
     case Kind::kAll:

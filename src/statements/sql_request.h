@@ -33,6 +33,12 @@ class FileStore;
 class StagingArea;
 }  // namespace kalam::files
 
+namespace kalam::analytics {
+class Engine;
+}
+namespace kalam::segments {
+class SegmentStore;
+}
 namespace kalam::tiering {
 class Tiering;
 }
@@ -135,9 +141,15 @@ struct StatementServices {
   objects::StorageSet* storages = nullptr;  // null: statements about storages are not available
   files::FileStore* files = nullptr;        // null: uploads are not available
   tiering::Tiering* tiering = nullptr;      // null: rows are not moved to cold storage
-  vectors::VectorIndexes* vector_indexes = nullptr;       // may be null
-  std::vector<std::string> allowed_directories = {};      // storage.allowed_directories
-  std::function<std::vector<MemoryFact>()> memory_facts;  // may be empty
+  vectors::VectorIndexes* vector_indexes = nullptr;            // may be null
+  std::vector<std::string> allowed_directories = {};           // storage.allowed_directories
+  std::function<std::vector<MemoryFact>()> memory_facts = {};  // may be empty
+  analytics::Engine* engine = nullptr;         // null: exports have no Parquet files
+  segments::SegmentStore* segments = nullptr;  // null: a namespace cannot be restored
+  /// Of backups and restores, for tests that end the process at a step; may be empty.
+  std::function<void(std::string_view step)> fail_point = {};
+  /// The data was restored from a backup since the server ran last.
+  bool was_restored = false;
 };
 
 struct StatementLimits {

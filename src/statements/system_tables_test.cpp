@@ -298,9 +298,8 @@ TEST_F(SystemTablesTest, KillSubscribeAndAbsentFeaturesAnswerClearly) {
       << subscribed.rows[0];
   EXPECT_NE(subscribed.rows[0].find("sub-chat-t-"), std::string::npos);
   EXPECT_FALSE(Run("SUBSCRIBE TO SELECT * FROM chat.t ORDER BY id", User()).ok());
-  for (const char* text :
-       {"CREATE TOPIC chat.x", "CONSUME FROM chat.x", "BACKUP DATABASE TO '/tmp/x'",
-        "STORAGE FLUSH TABLE chat.t", "EXPORT USER DATA"}) {
+  for (const char* text : {"CREATE TOPIC chat.x", "CONSUME FROM chat.x",
+                           "STORAGE FLUSH TABLE chat.t", "EXPORT USER DATA"}) {
     EXPECT_TRUE(Run(text).status.Is(ErrorKind::NotAvailable)) << text << ": " << Run(text).error();
   }
   EXPECT_EQ(

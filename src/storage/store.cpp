@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "storage/checkpoint.h"
 #include "storage/log_check.h"
 #include "storage/rocksdb_internal.h"
 #include "storage/write_batch_rep.h"
@@ -26,6 +28,8 @@ constexpr int64_t kSpaceCheckBytes = 1 << 20;
 /// Reads fill the block cache without telling anybody; the accounts are brought up to date every so
 /// many.
 constexpr uint32_t kReadsPerRefresh = 256;
+/// In the family `default`: keeps a memtable in use.
+constexpr char kInUseKey[] = "in_use";
 
 rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -44,6 +48,7 @@ class Snapshot {
   Snapshot& operator=(const Snapshot&) = delete;
   ~Snapshot() { database_.ReleaseSnapshot(raw_); }
   const rocksdb::Snapshot* raw() const { return raw_; }
+  rocksdb::DB& database() const { return database_; }
 
  private:
   rocksdb::DB& database_;
@@ -218,7 +223,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
 }
 
 Status Store::Rep::KeepMemtableInUse() {
-  return ToStatus(database->Put({}, handles[0], "in_use", ""), "cannot write");
+  return ToStatus(database->Put({}, handles[0], kInUseKey, ""), "cannot write");
 }
 
 Status Store::Rep::CheckSpace(int64_t bytes) {
@@ -421,6 +426,18 @@ void Store::SetBlockCacheCapacity(int64_t bytes) {
       shrunk ? static_cast<int64_t>(rep_->tuning.write_buffers->dummy_entries_in_cache_usage())
              : rep_->write_buffer_total_bytes;
   rep_->tuning.cache->SetCapacity(static_cast<size_t>(bytes + memtables));
+}
+
+Status WriteCheckpoint(Store& store, const std::string& folder) {
+  rocksdb::DB& database = store.TakeSnapshot()->database();
+  rocksdb::Checkpoint* made = nullptr;
+  rocksdb::Status status = rocksdb::Checkpoint::Create(&database, &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // Without a bound on the log memtables are written out first: the next checkpoint shares those
+  // files, and hardly any log is copied.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(folder, /*log_size_for_flush=*/0);
+  if (status.ok()) status = database.Put({}, kInUseKey, "");
+  return ToStatus(status, "cannot copy the database to '" + folder + "'");
 }
 
 }  // namespace kalam::storage

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "storage/checkpoint.h"
+
 namespace kalam::storage {
 namespace {
 
@@ -258,6 +260,18 @@ TEST_F(StoreTest, TailOfTheLogThatWasCutOffIsForgotten) {
   Put(Family::kRows, "c", "later writes survive the next start");
   Reopen();
   EXPECT_TRUE(Get(Family::kRows, "c").has_value());
+}
+
+TEST_F(StoreTest, ACheckpointIsADatabaseOfThatMoment) {
+  Reopen();
+  Put(Family::kCatalog, "a", "then");
+  ASSERT_TRUE(WriteCheckpoint(*store_, directory_ + "/copy").ok());
+  Put(Family::kCatalog, "a", "now");
+  EXPECT_FALSE(WriteCheckpoint(*store_, directory_ + "/copy").ok()) << "never over another";
+  EXPECT_EQ(Get(Family::kCatalog, "a"), "now");
+  options_.path = directory_ + "/copy";
+  Reopen();
+  EXPECT_EQ(Get(Family::kCatalog, "a"), "then");
 }
 
 TEST_F(StoreTest, DamageInTheMiddleOfTheLogIsRefusedAndNamed) {

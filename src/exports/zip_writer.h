@@ -1,0 +1,38 @@
+// Writes a zip archive entry by entry.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace kalam::exports {
+
+/// An archive that appears under its name when Close has made it durable; without Close there is
+/// none. Entries and archives may be larger than 4 GB. Not thread-safe.
+class ZipWriter {
+ public:
+  enum class Compression : uint8_t { kStore, kDeflate };
+
+  /// Errors: StorageIo.
+  static Result<std::unique_ptr<ZipWriter>> Create(const std::string& path);
+  ~ZipWriter();
+
+  /// Begins the next entry; Write adds to it. Errors: StorageIo.
+  Status BeginEntry(const std::string& name, Compression compression);
+  Status Write(std::string_view bytes);
+  /// The bytes of a local file as the next entry.
+  Status AddFile(const std::string& name, const std::string& local_path, Compression compression);
+  /// Errors: StorageIo; then there is no archive.
+  Status Close();
+
+  struct Rep;
+  explicit ZipWriter(std::unique_ptr<Rep> rep);
+
+ private:
+  const std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace kalam::exports

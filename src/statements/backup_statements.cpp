@@ -1,0 +1,214 @@
+// BACKUP DATABASE, RESTORE DATABASE and EXPORT USER DATA: each queues a job.
+#include "statements/backup_statements.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "backup/namespace_restore.h"
+#include "base/id_generators.h"
+#include "base/log.h"
+#include "jobs/backup_jobs.h"
+#include "jobs/export_jobs.h"
+#include "objects/object_path.h"
+#include "objects/storage_set.h"
+#include "segments/segment_store.h"
+#include "sql/token_cursor.h"
+#include "statements/families.h"
+#include "statements/local_folders.h"
+#include "tables/table_writer.h"
+
+namespace kalam::statements {
+namespace {
+
+struct BackupStatement {
+  enum class Kind : uint8_t { kBackup, kRestore, kExport };
+  Kind kind = Kind::kBackup;
+  std::string namespace_id;  // empty: all of them
+  std::string storage_id;    // empty: `path` is a folder of this machine
+  std::string path;
+};
+
+/// Errors: InvalidSql with a position.
+Result<BackupStatement> Parse(const sql::OtherStatement& statement) {
+  KALAM_ASSIGN_OR_RETURN(sql::TokenCursor cursor, sql::TokenCursor::Open(statement.text));
+  BackupStatement backup;
+  if (cursor.AcceptWords({"export", "user", "data"})) {
+    backup.kind = BackupStatement::Kind::kExport;
+    KALAM_RETURN_IF_ERROR(cursor.ExpectEnd());
+    return backup;
+  }
+  const bool is_backup = cursor.AcceptWord("backup");
+  if (!is_backup) {
+    KALAM_RETURN_IF_ERROR(cursor.ExpectWord("restore"));
+    backup.kind = BackupStatement::Kind::kRestore;
+  }
+  KALAM_RETURN_IF_ERROR(cursor.ExpectWord("database"));
+  if (cursor.AcceptWord("in")) {
+    cursor.AcceptWord("namespace");
+    KALAM_ASSIGN_OR_RETURN(backup.namespace_id, cursor.Name());
+  }
+  KALAM_RETURN_IF_ERROR(cursor.ExpectWord(is_backup ? "to" : "from"));
+  if (cursor.AcceptWord("storage")) {
+    KALAM_ASSIGN_OR_RETURN(backup.storage_id, cursor.Id());
+  }
+  KALAM_ASSIGN_OR_RETURN(backup.path, cursor.Text());
+  KALAM_RETURN_IF_ERROR(cursor.ExpectEnd());
+  return backup;
+}
+
+/// A folder of this machine, or one in a storage that is there.
+Result<jobs::BackupPlace> PlaceOf(const AdminContext& context, const BackupStatement& statement) {
+  if (statement.storage_id.empty()) {
+    KALAM_ASSIGN_OR_RETURN(
+        std::string folder,
+        CheckLocalFolder(statement.path, {.allowed = context.services.allowed_directories,
+                                          .data_directory = context.services.data_directory}));
+    return jobs::BackupPlace{.storage_id = "", .path = std::move(folder)};
+  }
+  if (statement.storage_id == "local") {
+    return Status(ErrorKind::InvalidOperation,
+                  "Storage 'local' lies in the data directory itself; choose another one");
+  }
+  KALAM_RETURN_IF_ERROR(objects::CheckObjectPath(statement.path));
+  KALAM_RETURN_IF_ERROR(context.services.storages->Find(statement.storage_id).status());
+  return jobs::BackupPlace{.storage_id = statement.storage_id, .path = statement.path};
+}
+
+Status CheckFolderIsThere(const jobs::BackupPlace& place, const std::string& path) {
+  if (!place.storage_id.empty()) return {};
+  std::error_code error;
+  const auto status = std::filesystem::status(place.path, error);
+  if (!std::filesystem::exists(status)) {
+    return Status(ErrorKind::NotFound, fmt::format("Backup directory '{}' not found", path));
+  }
+  if (std::filesystem::is_directory(status)) return {};
+  return Status(
+      ErrorKind::InvalidOperation,
+      fmt::format("'{}' is not a directory; RESTORE takes what BACKUP DATABASE wrote", path));
+}
+
+/// Of the namespaces of the server itself there is no backup of their own.
+Status CheckNamespace(const AdminContext& context, const BackupStatement& statement) {
+  const std::string& name = statement.namespace_id;
+  if (name == "system" || name == "dba" || catalog::IsReservedNamespace(name)) {
+    return Status(ErrorKind::InvalidOperation,
+                  fmt::format("Namespace '{}' is backed up with the whole database only", name));
+  }
+  const bool is_backup = statement.kind == BackupStatement::Kind::kBackup;
+  if (!is_backup || context.services.catalog.NamespaceExists(name)) return {};
+  return Status(ErrorKind::NotFound, fmt::format("Namespace '{}' not found", name));
+}
+
+Result<StatementResult> QueueExport(AdminContext& context, const StatementRun& run) {
+  if (context.exports == nullptr) {
+    return Status(ErrorKind::NotAvailable, "Exports are not available on this server");
+  }
+  KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                         context.exports->QueueExport(run.effective.user_id));
+  KALAM_RETURN_IF_ERROR(Commit(context.services.group,
+                               {AuditWrite(MakeAudit(run, "EXPORT_USER_DATA", run.effective.user_id,
+                                                     "Job: " + job.job_id))}));
+  return Told(
+      fmt::format("User data export started. Job ID: {}. Use SHOW EXPORT to check status "
+                  "and get the download link.",
+                  job.job_id));
+}
+
+std::string Target(const BackupStatement& statement) {
+  return statement.storage_id.empty() ? statement.path
+                                      : statement.storage_id + ":" + statement.path;
+}
+
+/// A row in dba.stats takes a number of its own, so that views cover the restored rows at once.
+Status WriteRestoreSample(AdminContext& context, int64_t now_us) {
+  const StatementServices& services = context.services;
+  KALAM_ASSIGN_OR_RETURN(const auto table, services.catalog.FindTable("dba", "stats"));
+  if (table == nullptr || table->columns->size() < 6) return {};
+  tables::ReadScope scope{table, storage::Scope::Shared(), services.group.TakeView(), nullptr};
+  tables::TableWriter writer(services.query.reader());
+  const std::string id = fmt::format("{}:restores:{}", now_us, RandomHex(8));
+  std::vector<Datum> cells(table->columns->size());
+  cells[0] = Datum::Text(id);
+  cells[1] = Datum::Text("1");
+  cells[2] = Datum::Text("restores");
+  cells[3] = Datum::Double(1);
+  cells[4] = Datum::Text("count");
+  cells[5] = Datum::OfInt(TypeKind::kTimestamp, now_us);
+  KALAM_RETURN_IF_ERROR(writer.Insert(scope, cells));
+  return replication::ProposeAndWait(services.group, writer.Finish(scope.view.seq)).status;
+}
+
+}  // namespace
+
+Status SwapNamespace(AdminContext& context, backup::PreparedNamespace prepared,
+                     const std::string& user_id) {
+  StatementRun run;
+  run.actor = run.effective = {.user_id = user_id, .role = catalog::Role::kSystem};
+  run.now_us = context.services.clock.NowUs();
+  const std::string& name = prepared.namespace_id;
+  catalog::Catalog& catalog = context.services.catalog;
+  if (context.services.segments != nullptr) {
+    for (const TableId table : prepared.tables) context.services.segments->NoteTable(table);
+  }
+  TableDrop drop;
+  {
+    std::lock_guard lock(context.ddl_mutex);
+    KALAM_ASSIGN_OR_RETURN(const auto tables, catalog.ListTables(name));
+    for (const catalog::TablePtr& table : tables) {
+      KALAM_RETURN_IF_ERROR(AddTableDrop(context, run, *table, &drop));
+    }
+    for (const catalog::ViewDefinition& view : catalog.ListViews()) {
+      if (view.namespace_id == name) Append(&drop.records, catalog.DropView(name, view.name));
+    }
+    Append(&drop.records, std::move(prepared.records));
+    drop.records.push_back(AuditWrite(MakeAudit(run, "RESTORE_NAMESPACE", name)));
+    KALAM_RETURN_IF_ERROR(
+        Commit(context.services.group, std::move(drop.records), std::move(drop.tables)));
+  }
+  for (const jobs::JobRecord& job : drop.cleanup_jobs) context.jobs.Activate(job);
+  if (context.services.group.published_seq() >= prepared.newest) return {};
+  const Status written = WriteRestoreSample(context, run.now_us);
+  if (!written.ok()) {
+    Log(LogLevel::kWarn, "backup", "live queries see restored rows after the next write",
+        {{"error", written.ToString()}});
+  }
+  return {};
+}
+
+Result<StatementResult> ExecuteBackup(AdminContext& context, const StatementRun& run,
+                                      const sql::OtherStatement& other) {
+  KALAM_ASSIGN_OR_RETURN(const BackupStatement statement, Parse(other));
+  if (statement.kind == BackupStatement::Kind::kExport) return QueueExport(context, run);
+  if (context.backups == nullptr) {
+    return Status(ErrorKind::NotAvailable, "Backups are not available on this server");
+  }
+  if (!statement.namespace_id.empty()) {
+    KALAM_RETURN_IF_ERROR(CheckNamespace(context, statement));
+  }
+  KALAM_ASSIGN_OR_RETURN(const jobs::BackupPlace place, PlaceOf(context, statement));
+  if (statement.kind == BackupStatement::Kind::kBackup) {
+    KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                           context.backups->Queue(jobs::JobType::kBackup, statement.namespace_id,
+                                                  place, run.actor.user_id));
+    KALAM_RETURN_IF_ERROR(Commit(
+        context.services.group,
+        {AuditWrite(MakeAudit(run, "BACKUP_DATABASE", Target(statement), "Job: " + job.job_id))}));
+    return Told(
+        fmt::format("Database backup started to '{}'. Job ID: {}", statement.path, job.job_id));
+  }
+  KALAM_RETURN_IF_ERROR(CheckFolderIsThere(place, statement.path));
+  KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                         context.backups->Queue(jobs::JobType::kRestore, statement.namespace_id,
+                                                place, run.actor.user_id));
+  KALAM_RETURN_IF_ERROR(Commit(
+      context.services.group,
+      {AuditWrite(MakeAudit(run, "RESTORE_DATABASE", Target(statement), "Job: " + job.job_id))}));
+  // A namespace comes back while the server runs.
+  const std::string_view then =
+      statement.namespace_id.empty() ? ". Server restart required after completion." : "";
+  return Told(fmt::format("Database restore started from '{}'. Job ID: {}{}", statement.path,
+                          job.job_id, then));
+}
+
+}  // namespace kalam::statements

@@ -1,0 +1,351 @@
+"""Backups of the running server and their way back: consistent while writes go on, checked, all or nothing."""
+import http.client
+import json
+import os
+import tempfile
+import threading
+import time
+
+from bad_input_test import SmallDisk
+from flush_test import run_job as run_job_of_tables
+from server_process import UNLIMITED, ServerProcess, run_tests
+
+EXIT_AT_STEP = 86
+
+
+def start_job(server, token, statement):
+    message = server.sql(token, statement)["results"][0]["message"]
+    return message.split("Job ID: ")[1].split(".")[0].strip()
+
+
+def wait_for_job(server, token, job_id, seconds=60):
+    """How the job ended: status, message, trace."""
+    deadline = time.monotonic() + seconds
+    while True:
+        rows = server.rows(token, f"SELECT status, message, exception_trace FROM system.jobs WHERE job_id = '{job_id}'")
+        if rows and rows[0][0] in ("completed", "failed", "cancelled", "skipped"):
+            return rows[0]
+        assert time.monotonic() < deadline, rows
+        time.sleep(0.02)
+
+
+def start_job_that_ends_the_server(server, token, statement):
+    """The server may be gone before it can answer."""
+    try:
+        start_job(server, token, statement)
+    except (ConnectionError, http.client.HTTPException):
+        pass
+
+
+def newest_job(server, token, job_type):
+    return server.rows(token, f"SELECT job_id FROM system.jobs WHERE job_type = '{job_type}' ORDER BY created_at DESC LIMIT 1")[0][0]
+
+
+def run_job(server, token, statement):
+    status, message, trace = wait_for_job(server, token, start_job(server, token, statement))
+    assert status == "completed", (statement, status, message, trace)
+    return message
+
+
+def files_below(folder):
+    found = {}
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(at, name), "rb") as file:
+                found[os.path.relpath(os.path.join(at, name), folder)] = file.read()
+    return found
+
+
+def fill(server, token):
+    """Hot rows, cold rows, rows that are both, tombstones, users with rows of their own, a stream and a view."""
+    server.sql(token, "CREATE NAMESPACE app")
+    server.sql(token, "CREATE SHARED TABLE app.rooms (id BIGINT PRIMARY KEY, title TEXT, size INT)")
+    server.sql(token, "CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, body TEXT)")
+    server.sql(token, "CREATE STREAM TABLE app.typing (id BIGINT PRIMARY KEY, who TEXT) WITH (TTL_SECONDS = 86400)")
+    server.sql(token, "CREATE VIEW app.big AS SELECT id, title FROM app.rooms WHERE size > 500")
+    server.sql(token, "INSERT INTO app.rooms (id, title, size) VALUES " + ", ".join(
+        f"({i}, 'room {i}', {i * 3})" for i in range(1, 401)))
+    for user in ("ann", "bob"):
+        server.sql(token, f"CREATE USER {user} WITH PASSWORD '{user}-password-1' ROLE user")
+        own = server.login(user, f"{user}-password-1")
+        server.sql(own, "INSERT INTO app.notes (id, body) VALUES " + ", ".join(
+            f"({i}, '{user} writes {i}')" for i in range(1, 51)))
+        server.sql(own, f"INSERT INTO app.typing (id, who) VALUES (1, '{user}')")
+    run_job_of_tables(server, token, "STORAGE FLUSH TABLE app.rooms")
+    run_job_of_tables(server, token, "STORAGE FLUSH TABLE app.notes")
+    server.sql(token, "DELETE FROM app.rooms WHERE id <= 10")
+    server.sql(token, "UPDATE app.rooms SET title = 'renamed' WHERE id > 390")
+    server.sql(token, "INSERT INTO app.rooms (id, title, size) VALUES (1000, 'late', 1000)")
+
+
+QUERIES = ["SELECT * FROM app.rooms ORDER BY id", "SELECT id, _seq FROM app.rooms ORDER BY id",
+           "SELECT * FROM app.big ORDER BY id", "SELECT COUNT(*), SUM(size) FROM app.rooms",
+           "SELECT id FROM app.rooms WHERE id = 5", "SELECT title FROM app.rooms WHERE id = 395"]
+USER_QUERIES = ["SELECT * FROM app.notes ORDER BY id", "SELECT id, who FROM app.typing"]
+
+
+def answers(server):
+    token = server.login()
+    found = {query: server.rows(token, query) for query in QUERIES}
+    for user in ("ann", "bob"):
+        own = server.login(user, f"{user}-password-1")
+        found.update({(user, query): server.rows(own, query) for query in USER_QUERIES})
+    return found
+
+
+class Elsewhere:
+    """A folder for a backup, outside of every data directory."""
+
+    def __enter__(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="kalam-backup-")
+        return os.path.join(self.temporary.name, "backup")
+
+    def __exit__(self, *_):
+        self.temporary.cleanup()
+
+
+class Writer(threading.Thread):
+    """Writes pairs of rows in one transaction, of which a consistent copy has both or none."""
+
+    def __init__(self, server, token):
+        super().__init__(daemon=True)
+        self.server, self.token = server, token
+        self.stopping, self.count, self.failure = False, 0, None
+
+    def run(self):
+        try:
+            while not self.stopping:
+                i = self.count + 1
+                self.server.sql(self.token, f"BEGIN; INSERT INTO app.left_rows (id) VALUES ({i}); "
+                                            f"INSERT INTO app.right_rows (id) VALUES ({i}); COMMIT;")
+                self.count = i
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.failure = error
+
+
+def test_a_backup_while_writes_go_on_is_one_moment():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE SHARED TABLE app.left_rows (id BIGINT PRIMARY KEY)")
+        server.sql(token, "CREATE SHARED TABLE app.right_rows (id BIGINT PRIMARY KEY)")
+        writer = Writer(server, token)
+        writer.start()
+        while writer.count < 20:
+            assert writer.failure is None, writer.failure
+            time.sleep(0.01)
+        run_job_of_tables(server, token, "STORAGE FLUSH TABLE app.left_rows")
+        before = writer.count
+        message = run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        after = writer.count
+        assert message.startswith(f"Backup completed: '{place}' ("), message
+        run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+        writer.stopping = True
+        writer.join(30)
+        assert writer.failure is None, writer.failure
+        server.stop()
+        server.start()
+        token = server.login()
+        left = [int(row[0]) for row in server.rows(token, "SELECT id FROM app.left_rows ORDER BY id")]
+        right = [int(row[0]) for row in server.rows(token, "SELECT id FROM app.right_rows ORDER BY id")]
+        assert left == right == list(range(1, len(left) + 1)), (len(left), len(right))
+        assert before <= len(left) <= after + 1, (before, len(left), after)
+        # The backup job of the copy does not run again, and rows are written as before.
+        rows = server.rows(token, "SELECT status FROM system.jobs WHERE job_type = 'backup'")
+        assert rows == [["cancelled"]], rows
+        server.sql(token, "INSERT INTO app.left_rows (id) VALUES (1000000)")
+
+
+def test_an_empty_server_becomes_the_one_that_was_backed_up():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        fill(server, server.login())
+        expected = answers(server)
+        run_job(server, server.login(), f"BACKUP DATABASE TO '{place}'")
+        assert {"backup.json", "rocksdb", "storage"} <= set(os.listdir(place)), os.listdir(place)
+        with ServerProcess(UNLIMITED) as other:
+            token = other.login()
+            message = run_job(other, token, f"RESTORE DATABASE FROM '{place}'")
+            assert message.startswith(f"Restore staged from '{place}'") and "Restart server" in message, message
+            assert other.rows(token, "SELECT COUNT(*) FROM system.namespaces WHERE namespace_id = 'app'") == [["0"]]
+            other.stop()
+            other.start()
+            assert answers(other) == expected
+            # It goes on from there: writes, flushes, another start.
+            token = other.login()
+            other.sql(token, "UPDATE app.rooms SET size = 0 WHERE id = 20")
+            run_job_of_tables(other, token, "STORAGE FLUSH TABLE app.rooms")
+            other.stop()
+            other.start()
+            token = other.login()
+            assert other.rows(token, "SELECT size FROM app.rooms WHERE id = 20") == [[0]]
+            assert other.rows(token, "SELECT COUNT(*) FROM app.rooms") == [["391"]]
+
+
+def test_what_came_after_the_backup_is_gone_after_the_restore():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        fill(server, token)
+        expected = answers(server)
+        run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        server.sql(token, "DELETE FROM app.rooms WHERE id < 300")
+        server.sql(token, "DROP TABLE app.notes")
+        run_job_of_tables(server, token, "STORAGE FLUSH TABLE app.rooms")
+        run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+        server.stop()
+        server.start()
+        assert answers(server) == expected
+
+
+def test_the_second_backup_copies_only_what_is_new():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        fill(server, token)
+        run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        times = {name: os.stat(os.path.join(place, name)).st_mtime_ns for name in files_below(place)}
+        server.sql(token, "INSERT INTO app.rooms (id, title, size) VALUES (2000, 'new', 1)")
+        message = run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        assert int(message.split(" files, ")[1].split()[0]) > 3, message
+        kept = [name for name in times if name.endswith((".parquet", ".sst"))]
+        assert len(kept) > 3, kept
+        for name in kept:
+            path = os.path.join(place, name)
+            # Files of the store may be merged away meanwhile; what is there was not written again.
+            if name.endswith(".parquet") or os.path.exists(path):
+                assert os.stat(path).st_mtime_ns == times[name], name
+        expected = answers(server)
+        server.sql(token, "DELETE FROM app.rooms WHERE id = 2000")
+        run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+        server.stop()
+        server.start()
+        assert answers(server) == expected
+
+
+def test_a_flipped_bit_is_named_and_nothing_changes():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        fill(server, token)
+        run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        with open(os.path.join(place, "backup.json"), encoding="utf-8") as file:
+            listed = json.load(file)["files"]
+        for wanted in (".sst", ".parquet"):
+            victim = next(entry["stored"] for entry in listed if entry["path"].endswith(wanted))
+            path = os.path.join(place, victim)
+            with open(path, "r+b") as file:
+                file.seek(os.path.getsize(path) // 2)
+                byte = file.read(1)[0]
+                file.seek(-1, os.SEEK_CUR)
+                file.write(bytes([byte ^ 0x10]))
+            before = answers(server)
+            status, message, trace = wait_for_job(server, token, start_job(
+                server, token, f"RESTORE DATABASE FROM '{place}'"))
+            assert status == "failed" and victim in trace, (status, message, trace)
+            assert not os.path.exists(os.path.join(server.directory, "restore", "ready.json"))
+            server.stop()
+            server.start()
+            token = server.login()
+            assert answers(server) == before
+            with open(path, "r+b") as file:
+                file.seek(os.path.getsize(path) // 2)
+                file.write(bytes([byte]))
+        run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+
+
+def test_bad_places_are_refused():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        for path in ("", "/etc/backup", "/root/x", "/var/log/x", "../x", "/tmp/../etc/x", server.directory + "/storage"):
+            answer = server.sql(token, f"BACKUP DATABASE TO '{path}'", expect=400)
+            assert "Path '" in answer["error"]["message"], answer
+        server.sql(token, "BACKUP DATABASE TO /tmp/unquoted", expect=400)
+        answer = server.sql(token, f"RESTORE DATABASE FROM '{place}'", expect=400)
+        assert answer["error"]["message"] == f"Not found: Backup directory '{place}' not found", answer
+        with open(place, "w", encoding="utf-8") as file:
+            file.write("no folder")
+        answer = server.sql(token, f"RESTORE DATABASE FROM '{place}'", expect=400)
+        assert f"'{place}' is not a directory" in answer["error"]["message"], answer
+        answer = server.sql(token, "BACKUP DATABASE TO STORAGE nothing 'x'", expect=400)
+        assert "Storage 'nothing' not found" in answer["error"]["message"], answer
+        server.sql(token, "BACKUP DATABASE TO STORAGE local 'x'", expect=400)
+        server.sql(token, "CREATE USER ann WITH PASSWORD 'ann-password-1' ROLE user")
+        own = server.login("ann", "ann-password-1")
+        for statement in (f"BACKUP DATABASE TO '{place}'", f"RESTORE DATABASE FROM '{place}'"):
+            answer = server.sql(own, statement, expect=403)
+            assert answer["error"]["code"] == "PERMISSION_DENIED", answer
+
+
+def test_a_full_disk_leaves_the_earlier_backup_and_the_database():
+    with SmallDisk(6) as small:
+        if not small.mounted:
+            return
+        place = os.path.join(small.folder, "backup")
+        with ServerProcess(UNLIMITED) as server:
+            token = server.login()
+            fill(server, token)
+            run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+            before = files_below(small.folder)
+            server.sql(token, "CREATE SHARED TABLE app.bulk (id BIGINT PRIMARY KEY, body TEXT)")
+            for i in range(10):
+                body = os.urandom(450000).hex()
+                server.sql(token, f"INSERT INTO app.bulk (id, body) VALUES ({i}, '{body}')")
+            expected = answers(server)
+            job = start_job(server, token, f"BACKUP DATABASE TO '{place}'")
+            status, message, trace = wait_for_job(server, token, job)
+            assert status == "failed" and "annot write" in trace, (status, message, trace)
+            assert files_below(small.folder) == before
+            assert answers(server) == expected
+            run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+
+
+def test_no_step_of_a_backup_or_a_restore_can_be_cut_off_with_harm():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        fill(server, server.login())
+        expected = answers(server)
+        run_job(server, server.login(), f"BACKUP DATABASE TO '{place}'")
+        for step in ("backup.gathered", "backup.copied:3", "backup.synced", "backup.listed", "restore.fetched:2",
+                     "restore.verified", "restore.staged", "restore.swapping", "restore.moved_aside",
+                     "restore.moved_in", "restore.moved_aside:1", "restore.moved_in:1", "restore.activated"):
+            server.stop()
+            server.environment["KALAMDB_END_AT"] = step
+            server.start()
+            token = server.login()
+            restores = step.startswith("restore")
+            server.sql(token, "INSERT INTO app.rooms (id, title, size) VALUES (5000, 'after the backup', 0)")
+            with_more = answers(server)
+            activates = restores and step.split(":")[0] not in ("restore.fetched", "restore.verified", "restore.staged")
+            if not activates:
+                start_job_that_ends_the_server(server, token, f"RESTORE DATABASE FROM '{place}'" if restores
+                                               else f"BACKUP DATABASE TO '{place}'")
+            else:
+                run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+                server.stop()
+                server.wait = False
+                server.start()
+                server.wait = True
+            code = server.process.wait(60)
+            assert code == EXIT_AT_STEP, (step, code)
+            server.process.stderr.close()
+            server.environment.pop("KALAMDB_END_AT")
+            server.start()
+            restored = activates or step == "restore.staged"
+            assert answers(server) == (expected if restored else with_more), step
+            token = server.login()
+            if not restored:
+                # The job that the end interrupted runs again by itself.
+                job = newest_job(server, token, "restore" if restores else "backup")
+                assert wait_for_job(server, token, job)[0] == "completed", step
+                server.sql(token, "DELETE FROM app.rooms WHERE id = 5000")
+            if restores and not restored:
+                server.stop()
+                server.start()
+                assert answers(server) == expected, step
+            if not restores:
+                # Whichever backup is there now, it is whole, and it is brought back to go on from the same rows.
+                server.sql(token, "DELETE FROM app.rooms WHERE id = 5000")
+                run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+                expected = answers(server)
+            leftovers = [name for name in os.listdir(os.path.join(server.directory, "tmp")) if name.startswith("backup-")]
+            assert not leftovers, leftovers
+
+
+if __name__ == "__main__":
+    run_tests(globals())
