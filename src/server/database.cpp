@@ -60,6 +60,7 @@ storage::StoreOptions StoreOptionsFrom(const Settings& settings, const MemoryPla
   options.max_open_files = static_cast<int>(settings.number("storage.rocksdb.max_open_files"));
   options.max_background_jobs =
       static_cast<int>(settings.number("storage.rocksdb.max_background_jobs"));
+  options.prepare_log = DurabilityOf(settings) == storage::Durability::kFsync;
   options.account = memory;
   return options;
 }

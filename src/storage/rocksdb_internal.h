@@ -36,7 +36,7 @@ struct Tuning {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;  // `default`, then by Family
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
-  std::unique_ptr<rocksdb::Env> env;  // null when the machine's own is used
+  std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::CompactionFilter> change_filter;
 };
 Tuning MakeTuning(const StoreOptions& options);

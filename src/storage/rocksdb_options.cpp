@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/prepared_log.h"
 #include "storage/rocksdb_internal.h"
 
 namespace kalam::storage {
@@ -183,10 +184,12 @@ Tuning MakeTuning(const StoreOptions& options) {
   tuning.cache = rocksdb::NewLRUCache(cache);
   tuning.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(
       static_cast<size_t>(options.write_buffer_total_bytes), tuning.cache, /*allow_stall=*/false);
-  if (options.file_system != nullptr) {
-    tuning.env = rocksdb::NewCompositeEnv(
-        std::static_pointer_cast<rocksdb::FileSystem>(options.file_system));
-  }
+  std::shared_ptr<rocksdb::FileSystem> files =
+      options.file_system != nullptr
+          ? std::static_pointer_cast<rocksdb::FileSystem>(options.file_system)
+          : rocksdb::FileSystem::Default();
+  if (options.prepare_log) files = MakePreparedLogFileSystem(std::move(files));
+  tuning.env = rocksdb::NewCompositeEnv(files);
   if (options.drop_change) {
     tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);
   }

@@ -98,10 +98,12 @@ struct StoreOptions {
   int64_t write_buffer_total_bytes = 8 << 20;
   int max_open_files = 512;
   int max_background_jobs = 2;
-  int bloom_bits = 10;              // per key; 0: no filters
-  std::string compression = "lz4";  // "none", "snappy", "lz4" or "zstd"
+  int bloom_bits = 10;               // per key; 0: no filters
+  std::string compression = "lz4";   // "none", "snappy", "lz4" or "zstd"
   MemoryAccount* account = nullptr;  // children "block_cache", "memtables"; may be null
   ChangeDropFilter drop_change;      // may be empty
+  /// Log files grow ahead of what is written (prepared_log.h): for those who sync every write.
+  bool prepare_log = true;
   /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A
   /// rocksdb::FileSystem, or null.
   std::shared_ptr<void> file_system;

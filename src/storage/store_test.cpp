@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "storage/checkpoint.h"
+#include "storage/prepared_log.h"
 
 namespace kalam::storage {
 namespace {
@@ -272,6 +273,34 @@ TEST_F(StoreTest, ACheckpointIsADatabaseOfThatMoment) {
   options_.path = directory_ + "/copy";
   Reopen();
   EXPECT_EQ(Get(Family::kCatalog, "a"), "then");
+}
+
+TEST_F(StoreTest, LogIsPreparedAheadAndWhatWasNotWrittenOverEndsIt) {
+  Reopen();
+  Put(Family::kRows, "a", "1");
+  Put(Family::kRows, "b", std::string(300 << 10, 'x'));  // larger than what is prepared at once
+  Put(Family::kRows, "c", "3");
+  EXPECT_GT(std::filesystem::file_size(BiggestFile(".log")), (300u << 10) + kPreparedLogBytes / 2);
+  // As after kill -9: nobody has trimmed the log.
+  const std::string copy = directory_ + "/copy";
+  std::filesystem::copy(options_.path, copy);
+  store_.reset();
+  EXPECT_LT(std::filesystem::file_size(BiggestFile(".log")), (300u << 10) + 4096);
+  for (const std::string& path : {options_.path, copy}) {
+    options_.path = path;
+    Reopen();
+    EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("a", "b", "c"));
+    EXPECT_EQ(Get(Family::kRows, "c"), "3");
+  }
+}
+
+TEST_F(StoreTest, LogThatIsNotPreparedHoldsNothingButItsRecords) {
+  options_.prepare_log = false;
+  Reopen();
+  Put(Family::kRows, "a", "1");
+  EXPECT_LT(std::filesystem::file_size(BiggestFile(".log")), 4096u);
+  Reopen();
+  EXPECT_EQ(Get(Family::kRows, "a"), "1");
 }
 
 TEST_F(StoreTest, DamageInTheMiddleOfTheLogIsRefusedAndNamed) {

@@ -48,18 +48,27 @@ class ForgetfulFileSystem::TrackedFile final : public rocksdb::FSWritableFileOwn
                   const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
     return Append(bytes, options, debug);
   }
-  IOStatus PositionedAppend(const Slice&, uint64_t, const IOOptions&, IODebugContext*) override {
-    return IOStatus::NotSupported("direct writes");
+  IOStatus PositionedAppend(const Slice& bytes, uint64_t offset, const IOOptions& options,
+                            IODebugContext* debug) override {
+    uint64_t fits = 0;
+    IOStatus status = owner_.BeginAppend(path_, bytes.size(), &fits);
+    if (fits > 0) {
+      owner_.BeginOverwrite(path_, offset, fits);
+      IOStatus written =
+          target()->PositionedAppend(Slice(bytes.data(), fits), offset, options, debug);
+      if (!written.ok()) return written;
+    }
+    return status;
   }
-  IOStatus PositionedAppend(const Slice&, uint64_t, const IOOptions&,
-                            const rocksdb::DataVerificationInfo&, IODebugContext*) override {
-    return IOStatus::NotSupported("direct writes");
+  IOStatus PositionedAppend(const Slice& bytes, uint64_t offset, const IOOptions& options,
+                            const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
+    return PositionedAppend(bytes, offset, options, debug);
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    uint64_t written_bytes = 0;
-    IOStatus status = owner_.BeginSync(path_, &written_bytes);
+    FileState written;
+    IOStatus status = owner_.BeginSync(path_, &written);
     if (status.ok()) status = target()->Flush(options, debug);
-    if (status.ok()) owner_.EndSync(path_, written_bytes);
+    if (status.ok()) owner_.EndSync(path_, written);
     return status;
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
@@ -141,7 +150,10 @@ void ForgetfulFileSystem::LosePower() {
     size_t kept = random_() % (changes.size() + 1);
     for (size_t i = changes.size(); i-- > kept;) Undo(changes[i]);
   }
-  for (const auto& [path, state] : files_) ForgetTail(path, state);
+  for (const auto& [path, state] : files_) {
+    ForgetOverwrites(path, state);
+    ForgetTail(path, state);
+  }
   changes_.clear();
   files_.clear();
   std::filesystem::remove_all(attic_);
@@ -150,6 +162,21 @@ void ForgetfulFileSystem::LosePower() {
   power_limited_ = false;
   free_bytes_ = -1;
   syncs_fail_ = false;
+}
+
+void ForgetfulFileSystem::ForgetOverwrites(const std::string& path, const FileState& state) {
+  if (!std::filesystem::exists(path) || state.overwrites.empty()) return;
+  const size_t kept = random_() % (state.overwrites.size() + 1);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  for (size_t i = state.overwrites.size(); i-- > kept;) {
+    const Overwrite& overwrite = state.overwrites[i];
+    // The first bytes of the oldest one that is forgotten may have reached the disk.
+    const bool torn = i == kept && !overwrite.before.empty() && random_() % 2 == 0;
+    const size_t skipped = torn ? random_() % overwrite.before.size() : 0;
+    file.seekp(static_cast<std::streamoff>(overwrite.offset + skipped));
+    file.write(overwrite.before.data() + skipped,
+               static_cast<std::streamsize>(overwrite.before.size() - skipped));
+  }
 }
 
 void ForgetfulFileSystem::ForgetTail(const std::string& path, const FileState& state) {
@@ -229,7 +256,20 @@ void ForgetfulFileSystem::EndAppend(const std::string& path, uint64_t size) {
   files_[path].written_bytes += size;
 }
 
-IOStatus ForgetfulFileSystem::BeginSync(const std::string& path, uint64_t* written_bytes) {
+void ForgetfulFileSystem::BeginOverwrite(const std::string& path, uint64_t offset, uint64_t size) {
+  std::lock_guard lock(mutex_);
+  FileState& state = files_[path];
+  Overwrite overwrite{offset, std::string(size, '\0')};
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(overwrite.before.data(), static_cast<std::streamsize>(size));
+  // What lies behind the end of the file is forgotten with its size.
+  overwrite.before.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  state.overwrites.push_back(std::move(overwrite));
+  state.written_bytes = std::max(state.written_bytes, offset + size);
+}
+
+IOStatus ForgetfulFileSystem::BeginSync(const std::string& path, FileState* written) {
   std::function<void(const std::string&)> hook;
   {
     std::lock_guard lock(mutex_);
@@ -237,16 +277,19 @@ IOStatus ForgetfulFileSystem::BeginSync(const std::string& path, uint64_t* writt
   }
   if (hook) hook(path);
   std::lock_guard lock(mutex_);
-  *written_bytes = files_[path].written_bytes;
+  *written = files_[path];
   if (syncs_fail_) return IOStatus::IOError("Input/output error", path);
   return Operate();
 }
 
-void ForgetfulFileSystem::EndSync(const std::string& path, uint64_t written_bytes) {
+void ForgetfulFileSystem::EndSync(const std::string& path, const FileState& written) {
   std::lock_guard lock(mutex_);
   ++sync_count_;
   FileState& state = files_[path];
-  state.synced_bytes = std::max(state.synced_bytes, written_bytes);
+  state.synced_bytes = std::max(state.synced_bytes, written.written_bytes);
+  state.overwrites.erase(
+      state.overwrites.begin(),
+      state.overwrites.begin() + static_cast<std::ptrdiff_t>(written.overwrites.size()));
 }
 
 IOStatus ForgetfulFileSystem::NewWritableFile(const std::string& raw_path,
@@ -283,7 +326,7 @@ IOStatus ForgetfulFileSystem::ReopenWritableFile(const std::string& raw_path,
   if (!status.ok()) return status;
   if (!files_.contains(path)) {
     uint64_t size = std::filesystem::file_size(path);
-    files_[path] = {size, size};
+    files_[path] = {size, size, {}};
   }
   *file = std::make_unique<TrackedFile>(*this, path, std::move(opened));
   return status;

@@ -71,9 +71,15 @@ class ForgetfulFileSystem : public rocksdb::FileSystemWrapper {
   class TrackedFile;
   class TrackedDirectory;
 
+  /// What a write inside a file has replaced.
+  struct Overwrite {
+    uint64_t offset = 0;
+    std::string before;
+  };
   struct FileState {
     uint64_t written_bytes = 0;
     uint64_t synced_bytes = 0;
+    std::vector<Overwrite> overwrites;  // not synced yet, oldest first
   };
   /// One change of a directory that is not durable yet. `saved`: where the file that it hid lies
   /// now, or empty.
@@ -88,13 +94,17 @@ class ForgetfulFileSystem : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus MoveToAttic(const std::string& path, std::string* saved);  // mutex_ held
   void MoveFile(const std::string& from, const std::string& to);               // mutex_ held
   void Undo(const EntryChange& change);                                        // mutex_ held
-  void ForgetTail(const std::string& path, const FileState& state);            // mutex_ held
-  std::vector<EntryChange>& ChangesOf(const std::string& path);                // mutex_ held
+  /// Takes back the youngest writes inside a file; one of them may be left half done.
+  void ForgetOverwrites(const std::string& path, const FileState& state);  // mutex_ held
+  void ForgetTail(const std::string& path, const FileState& state);        // mutex_ held
+  std::vector<EntryChange>& ChangesOf(const std::string& path);            // mutex_ held
 
   rocksdb::IOStatus BeginAppend(const std::string& path, uint64_t size, uint64_t* fits);
   void EndAppend(const std::string& path, uint64_t size);
-  rocksdb::IOStatus BeginSync(const std::string& path, uint64_t* written_bytes);
-  void EndSync(const std::string& path, uint64_t written_bytes);
+  /// Remembers what lies at `offset` now.
+  void BeginOverwrite(const std::string& path, uint64_t offset, uint64_t size);
+  rocksdb::IOStatus BeginSync(const std::string& path, FileState* written);
+  void EndSync(const std::string& path, const FileState& written);
 
   const std::string attic_;
   mutable std::mutex mutex_;
