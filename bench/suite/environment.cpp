@@ -109,10 +109,15 @@ Result<std::vector<double>> RequestLatenciesUs(load::HttpClient& client, int cou
   return latencies;
 }
 
-std::vector<double> SyncLatenciesUs(const std::string& directory, int count) {
+std::vector<double> SyncLatenciesUs(const std::string& directory, int count, SyncPlace place) {
   const std::string path = directory + "/fsync-probe";
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const std::string bytes(512, 'x');
+  if (place == SyncPlace::kInside) {
+    const std::string zeros(bytes.size() * static_cast<size_t>(count), '\0');
+    if (write(fd, zeros.data(), zeros.size()) < 0 || fdatasync(fd) != 0) return {};
+    lseek(fd, 0, SEEK_SET);
+  }
   std::vector<double> latencies;
   for (int i = 0; i < count; ++i) {
     const int64_t begin_ns = load::SteadyNs();

@@ -47,10 +47,11 @@ class EchoProcess {
   EchoProcess& operator=(const EchoProcess&) = delete;
   ~EchoProcess();
   int port() const { return port_; }
+  pid_t pid() const { return pid_; }
 
  private:
   int port_ = 0;
-  int pid_ = -1;
+  pid_t pid_ = -1;
 };
 
 /// Microseconds of `count` echoes of `bytes` bytes, one after the other.
@@ -59,7 +60,10 @@ Result<std::vector<double>> EchoLatenciesUs(int port, size_t bytes, int count);
 /// is an error.
 Result<std::vector<double>> RequestLatenciesUs(load::HttpClient& client, int count,
                                                const std::function<std::string(int)>& make);
-/// Microseconds of write + fdatasync of 512 bytes in `directory`.
-std::vector<double> SyncLatenciesUs(const std::string& directory, int count);
+/// Microseconds of write + fdatasync of 512 bytes in `directory`: at the end of a file, which makes
+/// it longer, or inside one.
+enum class SyncPlace : uint8_t { kAtEnd, kInside };
+std::vector<double> SyncLatenciesUs(const std::string& directory, int count,
+                                    SyncPlace place = SyncPlace::kAtEnd);
 
 }  // namespace kalam::bench

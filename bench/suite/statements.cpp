@@ -1,6 +1,8 @@
 // Latencies of single statements over one connection, and rates with 64 clients.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "load/one_core.h"
 #include "suite/suites.h"
 
 namespace kalam::bench {
@@ -31,8 +33,8 @@ Status Seed(Environment& environment) {
 
 // Medians of every round, per kind of request.
 struct Medians {
-  std::vector<double> echo, sync, health, select_literal, select_parameter, insert_literal,
-      insert_parameter, update, remove, insert_many;
+  std::vector<double> echo, sync, sync_inside, health, select_literal, select_parameter,
+      insert_literal, insert_parameter, update, remove, insert_many;
 };
 
 class Rounds {
@@ -46,6 +48,8 @@ class Rounds {
                            EchoLatenciesUs(echo_port, 200, kRequests));
     medians->echo.push_back(Median(echo));
     medians->sync.push_back(Median(SyncLatenciesUs(environment_.directory(), 500)));
+    medians->sync_inside.push_back(
+        Median(SyncLatenciesUs(environment_.directory(), 500, SyncPlace::kInside)));
     const std::string health = load::MakeGet("/health");
     KALAM_RETURN_IF_ERROR(Time(&medians->health, [&](int) { return health; }));
     KALAM_RETURN_IF_ERROR(Time(&medians->select_literal, [&](int n) {
@@ -116,8 +120,9 @@ double Ratio(const std::vector<double>& a, const std::vector<double>& b,
 }
 
 void ReportLatencies(const Medians& m, Report& report) {
-  const std::string base = fmt::format("echo {:.1f} us, health {:.1f} us, fsync {:.1f} us",
-                                       Median(m.echo), Median(m.health), Median(m.sync));
+  const std::string base =
+      fmt::format("echo {:.1f} us, health {:.1f} us, fsync {:.1f} us (inside a file {:.1f} us)",
+                  Median(m.echo), Median(m.health), Median(m.sync), Median(m.sync_inside));
   report.Add({"GET /health / TCP echo, p50", "x", Ratio(m.health, m.echo), 2, false, base});
   const auto add = [&](const char* name, const std::vector<double>& figures,
                        const std::vector<double>* subtract) {
@@ -172,8 +177,11 @@ Status RunStatements(const SuiteOptions& options, Report& report) {
   KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(environment->port()));
   Rounds rounds(*environment, client);
   Medians medians;
-  for (int round = 0; round < kRounds; ++round)
-    KALAM_RETURN_IF_ERROR(rounds.Run(echo.port(), &medians));
+  {
+    const load::OnOneCore together({getpid(), environment->server().pid(), echo.pid()});
+    for (int round = 0; round < kRounds; ++round)
+      KALAM_RETURN_IF_ERROR(rounds.Run(echo.port(), &medians));
+  }
   ReportLatencies(medians, report);
   return ReportRates(*environment, report);
 }
