@@ -82,14 +82,38 @@ TEST_F(ColdQueryTest, StatementsDoNotSeeWhereRowsLie) {
   EXPECT_EQ(Run("SELECT id, name FROM notes WHERE id < 4"), (Lines{"1|again", "3|C"}));
 }
 
-TEST_F(ColdQueryTest, OneRowOfATableWithSegmentsIsReadOnAWorker) {
+TEST_F(ColdQueryTest, ScansOfATableWithSegmentsAreRunOnAWorker) {
+  EXPECT_FALSE(NeedsWorkerFor("SELECT * FROM notes LIMIT 1"));
+  cold_rows_->NoteSegments();
+  EXPECT_TRUE(NeedsWorkerFor("SELECT * FROM notes LIMIT 1"));
   EXPECT_FALSE(NeedsWorkerFor("SELECT * FROM notes WHERE id = 1"));
   EXPECT_FALSE(NeedsWorkerFor("INSERT INTO notes (id) VALUES (1)"));
-  cold_rows_->NoteSegments();
-  EXPECT_TRUE(NeedsWorkerFor("SELECT * FROM notes WHERE id = 1"));
-  EXPECT_TRUE(NeedsWorkerFor("INSERT INTO notes (id) VALUES (1)"));
-  EXPECT_TRUE(NeedsWorkerFor("UPDATE notes SET name = 'a' WHERE id = 1"));
+  EXPECT_FALSE(NeedsWorkerFor("UPDATE notes SET name = 'a' WHERE id = 1"));
   EXPECT_FALSE(NeedsWorkerFor("SELECT 1"));
+}
+
+TEST_F(ColdQueryTest, AStatementThatReadsMemoryOnlyNeverOpensASegment) {
+  Run("INSERT INTO notes (id, name) VALUES (1, 'a'), (2, 'b')");
+  Flush({1});
+  StatementContext in_memory = Context();
+  in_memory.only_in_memory = true;
+  const auto bound = engine_->Prepare("SELECT name FROM notes WHERE id = 1", {}, in_memory);
+  ASSERT_TRUE(bound.ok());
+  auto stream = engine_->OpenSelect(*bound, in_memory);
+  ASSERT_TRUE(stream.ok());
+  RowBuffer buffer((*stream)->schema());
+  EXPECT_EQ((*stream)->Next(buffer, SIZE_MAX).status().kind(), ErrorKind::NotInMemory);
+  for (const char* text : {"UPDATE notes SET name = 'c' WHERE id = 1",
+                           "INSERT INTO notes (id, name) VALUES (1, 'c')"}) {
+    const auto change = engine_->Prepare(text, {}, in_memory);
+    ASSERT_TRUE(change.ok()) << text;
+    EXPECT_EQ(engine_->EvaluateDml(*change, in_memory).status().kind(), ErrorKind::NotInMemory)
+        << text;
+  }
+  // What is hot, and what is nowhere, needs no file.
+  EXPECT_EQ(RunAs(in_memory, "SELECT name FROM notes WHERE id IN (2, 3)"), (Lines{"b"}));
+  EXPECT_EQ(RunAs(in_memory, "INSERT INTO notes (id, name) VALUES (3, 'c')"), (Lines{"1"}));
+  EXPECT_EQ(Run("SELECT name FROM notes WHERE id < 4"), (Lines{"a", "b", "c"}));
 }
 
 TEST_F(ColdQueryTest, ScansOfManyColdRowsGoToTheEngine) {

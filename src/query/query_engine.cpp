@@ -138,8 +138,12 @@ class QueryEngineImpl final : public QueryEngine {
 
  private:
   replication::View ViewFor(const StatementContext& context) const {
-    return context.transaction != nullptr ? context.transaction->view()
-                                          : dependencies_.group.TakeView();
+    if (context.transaction != nullptr) return context.transaction->view();
+    replication::View view = dependencies_.group.TakeView();
+    if (context.only_in_memory) {
+      view.snapshot = reader_.store().OnlyInMemory(std::move(view.snapshot));
+    }
+    return view;
   }
 
   /// The table that a native plan reads or writes; null when there is none.
@@ -330,8 +334,23 @@ std::unique_ptr<QueryEngine> QueryEngine::Make(Dependencies dependencies,
 
 PlanKind KindOf(const Plan& plan) { return plan.kind; }
 
+namespace {
+
+/// Asks the segments for single keys only, which they often answer from memory.
+bool ReadsByKey(const Plan& plan) {
+  if (const auto* select = std::get_if<SelectPlan>(&plan.body)) {
+    return select->path.kind == PathKind::kKeys;
+  }
+  if (const auto* change = std::get_if<ChangePlan>(&plan.body)) {
+    return change->path.kind == PathKind::kKeys;
+  }
+  return std::holds_alternative<InsertPlan>(plan.body);
+}
+
+}  // namespace
+
 bool NeedsWorker(const BoundPlan& plan) {
-  return plan.plan->needs_worker || plan.reads_segments ||
+  return plan.plan->needs_worker || (plan.reads_segments && !ReadsByKey(*plan.plan)) ||
          plan.values_rows.size() > kInlineCellsMax;
 }
 

@@ -52,6 +52,9 @@ struct StatementContext {
   MemoryAccount* memory = nullptr;  // per-statement bound; MemoryExceeded beyond it
   int64_t memory_max_bytes = 64 << 20;
   bool on_worker = false;  // heavy plans may run; otherwise they answer NeedsWorker
+  /// What would have to be read from the disk answers NotInMemory, when rows are opened or while
+  /// they are pulled: run the statement again on a worker.
+  bool only_in_memory = false;
 };
 
 /// Configured cuts (decision 4); 0: none.

@@ -72,6 +72,9 @@ Result<std::optional<FoundRow>> FindNewest(SegmentReader& reader, const catalog:
     if (record->max_seq <= above) break;
     KALAM_ASSIGN_OR_RETURN(bool may_contain, reader.MayContain(*record, segment_key, snapshot));
     if (!may_contain) continue;
+    if (storage::IsOnlyInMemory(snapshot)) {
+      return Status(ErrorKind::NotInMemory, "the row may lie in a segment");
+    }
     KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader.Open(table, *record, snapshot));
     const size_t group = file->GroupOf(segment_key);
     if (file->groups[group].max_seq <= above) continue;

@@ -45,7 +45,7 @@ struct FoundRow {
 
 /// Finds the newest version of `segment_key` with a `_seq` above `above`; nullopt when there is
 /// none. Asks ranges, Bloom filters and first keys of row groups before it reads anything of a
-/// file. `choice`: kAll or kKeySeq.
+/// file, which a snapshot that reads memory only does not (NotInMemory). `choice`: kAll or kKeySeq.
 Result<std::optional<FoundRow>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
                                            const ScopeSegments& segments,
                                            std::string_view segment_key, Seq above,

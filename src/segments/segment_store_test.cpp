@@ -56,6 +56,15 @@ TEST_F(SegmentStoreTest, TheStoreIsReadOnASnapshot) {
   EXPECT_EQ(retired->front().path, "app/items/ann/batch-0.parquet");
 }
 
+TEST_F(SegmentStoreTest, AReaderOfMemoryOnlyLearnsWhatNoSegmentHas) {
+  AddSegment(kAnn, {{"ann", 10, "ten", 10}, {"ann", 20, "twenty", 11}});
+  const storage::SnapshotPtr in_memory = store_->OnlyInMemory(store_->TakeSnapshot());
+  EXPECT_EQ(Show("ann", 5, in_memory), "none");
+  EXPECT_EQ(Show("ann", 21, in_memory), "none");
+  EXPECT_EQ(Get("ann", 10, in_memory).status().kind(), ErrorKind::NotInMemory);
+  EXPECT_EQ(Show("ann", 10), "ten@10");
+}
+
 TEST_F(SegmentStoreTest, SegmentsAreKnownAgainAfterARestart) {
   AddSegment(kMany, {{"ann", 1, "one", 10}});
   OpenSegments(2 << 20);

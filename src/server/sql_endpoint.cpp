@@ -95,7 +95,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     for (const statements::StatementResult& result : request_->results()) {
       needs_worker = needs_worker || (result.rows != nullptr && result.rows->needs_worker());
     }
-    rows_on_worker_ = needs_worker;
+    rows_on_worker_ = needs_worker || on_worker;
     if (needs_worker && !on_worker) {
       HandToWorker([](SqlRun& run) { run.Encode(true); });
       return;
@@ -117,6 +117,14 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       }
       if (!std::exchange(rows_begun_, true)) writer_.BeginRows(result.rows->schema());
       Result<bool> more = result.rows->Next(writer_, chunk_bytes);
+      // Nothing was sent yet: what needs the disk or more than a turn begins anew on a worker.
+      const bool too_much = more.ok() ? *more : more.status().Is(ErrorKind::NotInMemory);
+      if (too_much && !begun_ && !on_worker && request_->RunAgain()) {
+        writer_ = SqlAnswerWriter();
+        rows_begun_ = false;
+        HandToWorker([](SqlRun& run) { run.Drive(true); });
+        return;
+      }
       if (!more.ok()) {
         failure_ = request_->FailRows(std::move(more).status());
         as_user_ = result.as_user;

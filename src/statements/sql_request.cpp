@@ -39,6 +39,7 @@ class Request : public SqlRequest {
   bool rows_need_worker() const override {
     return results_.size() == 1 && results_[0].rows != nullptr && results_[0].rows->needs_worker();
   }
+  bool RunAgain() override;
   RequestError FailRows(Status status) override;
   void Finish(int64_t rows_sent) override;
 
@@ -190,15 +191,18 @@ std::optional<SqlRequest::Step> Request::Prepare(bool on_worker) {
 std::optional<SqlRequest::Step> Request::Run(bool on_worker, const std::function<void()>& wake) {
   if (!on_worker && query::NeedsWorker(*bound_)) return Step::kNeedsWorker;
   context_.on_worker = on_worker;
+  context_.only_in_memory = !on_worker;
   if (query::KindOf(*bound_->plan) != query::PlanKind::kSelect) {
     Result<query::DmlEvaluation> evaluation =
         environment_.services.query.EvaluateDml(*bound_, context_);
+    if (evaluation.status().Is(ErrorKind::NotInMemory)) return Step::kNeedsWorker;
     if (!evaluation.ok()) return Retry(std::move(evaluation).status());
     evaluation_ = std::move(*evaluation);
     return evaluation_.command == nullptr ? FinishDml() : Propose(wake);
   }
   Result<std::unique_ptr<RowStream>> rows =
       environment_.services.query.OpenSelect(*bound_, context_);
+  if (rows.status().Is(ErrorKind::NotInMemory)) return Step::kNeedsWorker;
   if (!rows.ok()) return Retry(std::move(rows).status());
   StatementResult result;
   result.as_user = input_.caller.user_id;
@@ -318,6 +322,13 @@ std::optional<SqlRequest::Step> Request::Fail(Status status, const ErrorPlace& p
   error_ = MakeRequestError(std::move(status), input_.caller.role, place);
   stage_ = Stage::kDone;
   return Step::kFinished;
+}
+
+bool Request::RunAgain() {
+  if (!context_.only_in_memory) return false;
+  results_.clear();
+  stage_ = Stage::kRun;
+  return true;
 }
 
 RequestError Request::FailRows(Status status) {

@@ -89,6 +89,10 @@ class SqlRequest {
   virtual std::vector<StatementResult>& results() = 0;
   /// True when the stream of the single result must be pulled on a worker.
   virtual bool rows_need_worker() const = 0;
+  /// The rows of the single result, pulled off a worker, are more than a turn's work or answered
+  /// NotInMemory. True: the result is forgotten, call Advance again on a worker thread. False: go
+  /// on pulling, these rows may read the disk.
+  virtual bool RunAgain() = 0;
   /// The rows of the single result failed while they were pulled: what the caller may be told.
   virtual RequestError FailRows(Status status) = 0;
   /// Called after the last row: slow-query log, metrics.

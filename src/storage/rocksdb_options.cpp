@@ -207,6 +207,7 @@ Tuning MakeTuning(const StoreOptions& options) {
 
 Status ToStatus(const rocksdb::Status& status, std::string_view context) {
   if (status.ok()) return Status::Ok();
+  if (status.IsIncomplete()) return Status(ErrorKind::NotInMemory, std::string(context));
   std::string text = std::string(context) + ": " + status.ToString();
   if (status.IsNoSpace()) {
     return Status(ErrorKind::OutcomeUnknown,

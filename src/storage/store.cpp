@@ -43,23 +43,35 @@ std::unique_ptr<MemoryCharge> ChargeChild(MemoryAccount* account, std::string_vi
 
 class Snapshot {
  public:
-  explicit Snapshot(rocksdb::DB& database) : database_(database), raw_(database.GetSnapshot()) {}
+  explicit Snapshot(rocksdb::DB& database) : database_(&database), raw_(database.GetSnapshot()) {}
+  /// Shares the view of `base`.
+  explicit Snapshot(SnapshotPtr base)
+      : database_(base->database_), base_(std::move(base)), raw_(base_->raw_) {}
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
-  ~Snapshot() { database_.ReleaseSnapshot(raw_); }
+  ~Snapshot() {
+    if (base_ == nullptr) database_->ReleaseSnapshot(raw_);
+  }
   const rocksdb::Snapshot* raw() const { return raw_; }
-  rocksdb::DB& database() const { return database_; }
+  rocksdb::DB& database() const { return *database_; }
+  bool only_in_memory() const { return base_ != nullptr; }
 
  private:
-  rocksdb::DB& database_;
+  rocksdb::DB* const database_;
+  const SnapshotPtr base_;
   const rocksdb::Snapshot* const raw_;
 };
+
+bool IsOnlyInMemory(const SnapshotPtr& snapshot) {
+  return snapshot != nullptr && snapshot->only_in_memory();
+}
 
 namespace {
 
 rocksdb::ReadOptions ReadOptionsFor(const SnapshotPtr& snapshot) {
   rocksdb::ReadOptions options;
   if (snapshot) options.snapshot = snapshot->raw();
+  if (IsOnlyInMemory(snapshot)) options.read_tier = rocksdb::kBlockCacheTier;
   return options;
 }
 
@@ -316,6 +328,10 @@ Result<std::unique_ptr<Store>> Store::Open(const StoreOptions& options) {
 }
 
 SnapshotPtr Store::TakeSnapshot() { return std::make_shared<const Snapshot>(*rep_->database); }
+
+SnapshotPtr Store::OnlyInMemory(SnapshotPtr snapshot) {
+  return std::make_shared<const Snapshot>(std::move(snapshot));
+}
 
 Result<std::optional<std::string>> Store::Get(Family family, std::string_view key,
                                               const SnapshotPtr& snapshot) {

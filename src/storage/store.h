@@ -34,6 +34,8 @@ inline constexpr int kFamilyCount = 8;
 /// A consistent view of all families. Copies share it; it is given back when the last copy goes.
 class Snapshot;
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
+/// True for what Store::OnlyInMemory gave; false for null.
+bool IsOnlyInMemory(const SnapshotPtr& snapshot);
 
 /// Writes that take effect together or not at all. Not thread-safe.
 class WriteBatch {
@@ -133,6 +135,9 @@ class Store {
   ~Store();
 
   SnapshotPtr TakeSnapshot();
+  /// The same view for readers that must not wait for the disk: what is neither in a memtable nor in
+  /// the block cache answers NotInMemory.
+  SnapshotPtr OnlyInMemory(SnapshotPtr snapshot);
 
   /// The value, or nullopt. `snapshot` null reads the newest state. Errors: StorageIo, Corruption.
   Result<std::optional<std::string>> Get(Family family, std::string_view key,

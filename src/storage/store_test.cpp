@@ -149,6 +149,27 @@ TEST_F(StoreTest, SnapshotSeesNothingLater) {
   EXPECT_EQ(Get(Family::kRows, "a"), "2");
 }
 
+TEST_F(StoreTest, ReaderOfMemoryOnlyNeverReadsTheDisk) {
+  Reopen();
+  Put(Family::kRows, "a", "1");
+  ASSERT_TRUE(store_->FlushMemtables().ok());
+  Reopen();  // nothing is cached now
+  Put(Family::kRows, "b", "2");
+  const SnapshotPtr snapshot = store_->TakeSnapshot();
+  const SnapshotPtr in_memory = store_->OnlyInMemory(snapshot);
+  EXPECT_TRUE(IsOnlyInMemory(in_memory));
+  EXPECT_FALSE(IsOnlyInMemory(snapshot));
+  EXPECT_EQ(Get(Family::kRows, "b", in_memory), "2");
+  EXPECT_EQ(store_->Get(Family::kRows, "a", in_memory).status().kind(), ErrorKind::NotInMemory);
+  auto iterator = store_->NewIterator(Family::kRows, {}, in_memory);
+  iterator->SeekToFirst();
+  EXPECT_FALSE(iterator->Valid());
+  EXPECT_EQ(iterator->status().kind(), ErrorKind::NotInMemory);
+  // Whoever may wait brings it into memory.
+  EXPECT_EQ(Get(Family::kRows, "a", snapshot), "1");
+  EXPECT_EQ(Get(Family::kRows, "a", in_memory), "1");
+}
+
 TEST_F(StoreTest, IteratorStaysWithinItsBounds) {
   Reopen();
   for (const char* key : {"a", "b", "c", "d", "e"}) Put(Family::kRows, key, key);

@@ -76,6 +76,7 @@ class FakeColdRows final : public segments::ColdRows {
     std::string key = ScopePrefix(table->id, scope).append(encoded_pk);
     KALAM_ASSIGN_OR_RETURN(auto value, store_.Get(storage::Family::kSegments, key, snapshot));
     if (!value) return std::optional<segments::ColdRow>();
+    if (storage::IsOnlyInMemory(snapshot)) return Status(ErrorKind::NotInMemory, "a file");
     KALAM_ASSIGN_OR_RETURN(segments::ColdRow row, Decode(encoded_pk, *value));
     return std::optional<segments::ColdRow>(std::move(row));
   }
