@@ -3,8 +3,6 @@
 #include "jobs/job_queue.h"
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -21,9 +19,6 @@
 
 namespace kalam::jobs {
 namespace {
-
-/// Whoever waits for an answer comes first.
-constexpr int kNiceOfJobs = 10;
 
 constexpr std::string_view kTarget = "jobs";
 
@@ -52,7 +47,8 @@ bool IsOfFormerLife(JobType type) {
   return type == JobType::kBackup || type == JobType::kRestore || type == JobType::kUserExport;
 }
 
-/// Files must not go while they are copied, nor between their return and the record that names them.
+/// Files must not go while they are copied, nor between their return and the record that names
+/// them.
 bool Disturbs(JobType type, JobType other) {
   const bool deletes_files = type == JobType::kCleanup || type == JobType::kManifestEviction;
   return deletes_files && (other == JobType::kBackup || other == JobType::kRestore);
@@ -196,8 +192,6 @@ void JobQueue::Rep::Start() {
     std::lock_guard lock(threads_mutex);
     run->thread = std::thread([this, run, taken = *std::move(job)]() mutable {
       pthread_setname_np(pthread_self(), "job");
-      // Threads that it starts are as patient.
-      setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfJobs);
       Run(std::move(taken), *run);
       Tick();  // the place is free for the next one
       run->ended = true;

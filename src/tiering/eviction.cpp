@@ -16,11 +16,11 @@ namespace {
 using replication::CommitResult;
 
 // Rows of one command: few, because writers wait behind it.
-constexpr size_t kBatchRows = 256;
+constexpr size_t kBatchRows = 512;
 constexpr size_t kBatchRowsMin = 16;
-// Commands on their way: one is applied while the next is made; no more of them, because a writer's
-// command joins their queue.
-constexpr size_t kInFlightMax = 2;
+// Commands on their way: one is applied while the next ones are made; no more of them, because a
+// writer's command joins their queue.
+constexpr size_t kInFlightMax = 3;
 // A range that always meets a writer is left hot.
 constexpr int kRoundsMax = 12;
 
