@@ -279,6 +279,7 @@ void AddDefaultOrder(Query* query, const EnginePlan& plan) {
   if (first == nullptr || first->kind != FromKind::kTable) return;
   const std::optional<size_t> index = EngineTableIndex(first->table);
   if (!index.has_value()) return;
+  if (plan.tables[*index].search) return;  // comes best first
   const catalog::TableDefinition& table = *plan.tables[*index].table;
   const bool is_system =
       table.type == catalog::TableType::kSystem || table.type == catalog::TableType::kView;
