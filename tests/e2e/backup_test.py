@@ -196,6 +196,42 @@ def test_what_came_after_the_backup_is_gone_after_the_restore():
         assert answers(server) == expected
 
 
+def test_objects_of_other_storages_come_along_and_a_storage_can_hold_the_backup():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        far, vault = place + "-far", place + "-vault"
+        server.sql(token, f"CREATE STORAGE far TYPE filesystem PATH '{far}'")
+        server.sql(token, f"CREATE STORAGE vault TYPE filesystem PATH '{vault}'")
+        fill(server, token)
+        server.sql(token, "CREATE SHARED TABLE app.cold (id BIGINT PRIMARY KEY, body TEXT) WITH (STORAGE_ID = 'far')")
+        server.sql(token, "INSERT INTO app.cold (id, body) VALUES (1, 'one'), (2, 'two')")
+        run_job_of_tables(server, token, "STORAGE FLUSH TABLE app.cold")
+        query = "SELECT id, body, _seq FROM app.cold ORDER BY id"
+        expected, cold = answers(server), server.rows(token, query)
+        run_job(server, token, "BACKUP DATABASE TO STORAGE vault 'daily/main'")
+        again = run_job(server, token, "BACKUP DATABASE TO STORAGE vault 'daily/main'")
+        assert any(name.startswith("daily/main/objects/far/app/cold/") for name in files_below(vault)), files_below(vault).keys()
+        assert int(again.split(" files, ")[1].split()[0]) > 4, again
+        # The namespace alone, while the server runs; its rows go back to the same storage under other names.
+        server.sql(token, "DELETE FROM app.cold WHERE id = 1")
+        run_job(server, token, "RESTORE DATABASE IN app FROM STORAGE vault 'daily/main'")
+        assert answers(server) == expected and server.rows(token, query) == cold
+        # Everything, on a machine where the objects are gone.
+        for name in files_below(far):
+            os.unlink(os.path.join(far, name))
+        run_job(server, token, "RESTORE DATABASE FROM STORAGE vault 'daily/main'")
+        server.stop()
+        server.start()
+        assert answers(server) == expected and server.rows(server.login(), query) == cold
+        # An object with other bytes in its place refuses the restore and is named.
+        path = os.path.join(far, next(name for name in files_below(far) if name.endswith("batch-0.parquet")))
+        with open(path, "r+b") as file:
+            file.write(b"XXXX")
+        token = server.login()
+        status, message, _ = wait_for_job(server, token, start_job(server, token, "RESTORE DATABASE FROM STORAGE vault 'daily/main'"))
+        assert status == "failed" and "app/cold/batch-0.parquet" in message, (status, message)
+
+
 def test_the_second_backup_copies_only_what_is_new():
     with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
         token = server.login()
