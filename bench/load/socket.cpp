@@ -125,14 +125,15 @@ void Socket::SetReceiveBuffer(int bytes) {
   setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
-void RaiseFileLimit() {
+int64_t RaiseFileLimit() {
   constexpr rlim_t kFiles = 65'536;
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   const rlimit wanted{kFiles, std::max(kFiles, files.rlim_max)};
-  if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) return kFiles;
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
+  return static_cast<int64_t>(files.rlim_cur);
 }
 
 int64_t SteadyNs() {

@@ -43,9 +43,9 @@ class Socket {
   int fd_ = -1;
 };
 
-/// Lets this process, and servers that it starts, open many files: 65,536 where that is permitted,
-/// else as many as are.
-void RaiseFileLimit();
+/// Lets this process, and servers that it starts, open many files; returns how many: 65,536 where
+/// that is permitted, else as many as are.
+int64_t RaiseFileLimit();
 
 int64_t SteadyNs();
 /// A port that nobody listened on a moment ago.

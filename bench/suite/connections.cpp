@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <numeric>
 #include <thread>
 
@@ -12,9 +14,10 @@
 namespace kalam::bench {
 namespace {
 
-constexpr int kFirst = 100;  // they pay for what all share
-constexpr int kConnections = 20'000;
-constexpr int kSubscriptions = 180'000;  // further ones, nine on each connection
+constexpr int kFirst = 100;              // they pay for what all share
+constexpr int kConnections = 20'000;     // or as many as the limit of open files permits
+constexpr int kReservedFiles = 1000;     // of the server, for the database
+constexpr int kSubscriptions = 180'000;  // further ones, about nine on each connection
 constexpr int kQuarters = 4;
 constexpr int kWaitMs = 20'000;
 constexpr int64_t kPingEveryNs = 20'000'000'000;
@@ -96,7 +99,8 @@ double Mean(const std::vector<double>& values) {
 }  // namespace
 
 Status RunConnections(const SuiteOptions& options, Report& report) {
-  load::RaiseFileLimit();
+  const int connections =
+      std::min(kConnections, static_cast<int>(load::RaiseFileLimit()) - kFirst - kReservedFiles);
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE scale").status());
   KALAM_RETURN_IF_ERROR(
@@ -107,10 +111,10 @@ Status RunConnections(const SuiteOptions& options, Report& report) {
   KALAM_RETURN_IF_ERROR(crowd.Connect(kFirst));
   const int64_t kernel_before = load::KernelTcpBytes();
   KALAM_ASSIGN_OR_RETURN(const auto per_connection,
-                         BytesByQuarter(*environment, kConnections,
+                         BytesByQuarter(*environment, connections,
                                         [&](int count) { return crowd.Connect(kFirst + count); }));
   report.Add(
-      {fmt::format("idle WebSocket with a subscription, of {}", kConnections), "B",
+      {fmt::format("idle WebSocket with a subscription, of {}", connections), "B",
        Mean(per_connection), 1536, false,
        fmt::format("by quarters {:.0f}; kernel sockets +{} KB", fmt::join(per_connection, ", "),
                    (load::KernelTcpBytes() - kernel_before) / 1024)});

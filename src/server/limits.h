@@ -67,6 +67,11 @@ inline constexpr int64_t kWebSocketsMax = 100'000;
 inline constexpr size_t kCommitMailboxMax = 4096;
 /// Bytes of such batches; one batch is taken whatever its size.
 inline constexpr size_t kCommitMailboxBytesMax = 4 << 20;
+/// Descriptors for logs, segments, uploads and whatever else is no connection, beside those of
+/// storage.rocksdb.max_open_files.
+inline constexpr int64_t kReservedDescriptors = 256;
+/// Connections that are taken however few descriptors there are.
+inline constexpr int64_t kConnectionsAlways = 64;
 /// Shutdown: what open connections get to take their last bytes.
 inline constexpr int kShutdownGraceMs = 2000;
 

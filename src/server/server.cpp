@@ -71,6 +71,17 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Connections may not take the descriptors that the database needs: a log file that cannot be
+// opened is a failed write.
+int64_t ConnectionsMax(const Settings& settings, int64_t core_count) {
+  const int64_t configured = settings.number("performance.max_connections") * core_count;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return configured;
+  const int64_t spare = static_cast<int64_t>(limit.rlim_cur) - kReservedDescriptors -
+                        settings.number("storage.rocksdb.max_open_files");
+  return std::min(configured, std::max<int64_t>(spare, kConnectionsAlways));
+}
+
 // Has due background work done, a second after the last round ended or later.
 class Ticker : public Deadline {
  public:
@@ -274,9 +285,9 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   ticker_ = std::make_unique<Ticker>(cores[0]->loop(), *workers_, *database_,
                                      settings.number("memory.rest_after_seconds"));
   ticker_->Start();
-  const Status listening = listener_->Listen(
-      static_cast<int>(settings.number("performance.backlog")),
-      settings.number("performance.max_connections") * core_count, *context_, cores, tls_.get());
+  const Status listening =
+      listener_->Listen(static_cast<int>(settings.number("performance.backlog")),
+                        ConnectionsMax(settings, core_count), *context_, cores, tls_.get());
   if (!listening.ok()) {
     return fail(listening.Is(ErrorKind::Busy) ? ExitCode::kAddressInUse : ExitCode::kFailure,
                 listening.message());
