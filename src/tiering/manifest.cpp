@@ -16,8 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kManifestName = "/manifest.json";
-
 /// A value with its type as the key: 64-bit integers as strings, so that no reader rounds them.
 Json TaggedScalar(const DataType& type, std::string_view encoded_pk) {
   Arena arena;
@@ -128,7 +126,7 @@ Status WriteManifest(storage::Store& store, const catalog::TableDefinition& tabl
                      const segments::SegmentPlace& place, objects::ObjectStorage& storage) {
   KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(store, table, place));
   if (!manifest) return Status::Ok();
-  const std::string path = manifest->folder.folder + std::string(kManifestName);
+  const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
   KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
   if (segments.empty()) return storage.Delete(path);
   return storage.Put(path, manifest->json);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catalog/schema.h"
@@ -12,6 +13,9 @@
 #include "storage/store.h"
 
 namespace kalam::tiering {
+
+/// Its name in the folder of the segments that it lists.
+inline constexpr std::string_view kManifestFile = "manifest.json";
 
 /// The manifest of one folder, as it lies or will lie beside the segments.
 struct Manifest {

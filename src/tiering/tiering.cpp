@@ -12,6 +12,7 @@
 #include "tiering/compaction.h"
 #include "tiering/flush.h"
 #include "tiering/folders.h"
+#include "tiering/manifest.h"
 #include "tiering/rebuild.h"
 #include "tiering/table_locks.h"
 #include "types/key_codec.h"
@@ -134,6 +135,7 @@ class TieringImpl final : public Tiering {
   Result<FlushOutcome> FlushLocked(TableId id, WorkedTable& worked);
   Result<CompactionOutcome> CompactLocked(const WorkedTable& worked, Seq tombstones_up_to);
   Result<std::set<std::string>> PathsOfSuccessor(const DroppedTable& dropped, bool* exists);
+  Status DeleteLeftManifests(const std::set<std::string>& deleted, objects::ObjectStorage& storage);
   Status Propose(std::shared_ptr<replication::Command> command) {
     return replication::ProposeAndWait(services_.group, std::move(command)).status;
   }
@@ -253,6 +255,26 @@ Result<std::set<std::string>> TieringImpl::PathsOfSuccessor(const DroppedTable& 
   return paths;
 }
 
+/// Manifests are not in the index: those go that nothing lies beside any more.
+Status TieringImpl::DeleteLeftManifests(const std::set<std::string>& deleted,
+                                        objects::ObjectStorage& storage) {
+  std::set<std::string> folders;
+  for (const std::string& path : deleted) {
+    const size_t slash = path.rfind('/');
+    if (slash != path.npos) folders.insert(path.substr(0, slash + 1));
+  }
+  for (const std::string& folder : folders) {
+    const std::string manifest = folder + std::string(kManifestFile);
+    bool has_manifest = false, has_others = false;
+    KALAM_RETURN_IF_ERROR(storage.List(folder, [&](const objects::ObjectEntry& entry) {
+      (entry.path == manifest ? has_manifest : has_others) = true;
+      return !has_others;
+    }));
+    if (has_manifest && !has_others) KALAM_RETURN_IF_ERROR(storage.Delete(manifest));
+  }
+  return Status::Ok();
+}
+
 Result<int64_t> TieringImpl::CleanUpDropped(const DroppedTable& table, const Work& work) {
   KALAM_ASSIGN_OR_RETURN(
       const auto held,
@@ -281,6 +303,7 @@ Result<int64_t> TieringImpl::CleanUpDropped(const DroppedTable& table, const Wor
       KALAM_RETURN_IF_ERROR(storage->Delete(path));
       ++deleted;
     }
+    KALAM_RETURN_IF_ERROR(DeleteLeftManifests(doomed, *storage));
   }
   auto command = std::make_shared<replication::Command>();
   for (const segments::RetiredFile& file : retired)

@@ -394,7 +394,7 @@ class Retired:
         return [(kind, int(row["id"])) for kind, row in rows][:count]
 
     def stop(self):
-        self.server.__exit__()
+        self.server.__exit__(None)
 
 
 RETIRED = Retired()
