@@ -45,9 +45,10 @@ class LogForwarder final : public rocksdb::Logger {
     if (size < 0) return;
     std::string_view line(text, std::min<size_t>(static_cast<size_t>(size), sizeof(text) - 1));
     bool error = level >= rocksdb::InfoLogLevel::ERROR_LEVEL;
-    // That a memtable waits for the disk is how a small budget works, not a reason to wake anybody.
-    bool expected =
-        line.find("Stopping writes") != line.npos || line.find("Stalling writes") != line.npos;
+    // That a memtable waits for the disk is how a small budget works, and that files are kept while
+    // a copy is made how a backup does: not a reason to wake anybody.
+    const auto says = [line](std::string_view text) { return line.find(text) != line.npos; };
+    bool expected = says("Stopping writes") || says("Stalling writes") || says("File Deletions");
     Log(error      ? LogLevel::kError
         : expected ? LogLevel::kDebug
                    : LogLevel::kWarn,
