@@ -51,9 +51,15 @@ Result<std::unique_ptr<Environment>> Environment::Start(const std::string& binar
 }
 
 Result<std::string> Environment::Admin(const std::string& sql) {
-  KALAM_ASSIGN_OR_RETURN(load::HttpResponse response,
-                         admin_->SendOk(load::MakeSql(root_token_, sql)));
-  return response.body;
+  const std::string request = load::MakeSql(root_token_, sql);
+  Result<load::HttpResponse> response = admin_->SendOk(request);
+  if (response.status().Is(ErrorKind::Cancelled)) {
+    // After a long pause the server has closed the connection.
+    KALAM_ASSIGN_OR_RETURN(*admin_, load::HttpClient::Connect(port()));
+    response = admin_->SendOk(request);
+  }
+  if (!response.ok()) return response.status();
+  return std::move(response)->body;
 }
 
 Result<std::string> Environment::AddUser(const std::string& user_id) {
