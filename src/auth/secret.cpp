@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "auth/auth.h"
+#include "base/file_descriptor.h"
 #include "base/id_generators.h"
 
 namespace kalam::auth {
@@ -18,20 +19,6 @@ Status IoError(const std::string& path, const char* action) {
   return Status(ErrorKind::StorageIo,
                 "Cannot " + std::string(action) + " " + path + ": " + std::strerror(errno));
 }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 Result<std::string> ReadSecret(const std::string& path, int fd) {
   struct stat info {};

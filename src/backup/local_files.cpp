@@ -12,6 +12,7 @@
 #include <fstream>
 #include <memory>
 
+#include "base/file_descriptor.h"
 namespace kalam::backup {
 namespace {
 
@@ -22,20 +23,6 @@ constexpr size_t kBufferBytes = 256 << 10;
 Status IoError(std::string_view action, const std::string& path, const std::string& reason) {
   return Status(ErrorKind::StorageIo, fmt::format("Cannot {} {}: {}", action, path, reason));
 }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 using Digest = std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)>;
 

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/id_generators.h"
 #include "objects/object_path.h"
 
@@ -26,20 +27,6 @@ constexpr size_t kCopyBytes = 1 << 20;
 constexpr int64_t kStaleTemporarySeconds = 86'400;
 // Folders vanish when a delete empties them; a write that meets this makes them again.
 constexpr int kFolderAttempts = 8;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 bool WriteAll(int fd, std::string_view bytes) {
   while (!bytes.empty()) {

@@ -1,5 +1,4 @@
-// Downloads of archives: whose they are, then their bytes piece by piece, as fast as the client
-// takes them.
+// Downloads of archives: whose they are.
 #include "server/export_endpoint.h"
 
 #include <fcntl.h>
@@ -8,15 +7,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
+#include "base/file_descriptor.h"
 #include "catalog/role.h"
 #include "catalog/users.h"
 #include "exports/user_export.h"
 #include "server/http_session.h"
-#include "server/limits.h"
+#include "server/piece_download.h"
 #include "server/request_authentication.h"
 
 namespace kalam::server {
@@ -49,112 +49,44 @@ std::optional<ExportName> ParsePath(std::string_view path) {
   return name;
 }
 
-// One download. A worker opens and reads, the core sends; never both at once.
-class ExportDownload : public Exchange, public std::enable_shared_from_this<ExportDownload> {
+class ExportDownload : public PieceDownload {
  public:
   ExportDownload(HttpSession& session, std::string path, std::string file_name)
-      : server_(session.server()),
-        loop_(session.core().loop),
-        reply_(session.Later()),
-        path_(std::move(path)),
-        file_name_(std::move(file_name)) {}
-  ~ExportDownload() override {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  void Start() { OnWorker(&ExportDownload::Open); }
-  void OnWritable() override {
-    if (std::exchange(held_back_, false)) OnWorker(&ExportDownload::ReadPiece);
-  }
-  void OnAbandoned() override { abandoned_.store(true, std::memory_order_relaxed); }
+      : PieceDownload(session), path_(std::move(path)), file_name_(std::move(file_name)) {}
 
  private:
-  void OnWorker(void (ExportDownload::*work)()) {
-    if (server_.workers.Submit([self = shared_from_this(), work] { ((*self).*work)(); })) return;
-    HttpSession* session = reply_.Find();
-    if (session == nullptr) return;
-    if (begun_) {
-      session->AbortAnswer();
-      return;
-    }
-    session->Respond({.status = 503,
-                      .body = ErrorBody("SERVER_BUSY", "The server is busy; try again"),
-                      .headers = "Retry-After: 1\r\n"});
-  }
-  void OnCore(void (ExportDownload::*answer)(HttpSession& session)) {
-    loop_.Post([self = shared_from_this(), answer] {
-      if (HttpSession* session = self->reply_.Find(); session != nullptr)
-        ((*self).*answer)(*session);
-    });
-  }
-
-  // On a worker.
-  void Open() {
-    fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  void Look() override {
+    file_.emplace(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat facts = {};
-    if (fd_ >= 0 && fstat(fd_, &facts) == 0 && S_ISREG(facts.st_mode)) size_ = facts.st_size;
-    OnCore(&ExportDownload::Begin);
+    if (file_->get() >= 0 && fstat(file_->get(), &facts) == 0 && S_ISREG(facts.st_mode))
+      size_ = facts.st_size;
   }
-  void ReadPiece() {
-    if (abandoned_.load(std::memory_order_relaxed)) return;
-    piece_.resize(static_cast<size_t>(std::min(size_ - at_, kDownloadPieceBytes)));
+  Result<std::string> Read(int64_t offset, int64_t size) override {
+    std::string bytes(static_cast<size_t>(size), '\0');
     ssize_t count = 0;
     do {
-      count = pread(fd_, piece_.data(), piece_.size(), at_);
+      count = pread(file_->get(), bytes.data(), bytes.size(), offset);
     } while (count < 0 && errno == EINTR);
-    // A file that is shorter than it was cannot be completed.
-    piece_.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
-    OnCore(&ExportDownload::SendPiece);
+    bytes.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    return bytes;
   }
-
-  // On the core.
-  void Begin(HttpSession& session) {
+  void Begin(HttpSession& session) override {
     if (size_ < 0) {
       session.Respond(
           {.status = 404, .body = R"({"error":"Export not found","code":"EXPORT_NOT_FOUND"})"});
       return;
     }
-    begun_ = true;
-    session.BeginSized(
-        200, "application/zip",
-        fmt::format("Content-Disposition: attachment; filename=\"{}\"\r\nCache-Control: private, "
-                    "no-store\r\nX-Content-Type-Options: nosniff\r\n",
-                    file_name_),
-        size_);
-    if (session.request().method() == "HEAD" || size_ == 0) {
-      session.EndSized();
-      return;
-    }
-    OnWorker(&ExportDownload::ReadPiece);
-  }
-  void SendPiece(HttpSession& session) {
-    if (piece_.empty()) {
-      session.AbortAnswer();
-      return;
-    }
-    at_ += static_cast<int64_t>(piece_.size());
-    session.SendPiece(std::exchange(piece_, {}));
-    if (at_ >= size_) {
-      session.EndSized();
-    } else if (session.connection().writable()) {
-      OnWorker(&ExportDownload::ReadPiece);
-    } else {
-      held_back_ = true;
-    }
+    SendBytes(session, 200, "application/zip",
+              fmt::format("Content-Disposition: attachment; filename=\"{}\"\r\nCache-Control: "
+                          "private, no-store\r\nX-Content-Type-Options: nosniff\r\n",
+                          file_name_),
+              0, size_);
   }
 
-  ServerContext& server_;
-  EventLoop& loop_;
-  const Reply reply_;
   const std::string path_;
   const std::string file_name_;
-  int fd_ = -1;
+  std::optional<FileDescriptor> file_;
   int64_t size_ = -1;  // there is none
-  int64_t at_ = 0;
-  std::string piece_;
-  bool begun_ = false;
-  bool held_back_ = false;
-  std::atomic<bool> abandoned_{false};
 };
 
 }  // namespace

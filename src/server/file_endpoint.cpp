@@ -1,5 +1,4 @@
-// Downloads: who may have which file, then its bytes piece by piece, as fast as the client takes
-// them.
+// Downloads of files: who may have which, and what the browser is told about it.
 #include "server/file_endpoint.h"
 
 #include <fmt/format.h>
@@ -7,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <utility>
 
 #include "catalog/users.h"
@@ -17,6 +15,7 @@
 #include "server/byte_range.h"
 #include "server/http_session.h"
 #include "server/limits.h"
+#include "server/piece_download.h"
 #include "server/request_authentication.h"
 #include "statements/sql_request_plan.h"
 #include "tables/table_reader.h"
@@ -138,45 +137,17 @@ bool HasTag(std::string_view list, std::string_view tag) {
   return false;
 }
 
-// One download. A worker looks up and reads, the core sends; never both at once.
-class FileDownload : public Exchange, public std::enable_shared_from_this<FileDownload> {
+class FileDownload : public PieceDownload {
  public:
   FileDownload(HttpSession& session, catalog::Caller caller, FilePath path, int64_t started_us)
-      : server_(session.server()),
-        loop_(session.core().loop),
-        reply_(session.Later()),
+      : PieceDownload(session),
+        server_(session.server()),
         caller_(std::move(caller)),
         path_(std::move(path)),
         started_us_(started_us) {}
 
-  void Start() { OnWorker(&FileDownload::Look); }
-  void OnWritable() override {
-    if (std::exchange(held_back_, false)) OnWorker(&FileDownload::ReadPiece);
-  }
-  void OnAbandoned() override { abandoned_.store(true, std::memory_order_relaxed); }
-
  private:
-  void OnWorker(void (FileDownload::*work)()) {
-    if (server_.workers.Submit([self = shared_from_this(), work] { ((*self).*work)(); })) return;
-    HttpSession* session = reply_.Find();
-    if (session == nullptr) return;
-    if (begun_) {
-      session->AbortAnswer();
-      return;
-    }
-    session->Respond({.status = 503,
-                      .body = ErrorBody("SERVER_BUSY", "The server is busy; try again"),
-                      .headers = "Retry-After: 1\r\n"});
-  }
-  void OnCore(void (FileDownload::*answer)(HttpSession& session)) {
-    loop_.Post([self = shared_from_this(), answer] {
-      if (HttpSession* session = self->reply_.Find(); session != nullptr)
-        ((*self).*answer)(*session);
-    });
-  }
-
-  // On a worker.
-  void Look() {
+  void Look() override {
     Result<files::FileScope> scope = ScopeOf(server_, caller_, path_);
     if (!scope.ok()) {
       status_ = std::move(scope).status();
@@ -189,25 +160,13 @@ class FileDownload : public Exchange, public std::enable_shared_from_this<FileDo
         status_ = std::move(found).status();
       }
     }
-    OnCore(&FileDownload::Begin);
   }
 
-  void ReadPiece() {
-    if (abandoned_.load(std::memory_order_relaxed)) return;
-    auto bytes = server_.files->Read(*entry_, at_, std::min(end_ - at_, kDownloadPieceBytes));
-    // A file that is shorter than it was cannot be completed.
-    if (bytes.ok() && bytes->empty())
-      bytes = Status(ErrorKind::Corruption, "the file is cut short");
-    if (bytes.ok()) {
-      piece_ = std::move(*bytes);
-    } else {
-      status_ = std::move(bytes).status();
-    }
-    OnCore(&FileDownload::SendPiece);
+  Result<std::string> Read(int64_t offset, int64_t size) override {
+    return server_.files->Read(*entry_, offset, size);
   }
 
-  // On the core.
-  void Begin(HttpSession& session) {
+  void Begin(HttpSession& session) override {
     if (!status_.ok()) {
       const ErrorTraits& traits = TraitsOf(status_.kind());
       const bool tells = traits.http_status < 500;
@@ -247,53 +206,21 @@ class FileDownload : public Exchange, public std::enable_shared_from_this<FileDo
     headers += fmt::format("Content-Disposition: {}\r\n",
                            Disposition(in_place ? "inline" : "attachment", file.name));
     if (!in_place) headers += "Content-Security-Policy: default-src 'none'; sandbox\r\n";
-    at_ = range.begin;
-    end_ = range.end;
     const bool part = range.kind == ByteRange::Kind::kPart;
     if (part) {
-      headers += fmt::format("Content-Range: bytes {}-{}/{}\r\n", at_, end_ - 1, file.size_bytes);
+      headers += fmt::format("Content-Range: bytes {}-{}/{}\r\n", range.begin, range.end - 1,
+                             file.size_bytes);
     }
-    begun_ = true;
-    const bool only_head = request.method() == "HEAD";
-    session.BeginSized(part ? 206 : 200, file.mime, headers, end_ - at_);
-    if (only_head || at_ == end_) {
-      session.EndSized();
-      return;
-    }
-    OnWorker(&FileDownload::ReadPiece);
-  }
-
-  void SendPiece(HttpSession& session) {
-    if (!status_.ok()) {
-      session.AbortAnswer();
-      return;
-    }
-    at_ += static_cast<int64_t>(piece_.size());
-    session.SendPiece(std::exchange(piece_, {}));
-    if (at_ >= end_) {
-      session.EndSized();
-    } else if (session.connection().writable()) {
-      OnWorker(&FileDownload::ReadPiece);
-    } else {
-      held_back_ = true;
-    }
+    SendBytes(session, part ? 206 : 200, file.mime, headers, range.begin, range.end);
   }
 
   ServerContext& server_;
-  EventLoop& loop_;
-  const Reply reply_;
   const catalog::Caller caller_;
   const FilePath path_;
   const int64_t started_us_;
   Status status_;
   bool has_table_ = false;
   std::optional<files::FileEntry> entry_;
-  int64_t at_ = 0;
-  int64_t end_ = 0;
-  std::string piece_;
-  bool begun_ = false;
-  bool held_back_ = false;
-  std::atomic<bool> abandoned_{false};
 };
 
 }  // namespace

@@ -54,6 +54,8 @@ class Request : public SqlRequest {
   std::optional<Step> Run(bool on_worker, const std::function<void()>& wake);
   std::optional<Step> AwaitCommit();
   std::optional<Step> RunAtGate(bool on_worker);
+  /// What is evaluated next runs on a worker, which may wait for the disk, or on a core.
+  void SetThread(bool on_worker);
   std::optional<Step> RunBatch(bool on_worker);
 
   std::optional<Step> Propose(const std::function<void()>& wake);
@@ -190,8 +192,7 @@ std::optional<SqlRequest::Step> Request::Prepare(bool on_worker) {
 
 std::optional<SqlRequest::Step> Request::Run(bool on_worker, const std::function<void()>& wake) {
   if (!on_worker && query::NeedsWorker(*bound_)) return Step::kNeedsWorker;
-  context_.on_worker = on_worker;
-  context_.only_in_memory = !on_worker;
+  SetThread(on_worker);
   if (query::KindOf(*bound_->plan) != query::PlanKind::kSelect) {
     Result<query::DmlEvaluation> evaluation =
         environment_.services.query.EvaluateDml(*bound_, context_);
@@ -258,9 +259,15 @@ std::optional<SqlRequest::Step> Request::Retry(Status status) {
   return FailStatement(std::move(status));
 }
 
+void Request::SetThread(bool on_worker) {
+  context_.on_worker = on_worker;
+  context_.only_in_memory = !on_worker;
+}
+
 // Evaluates and proposes while nobody else proposes.
 std::optional<SqlRequest::Step> Request::RunAtGate(bool on_worker) {
   if (!on_worker) return Step::kNeedsWorker;
+  SetThread(on_worker);
   std::unique_ptr<replication::ReplicationGroup::Gate> gate =
       environment_.services.group.EnterGate();
   Result<query::DmlEvaluation> evaluation =

@@ -1,0 +1,58 @@
+// Sends something large piece by piece, as fast as the client takes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "server/http_session.h"
+
+namespace kalam::server {
+
+/// One download: a worker looks it up and reads, the core answers and sends; never both at once.
+/// Memory: one piece of kDownloadPieceBytes.
+class PieceDownload : public Exchange, public std::enable_shared_from_this<PieceDownload> {
+ public:
+  /// The session must have this as its exchange.
+  void Start();
+  void OnWritable() final;
+  void OnAbandoned() final { abandoned_.store(true, std::memory_order_relaxed); }
+
+ protected:
+  explicit PieceDownload(HttpSession& session);
+
+  /// On a worker: finds out what there is to send.
+  virtual void Look() = 0;
+  /// On the core, after Look: refuses, or calls SendBytes.
+  virtual void Begin(HttpSession& session) = 0;
+  /// On a worker: up to `size` bytes from `offset` on. An error, or no bytes, cuts the answer off,
+  /// so that the client sees that it is not whole.
+  virtual Result<std::string> Read(int64_t offset, int64_t size) = 0;
+
+  /// Answers with the bytes from `begin` to `end` (not inside); with the head alone where the
+  /// client asked for no more. `headers` as HttpSession::BeginSized.
+  void SendBytes(HttpSession& session, int status, std::string_view content_type,
+                 std::string_view headers, int64_t begin, int64_t end);
+
+ private:
+  void OnWorker(void (PieceDownload::*work)());
+  void OnCore(void (PieceDownload::*answer)(HttpSession& session));
+  void LookUp();
+  void ReadPiece();
+  void SendPiece(HttpSession& session);
+
+  WorkerPool& workers_;
+  EventLoop& loop_;
+  const Reply reply_;
+  int64_t at_ = 0;
+  int64_t end_ = 0;
+  std::string piece_;  // empty: it could not be read
+  bool begun_ = false;
+  bool held_back_ = false;
+  std::atomic<bool> abandoned_{false};
+};
+
+}  // namespace kalam::server
