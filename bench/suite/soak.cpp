@@ -65,6 +65,7 @@ class Soak {
   load::Socket poller_;
   std::vector<Watcher> watchers_;
   std::vector<Lane> lanes_;
+  size_t next_lane_ = 0;
   std::vector<MemorySample> samples_;
   int64_t sent_ = 0, answered_ = 0, received_ = 0;
 };
@@ -101,10 +102,14 @@ Status Soak::Open() {
   return {};
 }
 
+// The lanes take turns: the server closes a connection that sends nothing for a minute and a
+// quarter.
 Status Soak::SendDue(double now_s) {
   const auto due = static_cast<int64_t>(now_s * options_.messages_per_second);
-  for (Lane& lane : lanes_) {
+  for (size_t tried = 0; tried < lanes_.size(); ++tried) {
     if (sent_ >= due) return {};
+    Lane& lane = lanes_[next_lane_];
+    next_lane_ = (next_lane_ + 1) % lanes_.size();
     if (lane.busy) continue;
     Watcher& watcher = watchers_[static_cast<size_t>(sent_) % watchers_.size()];
     lane.busy = true;
