@@ -37,10 +37,14 @@ struct PgQuery__SubLink;
 struct PgQuery__CaseExpr;
 struct PgQuery__ColumnRef;
 struct PgQuery__SQLValueFunction;
+struct PgQuery__String;
 struct PgQuery__WindowDef;
 struct PgQuery__OnConflictClause;
 
 namespace kalam::sql {
+
+/// The node as a string; nullptr when it is none.
+const PgQuery__String* StringOf(const PgQuery__Node* node);
 
 /// One use builds one statement. Positions in errors and trees are offsets in the source. Not
 /// thread-safe.
