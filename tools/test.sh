@@ -23,7 +23,7 @@ run() {
 
 echo "== release: build, house rules, end to end"
 build release
-build release kalamdb-server-smallest
+build release kalamdb-reduced-servers
 run release -L 'tidy|e2e'
 echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests, object stores"
 build asan

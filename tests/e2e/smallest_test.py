@@ -1,4 +1,4 @@
-"""The server without its optional parts: it says so, refuses them clearly, and does the rest."""
+"""Servers without optional parts: each says what it lacks, refuses it clearly, and does the rest."""
 import re
 import subprocess
 import time
@@ -6,11 +6,16 @@ import time
 from server_process import BINARIES, UNLIMITED, ServerProcess, run_tests
 
 PROGRAM = "kalamdb-server-smallest"
+LEFT_OUT = {"analytics": "the analytical engine", "websocket": "WebSockets and live queries", "tls": "TLS"}
+JOINED = "SELECT a.room, COUNT(*) FROM app.items a JOIN app.items b ON a.id = b.id GROUP BY a.room ORDER BY a.room"
 
 
 def test_it_says_what_it_lacks():
     shown = subprocess.run([f"{BINARIES}/{PROGRAM}", "--version"], capture_output=True, text=True, check=True).stdout
     assert "built without: the analytical engine, WebSockets and live queries, TLS" in shown, shown
+    for left_out, words in LEFT_OUT.items():
+        shown = subprocess.run([f"{BINARIES}/kalamdb-server-without-{left_out}", "--version"], capture_output=True, text=True, check=True).stdout
+        assert f"built without: {words}\n" in shown, shown
     shown = subprocess.run([f"{BINARIES}/kalamdb-server", "--version"], capture_output=True, text=True, check=True).stdout
     assert "without" not in shown, shown
 
@@ -22,8 +27,7 @@ def test_it_serves_and_refuses_clearly():
         server.sql(root, "CREATE TABLE app.items (id BIGINT PRIMARY KEY, room INT) WITH (TYPE='SHARED')")
         server.sql(root, "INSERT INTO app.items VALUES (1, 7), (2, 8)")
         assert server.rows(root, "SELECT room FROM app.items WHERE id = 2") == [[8]]
-        error = server.sql(root, "SELECT a.room, COUNT(*) FROM app.items a JOIN app.items b ON a.id = b.id GROUP BY a.room",
-                           expect=400)["error"]
+        error = server.sql(root, JOINED, expect=400)["error"]
         assert error["code"] == "NOT_AVAILABLE" and "built without" in error["message"], error
         status, _, body = server.request("GET", "/v1/ws")
         assert status == 400 and body["error"] == "NOT_AVAILABLE" and "built without" in body["message"], body
@@ -33,11 +37,27 @@ def test_it_serves_and_refuses_clearly():
         assert server.request("GET", "/metrics", raw=True)[0] == 200
 
 
+def test_one_part_left_out_leaves_the_others():
+    for left_out in LEFT_OUT:
+        with ServerProcess(UNLIMITED, program=f"kalamdb-server-without-{left_out}") as server:
+            root = server.login()
+            server.sql(root, "CREATE NAMESPACE app")
+            server.sql(root, "CREATE TABLE app.items (id BIGINT PRIMARY KEY, room INT) WITH (TYPE='SHARED')")
+            server.sql(root, "INSERT INTO app.items VALUES (1, 7), (2, 8)")
+            if left_out == "analytics":
+                assert server.sql(root, JOINED, expect=400)["error"]["code"] == "NOT_AVAILABLE"
+            else:
+                assert server.rows(root, JOINED) == [[7, "1"], [8, "1"]], left_out
+            body = server.request("GET", "/v1/ws")[2]
+            assert ("built without" in body["message"]) == (left_out == "websocket"), (left_out, body)
+
+
 def test_a_certificate_is_refused_at_start():
-    with ServerProcess("[server.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", program=PROGRAM, wait=False) as server:
-        code = server.process.wait(10)
-        text = server.process.stderr.read()
-        assert code == 2 and "built without TLS" in text, (code, text)
+    for program in (PROGRAM, "kalamdb-server-without-tls"):
+        with ServerProcess("[server.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", program=program, wait=False) as server:
+            code = server.process.wait(10)
+            text = server.process.stderr.read()
+            assert code == 2 and "built without TLS" in text, (code, text)
 
 
 def test_how_small_it_is():
