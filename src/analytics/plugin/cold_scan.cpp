@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <duckdb/main/client_context.hpp>
 #include <duckdb/parallel/thread_context.hpp>
-#include <duckdb/storage/buffer_manager.hpp>
 #include <numeric>
 
 #include "types/key_codec.h"
@@ -61,34 +60,31 @@ ColdScan::ColdScan(duckdb::ClientContext& context, QueryState& query, ResultSche
                    std::shared_ptr<tables::ColdFiles> cold)
     : context_(context), query_(query), schema_(std::move(schema)), cold_(std::move(cold)) {}
 
-ColdScan::~ColdScan() {
-  duckdb::BufferManager::GetBufferManager(context_).FreeReservedMemory(
-      static_cast<duckdb::idx_t>(reserved_bytes_));
-}
-
 std::unique_ptr<ColdScan> ColdScan::Open(duckdb::ClientContext& context, QueryState& query,
                                          const ResultSchema& schema,
                                          std::shared_ptr<tables::ColdFiles> cold,
                                          const std::vector<uint32_t>& columns,
                                          const std::vector<tables::ScanHint>& hints) {
   auto scan = std::make_unique<ColdScan>(context, query, schema, std::move(cold));
-  if (!scan->HideHotKeys() || !scan->HideOldVersions()) return nullptr;
-  scan->hidden_.Seal();
-  if (!scan->Reserve()) return nullptr;
+  if (!scan->Hide()) {
+    query.ReturnMemory(scan->reserved_bytes_);
+    return nullptr;
+  }
   scan->OpenScan(columns, hints);
   return scan;
+}
+
+bool ColdScan::Hide() {
+  if (!HideHotKeys() || !HideOldVersions()) return false;
+  hidden_.Seal();
+  return Reserve();
 }
 
 bool ColdScan::Reserve() {
   const int64_t missing_bytes = hidden_.size_bytes() - reserved_bytes_;
   if (hidden_.size() > kHiddenKeysMax) return false;
   if (missing_bytes <= 0) return true;
-  try {
-    duckdb::BufferManager::GetBufferManager(context_).ReserveMemory(
-        static_cast<duckdb::idx_t>(missing_bytes));
-  } catch (const duckdb::OutOfMemoryException&) {
-    return false;
-  }
+  if (!query_.ReserveMemory(context_, missing_bytes)) return false;
   reserved_bytes_ += missing_bytes;
   return true;
 }

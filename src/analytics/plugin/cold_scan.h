@@ -28,9 +28,6 @@ class ColdScan {
   /// For Open.
   ColdScan(duckdb::ClientContext& context, QueryState& query, ResultSchema schema,
            std::shared_ptr<tables::ColdFiles> cold);
-  ~ColdScan();
-  ColdScan(const ColdScan&) = delete;
-  ColdScan& operator=(const ColdScan&) = delete;
 
   /// What one thread holds.
   struct Local {
@@ -48,6 +45,7 @@ class ColdScan {
             duckdb::DataChunk& output);
 
  private:
+  bool Hide();
   bool HideHotKeys();
   bool HideOldVersions();
   bool ReadVersions(const std::vector<size_t>& files);

@@ -2,8 +2,14 @@
 #include "analytics/plugin/query_state.h"
 
 #include <duckdb/common/exception.hpp>
+#include <duckdb/storage/buffer_manager.hpp>
 
 namespace kalam::analytics {
+
+QueryState::~QueryState() {
+  if (reserved_bytes_ > 0)
+    buffers_->FreeReservedMemory(static_cast<duckdb::idx_t>(reserved_bytes_));
+}
 
 QueryState& QueryState::Of(duckdb::ClientContext& context) {
   const auto state = context.registered_state->Get<QueryState>(kKey);
@@ -18,6 +24,26 @@ void QueryState::Fail(Status failure) {
     if (failure_.ok()) failure_ = std::move(failure);
   }
   throw duckdb::IOException("%s", message);
+}
+
+bool QueryState::ReserveMemory(duckdb::ClientContext& context, int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  // Not the one of the context, which is gone when its states are destroyed.
+  buffers_ = &duckdb::BufferManager::GetBufferManager(*context.db);
+  try {
+    buffers_->ReserveMemory(static_cast<duckdb::idx_t>(bytes));
+  } catch (const duckdb::OutOfMemoryException&) {
+    return false;
+  }
+  reserved_bytes_ += bytes;
+  return true;
+}
+
+void QueryState::ReturnMemory(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (bytes == 0) return;
+  buffers_->FreeReservedMemory(static_cast<duckdb::idx_t>(bytes));
+  reserved_bytes_ -= bytes;
 }
 
 Status QueryState::failure() const {

@@ -25,6 +25,7 @@ class QueryState : public duckdb::ClientContextState {
 
   explicit QueryState(std::vector<std::shared_ptr<tables::ScanSource>> scan_sources)
       : sources(std::move(scan_sources)) {}
+  ~QueryState() override;
 
   /// The state of the statement that runs on `context`. Throws when there is none.
   static QueryState& Of(duckdb::ClientContext& context);
@@ -50,6 +51,13 @@ class QueryState : public duckdb::ClientContextState {
   /// Null when the statement may not open `name`.
   std::shared_ptr<const PrivateFile> Granted(const std::string& name) const;
 
+  /// Counts `bytes` of ours against the engine's limit until the statement has ended; false when
+  /// they do not fit. It is not for scans to give back: the engine's threads may destroy them after
+  /// the statement's context.
+  bool ReserveMemory(duckdb::ClientContext& context, int64_t bytes);
+  /// Gives `bytes` back before the end; by threads that the statement waits for.
+  void ReturnMemory(int64_t bytes);
+
   const std::vector<std::shared_ptr<tables::ScanSource>> sources;
   /// Not 0: no chunk of a scan reaches beyond a multiple of so many rows, because the engine ends
   /// row groups of files at chunks only. Set before the statement runs.
@@ -59,6 +67,8 @@ class QueryState : public duckdb::ClientContextState {
 
  private:
   mutable std::mutex mutex_;
+  duckdb::BufferManager* buffers_ = nullptr;                         // guarded by mutex_
+  int64_t reserved_bytes_ = 0;                                       // guarded by mutex_
   Status failure_;                                                   // guarded by mutex_
   std::vector<std::optional<ResultColumn>> origins_;                 // guarded by mutex_
   std::map<std::string, std::shared_ptr<const PrivateFile>> files_;  // guarded by mutex_
