@@ -22,4 +22,13 @@ Three things to type next, in another terminal of this folder:
        \\subscribe SELECT * FROM app.notes
 
 TEXT
+# With KALAM_HEAP_PROFILE=1 an admin can ask for a profile of the heap (docs/operations.md, "Heap profile").
+if [ -n "${KALAM_HEAP_PROFILE:-}" ]; then
+  # Without the library the loader only warns, and the server would start without a profile.
+  if LD_PRELOAD=libjemalloc.so.2 /bin/true 2>&1 | grep -q 'cannot be preloaded'; then
+    echo "KALAM_HEAP_PROFILE needs jemalloc: apt-get install libjemalloc2" >&2
+    exit 1
+  fi
+  export LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF="${MALLOC_CONF:-prof:true,narenas:2}"
+fi
 exec build/release/kalamdb-server --host "$host" --port "$port" --data-dir "$data"

@@ -1,4 +1,4 @@
-// Reading /proc, /sys/fs/cgroup and glibc's counters.
+// Reading /proc, /sys/fs/cgroup and the allocator's counters.
 #include "base/process_memory.h"
 
 #include <dirent.h>
@@ -13,6 +13,8 @@
 #include <fstream>
 #include <memory>
 #include <string>
+
+#include "base/allocator_control.h"
 
 namespace kalam {
 namespace {
@@ -66,6 +68,19 @@ int64_t CgroupLimit(const std::string& root) {
   return smallest;
 }
 
+/// MALLCTL_ARENAS_ALL of jemalloc 5 stands for every arena.
+constexpr char kPurgeAllArenas[] = "arena.4096.purge";
+
+AllocatorMemory ReadJemalloc(const AllocatorControl& control) {
+  // Its figures are those of the last epoch.
+  control.Write("epoch", uint64_t{1});
+  AllocatorMemory memory;
+  memory.in_use_bytes = static_cast<int64_t>(control.Read<size_t>("stats.allocated").value_or(0));
+  const auto resident = static_cast<int64_t>(control.Read<size_t>("stats.resident").value_or(0));
+  memory.free_bytes = std::max<int64_t>(resident - memory.in_use_bytes, 0);
+  return memory;
+}
+
 }  // namespace
 
 ProcessMemory ReadProcessMemory() {
@@ -82,6 +97,7 @@ ProcessMemory ReadProcessMemory() {
 }
 
 AllocatorMemory ReadAllocatorMemory() {
+  if (const AllocatorControl control; control.present()) return ReadJemalloc(control);
   const struct mallinfo2 info = mallinfo2();
   AllocatorMemory memory;
   memory.in_use_bytes = static_cast<int64_t>(info.uordblks + info.hblkhd);
@@ -89,9 +105,15 @@ AllocatorMemory ReadAllocatorMemory() {
   return memory;
 }
 
-std::string_view AllocatorName() { return "glibc"; }
+std::string_view AllocatorName() { return AllocatorControl().present() ? "jemalloc" : "glibc"; }
 
-void TrimAllocator() { malloc_trim(0); }
+void TrimAllocator() {
+  if (const AllocatorControl control; control.present()) {
+    control.Run(kPurgeAllArenas);
+  } else {
+    malloc_trim(0);
+  }
+}
 
 int64_t ReadKernelSocketBytes() {
   // Of <linux/sock_diag.h>, which C++ programs cannot always include.

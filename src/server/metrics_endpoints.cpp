@@ -6,15 +6,15 @@
 #include <optional>
 #include <string>
 
+#include "base/heap_profile.h"
 #include "server/http_session.h"
 #include "server/request_authentication.h"
 
 namespace kalam::server {
 namespace {
 
-// A client on this machine, or whoever signs in as dba or system.
-bool MayRead(HttpSession& session) {
-  if (session.client().is_loopback() && !session.request().header("authorization")) return true;
+// Whoever signs in as dba or system.
+bool IsAdmin(HttpSession& session) {
   const std::optional<auth::Principal> principal =
       AuthenticateBearer(session, session.server().clock.SteadyUs());
   if (!principal) return false;
@@ -24,21 +24,32 @@ bool MayRead(HttpSession& session) {
   return false;
 }
 
+// A client on this machine, or an admin.
+bool MayRead(HttpSession& session) {
+  if (session.client().is_loopback() && !session.request().header("authorization")) return true;
+  return IsAdmin(session);
+}
+
 // Nothing to stop: the report is short work.
 class ReportExchange : public Exchange {
  public:
   void OnAbandoned() override {}
 };
 
-void AnswerReport(HttpSession& session, const std::function<std::string()>& make,
+// `make` runs on a worker.
+void AnswerReport(HttpSession& session, std::function<Result<std::string>()> make,
                   std::string_view content_type) {
-  if (!MayRead(session)) return;
   session.SetExchange(std::make_shared<ReportExchange>());
-  const bool taken =
-      session.server().workers.Submit([reply = session.Later(), &make, content_type] {
-        auto body = std::make_shared<std::string>(make());
+  const bool taken = session.server().workers.Submit(
+      [reply = session.Later(), make = std::move(make), content_type] {
+        auto body = std::make_shared<Result<std::string>>(make());
         reply.Run([body, content_type](HttpSession& waiting) {
-          waiting.Respond({.body = std::move(*body), .content_type = content_type});
+          if (!body->ok()) {
+            const ErrorTraits& traits = TraitsOf(body->status().kind());
+            waiting.RespondError(traits.http_status, traits.wire_code, body->status().message());
+            return;
+          }
+          waiting.Respond({.body = std::move(**body), .content_type = content_type});
         });
       });
   if (taken) return;
@@ -50,12 +61,21 @@ void AnswerReport(HttpSession& session, const std::function<std::string()>& make
 }  // namespace
 
 void AnswerMetrics(HttpSession& session) {
+  if (!MayRead(session)) return;
   AnswerReport(session, session.server().prometheus_text,
                "text/plain; version=0.0.4; charset=utf-8");
 }
 
 void AnswerMemory(HttpSession& session) {
+  if (!MayRead(session)) return;
   AnswerReport(session, session.server().memory_json, "application/json");
+}
+
+// Not for whoever happens to be on the machine: it names the server's functions, and a dump stops
+// every thread that allocates.
+void AnswerHeap(HttpSession& session) {
+  if (!IsAdmin(session)) return;
+  AnswerReport(session, ReadHeapProfile, "text/plain; charset=utf-8");
 }
 
 }  // namespace kalam::server

@@ -1,4 +1,4 @@
-// GET /metrics and GET /v1/api/metrics/memory.
+// GET /metrics, GET /v1/api/metrics/memory and GET /v1/api/metrics/heap.
 #pragma once
 
 namespace kalam::server {
@@ -9,5 +9,7 @@ class HttpSession;
 void AnswerMetrics(HttpSession& session);
 /// The tree of memory accounts. For the machine itself and for admins.
 void AnswerMemory(HttpSession& session);
+/// The profile of the heap, where the allocator keeps one. For admins.
+void AnswerHeap(HttpSession& session);
 
 }  // namespace kalam::server

@@ -65,6 +65,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/api/cluster/health", AnswerClusterHealth},
     {"GET", "/metrics", AnswerMetrics, true},
     {"GET", "/v1/api/metrics/memory", AnswerMemory, true},
+    {"GET", "/v1/api/metrics/heap", AnswerHeap, true},
     {"POST", "/v1/api/sql", AnswerSql, true},
     {"GET", "/v1/ws", UpgradeToWebSocket, true},
     {"POST", "/v1/api/auth/login", AnswerLogin, true},

@@ -105,6 +105,36 @@ def test_metrics_are_for_admins_and_the_machine():
         assert float(values["kalamdb_memory_rss_bytes"]) > 5e6
 
 
+def test_the_heap_profile_is_for_admins_and_needs_jemalloc():
+    path = "/v1/api/metrics/heap"
+
+    def ask(server, token):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        status, answer, body = server.request("GET", path, headers=headers, raw=True)
+        return status, answer.getheader("Content-Type"), body.decode()
+
+    with ServerProcess(UNLIMITED) as server:
+        status, _, body = ask(server, server.login())
+        assert status == 400 and json.loads(body)["error"] == "NOT_AVAILABLE", body
+        assert "LD_PRELOAD=libjemalloc.so.2" in json.loads(body)["message"], body
+    profiled = {"LD_PRELOAD": "libjemalloc.so.2", "MALLOC_CONF": "prof:true,lg_prof_sample:12,narenas:2"}
+    with ServerProcess(UNLIMITED, environment=profiled) as server:
+        root = prepare(server)
+        server.sql(root, "CREATE USER 'ann' WITH PASSWORD 'ann-password-1' ROLE 'user'")
+        assert ask(server, server.login("ann", "ann-password-1"))[0] == 403
+        assert ask(server, None)[0] == 401
+        status, content_type, profile = ask(server, root)
+        assert status == 200 and content_type.startswith("text/plain"), (status, content_type)
+        assert profile.startswith("heap_v2/4096\n"), profile[:100]
+        # Stacks with what was allocated on them, and what maps their addresses to the program.
+        stacks = re.findall(r"^@(?: 0x[0-9a-f]+)+\n  t\*: (\d+): (\d+) ", profile, re.MULTILINE)
+        assert len(stacks) > 20 and sum(int(size) for _, size in stacks) > 1 << 16, stacks
+        assert "MAPPED_LIBRARIES:" in profile and "kalamdb-server" in profile
+        stats = dict(server.rows(root, "SELECT metric_name, metric_value FROM system.stats"))
+        assert stats["allocator_name"] == "jemalloc", stats["allocator_name"]
+        assert memory(server)["by_name"]["allocator.in_use"]["used_bytes"] > 1 << 20
+
+
 STATS = """
 server_uptime_seconds server_uptime_human memory_usage_bytes memory_usage_mb memory_usage_source
 memory_rss_bytes memory_rss_mb memory_virtual_bytes memory_virtual_mb memory_rss_gap_bytes memory_rss_gap_mb
