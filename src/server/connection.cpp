@@ -190,7 +190,30 @@ void Connection::Send(std::initializer_list<std::string_view> pieces) {
   SendRaw({&whole, 1});
 }
 
+bool Connection::Gather(std::span<const std::string_view> pieces) {
+  size_t bytes = 0;
+  for (const std::string_view piece : pieces) bytes += piece.size();
+  // Behind what the socket has not taken, bytes wait anyhow.
+  if (unsent_bytes() > 0 && !gathered_) return false;
+  if (unsent_bytes() + bytes > kGatheredSocketBytesMax) {
+    if (gathered_) OnGathered();
+    return false;
+  }
+  for (const std::string_view piece : pieces) Keep(piece);
+  ChargeBuffers();
+  loop_.Gathered(std::exchange(gathered_, true) ? nullptr : shared_from_this(), bytes);
+  return true;
+}
+
+void Connection::OnGathered() {
+  if (!std::exchange(gathered_, false) || fd_ < 0) return;
+  const bool sound = SendKept();
+  // Closing here, or telling the protocol, would pull it from under its own caller.
+  if (!sound || closing_ || was_full_) loop_.Later([self = shared_from_this()] { self->Flush(); });
+}
+
 void Connection::SendRaw(std::span<const std::string_view> pieces) {
+  if (loop_.gathering() && Gather(pieces)) return;
   size_t sent_bytes = 0;
   if (unsent_bytes() == 0) {
     std::array<iovec, kSendPiecesMax> vectors;
@@ -236,27 +259,32 @@ void Connection::Keep(std::string_view bytes) {
   unsent_.append(bytes);
 }
 
-void Connection::Flush() {
+bool Connection::SendKept() {
   while (unsent_bytes() > 0) {
     const ssize_t sent = send(fd_, unsent_.data() + unsent_begin_, unsent_bytes(), MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
-      break;
+      return errno == EAGAIN || errno == EWOULDBLOCK;
     }
     unsent_begin_ += static_cast<uint32_t>(sent);
   }
+  // An assignment of an empty string would keep the buffer.
+  std::string().swap(unsent_);
+  unsent_begin_ = 0;
+  ChargeBuffers();
+  return true;
+}
+
+void Connection::Flush() {
   if (fd_ < 0) return;
-  if (unsent_bytes() == 0) {
-    // An assignment of an empty string would keep the buffer.
-    std::string().swap(unsent_);
-    unsent_begin_ = 0;
-    ChargeBuffers();
-    if (closing_) {
-      shutdown(fd_, SHUT_WR);
-      if (peer_closed_) Close();
-      return;
-    }
+  if (!SendKept()) {
+    Close();
+    return;
+  }
+  if (unsent_bytes() == 0 && closing_) {
+    shutdown(fd_, SHUT_WR);
+    if (peer_closed_) Close();
+    return;
   }
   if (was_full_ && unsent_bytes() < high_water_ / 4) {
     was_full_ = false;

@@ -63,8 +63,9 @@ class Connection : public EventLoop::Watcher,
   /// Hands the connection over (upgrade); the old protocol lives until the current call is over.
   void Replace(std::unique_ptr<Protocol> protocol);
 
-  /// Writes the pieces in order, at once as far as the socket takes them; the rest is kept. A
-  /// client that lets more than kOutputBytesMax pile up is cut off.
+  /// Writes the pieces in order, at once (while the loop gathers: when that ends) as far as the
+  /// socket takes them; the rest is kept. A client that lets more than kOutputBytesMax pile up is
+  /// cut off.
   void Send(std::initializer_list<std::string_view> pieces);
   void Send(std::string_view bytes) { Send({bytes}); }
   /// False while the unsent bytes are above the high-water mark; OnWritable follows.
@@ -101,13 +102,18 @@ class Connection : public EventLoop::Watcher,
 
  private:
   void OnEvents(uint32_t events) override;
+  void OnGathered() override;
   void OnDeadline() override;
   void Read();
   void Receive(std::span<char> bytes);
   void Deliver(std::span<char> bytes);
   size_t Offer(std::span<char> bytes);
   void SendRaw(std::span<const std::string_view> pieces);
+  /// Keeps the pieces until the loop's turn is over; false when they must be sent now.
+  bool Gather(std::span<const std::string_view> pieces);
   void Keep(std::string_view bytes);
+  /// False when the socket is broken.
+  bool SendKept();
   void Flush();
   void ScheduleRead();
   /// Charges what `unparsed_` and `unsent_` hold by now.
@@ -122,6 +128,7 @@ class Connection : public EventLoop::Watcher,
   bool was_full_ = false;
   bool delivering_ = false;
   bool read_scheduled_ = false;
+  bool gathered_ = false;  // what is unsent waits for OnGathered, not for the socket
   uint32_t high_water_;
   uint32_t unsent_begin_ = 0;
   IpAddress peer_;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 
 #include "analytics/engine.h"
 #include "auth/auth.h"
@@ -436,8 +437,9 @@ void OpenDatabase::OpenHubs() {
            .clock = server_.clock,
            .memory = memory_,
            .metrics = server_.metrics,
+           // What a subscription has missed is many messages for one socket.
            .post =
-               [core](std::function<void()> function) { core->loop().Post(std::move(function)); },
+               [core](std::function<void()> work) { core->loop().PostGathering(std::move(work)); },
            .post_worker =
                [this](std::function<void()> work) {
                  server_.workers.SubmitAlways(std::move(work));
@@ -493,6 +495,10 @@ void OpenDatabase::Connect() {
 void OpenDatabase::TakeMail(Core& core, CommitMailbox& mailbox) {
   bool overrun = false;
   const std::vector<CommitMailbox::Batch> batches = mailbox.Take(&overrun);
+  // A change that comes alone goes out at once; of several, each socket gets its own in one call.
+  std::optional<EventLoop::Gathering> gathering;
+  if (overrun || batches.size() > 1 || (!batches.empty() && batches[0]->changes.size() > 1))
+    gathering.emplace(core.loop());
   if (overrun) core.context().hub->OnCommitsMissed();
   for (const CommitMailbox::Batch& batch : batches) core.context().hub->OnCommitted(batch);
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "server/limits.h"
 
@@ -68,6 +69,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Make(size_t index) {
 
 EventLoop::~EventLoop() {
   later_.clear();
+  gathered_.clear();
   posted_.clear();
   // Owners may outlive the loop: take every list apart so that their destructors touch nothing of
   // ours.
@@ -92,6 +94,18 @@ Status EventLoop::Watch(int fd, Watcher& watcher) {
 
 void EventLoop::Later(std::function<void()> function) { later_.push_back(std::move(function)); }
 
+void EventLoop::Gathered(std::shared_ptr<Watcher> watcher, size_t bytes) {
+  if (watcher != nullptr) gathered_.push_back(std::move(watcher));
+  gathered_bytes_ += bytes;
+  if (gathered_bytes_ >= kGatheredBytesMax) SendGathered();
+}
+
+void EventLoop::SendGathered() {
+  gathered_bytes_ = 0;
+  for (const std::shared_ptr<Watcher>& watcher : std::exchange(gathered_, {}))
+    watcher->OnGathered();
+}
+
 void EventLoop::Post(std::function<void()> function) {
   bool wake = false;
   {
@@ -103,6 +117,13 @@ void EventLoop::Post(std::function<void()> function) {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);
   }
+}
+
+void EventLoop::PostGathering(std::function<void()> function) {
+  Post([this, function = std::move(function)] {
+    const Gathering gathering(*this);
+    function();
+  });
 }
 
 void EventLoop::Stop() {

@@ -43,7 +43,29 @@ class EventLoop {
     virtual ~Watcher() = default;
     /// `events`: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. Edge-triggered.
     virtual void OnEvents(uint32_t events) = 0;
+    /// What was gathered for it is to be sent now; see Gathering.
+    virtual void OnGathered() {}
   };
+
+  /// While one is alive, what connections are given to send waits, so that several messages for one
+  /// socket leave with one system call; the end of the outermost one, or kGatheredBytesMax of
+  /// waiting bytes, sends it. For turns that write to many sockets more than once: a message that
+  /// comes alone leaves sooner, and without a copy, outside of it. On the loop's thread.
+  class Gathering {
+   public:
+    explicit Gathering(EventLoop& loop) : loop_(loop) { ++loop_.gathering_depth_; }
+    Gathering(const Gathering&) = delete;
+    Gathering& operator=(const Gathering&) = delete;
+    ~Gathering() {
+      if (--loop_.gathering_depth_ == 0) loop_.SendGathered();
+    }
+
+   private:
+    EventLoop& loop_;
+  };
+  bool gathering() const { return gathering_depth_ > 0; }
+  /// Only while gathering() is true. `bytes` wait at `watcher`; null: at one that waits already.
+  void Gathered(std::shared_ptr<Watcher> watcher, size_t bytes);
 
   static Result<std::unique_ptr<EventLoop>> Make(size_t index);
   explicit EventLoop(size_t index);  // use Make
@@ -56,6 +78,8 @@ class EventLoop {
   /// Runs `function` on the loop's thread, in order. Any thread. After the loop has ended it is
   /// destroyed unrun.
   void Post(std::function<void()> function);
+  /// As Post, for work that sends much: within a Gathering.
+  void PostGathering(std::function<void()> function);
 
   /// Watches `fd` for input, output and hang-up until it is closed.
   Status Watch(int fd, Watcher& watcher);
@@ -75,6 +99,7 @@ class EventLoop {
  private:
   void RunPosted();
   void Advance();
+  void SendGathered();
   int WaitMs() const;
 
   static constexpr uint32_t kSlots = 128;
@@ -84,6 +109,9 @@ class EventLoop {
   int wake_fd_ = -1;
   std::vector<char> read_buffer_;
   std::vector<std::function<void()>> later_;
+  int gathering_depth_ = 0;
+  size_t gathered_bytes_ = 0;
+  std::vector<std::shared_ptr<Watcher>> gathered_;
 
   // A ring of doubly linked lists; slot = second of firing modulo kSlots. Heads are Deadlines that
   // never fire.

@@ -17,6 +17,10 @@ inline constexpr size_t kOutputHighWaterBytes = 128 << 10;
 /// The same for a WebSocket: a subscriber that does not read holds little; the change log has the
 /// rest. Either is writable again below a quarter.
 inline constexpr size_t kLiveOutputHighWaterBytes = 16 << 10;
+/// Bytes that may wait for one socket, and for all of a core, while a turn gathers what it sends
+/// (EventLoop::Gathering).
+inline constexpr size_t kGatheredSocketBytesMax = 8 << 10;
+inline constexpr size_t kGatheredBytesMax = 1 << 20;
 /// A client that lets this much pile up is cut off: answers that cannot be held back (pongs,
 /// errors) count too.
 inline constexpr size_t kOutputBytesMax = 8 << 20;
@@ -75,6 +79,8 @@ inline constexpr int64_t kConnectionsAlways = 64;
 /// Shutdown: what open connections get to take their last bytes.
 inline constexpr int kShutdownGraceMs = 2000;
 
+// What is only gathered must not make a socket look full.
+static_assert(kGatheredSocketBytesMax < kLiveOutputHighWaterBytes);
 static_assert(kLiveOutputHighWaterBytes < kOutputHighWaterBytes &&
               kOutputHighWaterBytes < kOutputBytesMax);
 static_assert(kStreamChunkBytes < kOutputHighWaterBytes);

@@ -295,6 +295,7 @@ void WebSocketSession::OnWritable() {
   if (const auto ping = std::exchange(unanswered_ping_, nullptr); ping && !closing_)
     AnswerPing(*ping);
   if (std::exchange(held_back_, false)) connection_.ResumeReading();
+  const EventLoop::Gathering gathering(core_.loop);
   if (connection_id_ != 0) core_.hub->OnWritable(connection_id_);
 }
 

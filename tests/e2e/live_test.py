@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import json
 import os
+import socket
+import struct
 import time
 
 from server_process import FAST, UNLIMITED, LiveClient, ServerProcess, run_tests, websockets
@@ -209,6 +211,34 @@ async def test_a_reader_that_stops_costs_no_memory_and_loses_nothing():
             change = await slow.receive()
             assert change["rows"][0]["id"] == str(i), (i, change["rows"][0]["id"])
         await slow.close()
+
+
+def segments_received(client):
+    """How many pieces the kernel was given for this socket: tcpi_data_segs_in of struct tcp_info."""
+    facts = client.socket.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return struct.unpack_from("=I", facts, 152)[0]
+
+
+async def test_several_changes_leave_with_one_write():
+    with ServerProcess(UNLIMITED) as server:
+        root = prepare(server)
+        clients = [await LiveClient.connect(server, root) for _ in range(3)]
+        for client in clients:
+            assert (await client.subscribe("s", "SELECT * FROM chat.msgs"))["type"] == "subscription_ack"
+        before = [segments_received(client) for client in clients]
+        server.sql(root, "INSERT INTO chat.msgs VALUES " + ", ".join(f"({i}, 1, 'x')" for i in range(20)))
+        for client, segments in zip(clients, before):
+            ids = [int(row["id"]) for _ in range(20) for row in (await client.receive())["rows"]]
+            assert ids == list(range(20)), ids
+            # Twenty frames are more than what one write may hold back for a socket, but not by much.
+            assert segments_received(client) - segments <= 3, segments_received(client) - segments
+        # What comes alone, and what is larger than may wait, arrives as well, in order.
+        for number in (20, 21):
+            server.sql(root, f"INSERT INTO chat.msgs VALUES ({number}, 1, 'x')")
+        server.sql(root, "INSERT INTO chat.msgs VALUES (22, 1, 'x'), (23, 1, $1), (24, 1, 'x')", ["y" * 100_000])
+        for client in clients:
+            ids = [int((await client.receive())["rows"][0]["id"]) for _ in range(5)]
+            assert ids == list(range(20, 25)), ids
 
 
 async def test_kill_and_shutdown():
