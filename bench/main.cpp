@@ -15,7 +15,7 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: kalam-bench [--server PATH] [--config FILE] [--json FILE] [suite...]\n"
-    "suites: idle statements notifications connections scans deliveries items users storm "
+    "suites: idle statements notifications connections scans deliveries steady items users storm "
     "budget heavy cold rows vectors\n"
     "(all but rows and vectors when none is named)\n"
     "Exits 1 when a target is missed, 2 when a measurement could not be taken.\n";
@@ -33,6 +33,7 @@ constexpr Suite kSuites[] = {
     {"connections", kalam::bench::RunConnections},
     {"scans", kalam::bench::RunScans},
     {"deliveries", kalam::bench::RunDeliveries},
+    {"steady", kalam::bench::RunSteady},
     {"items", kalam::bench::RunItems},
     {"users", kalam::bench::RunUsers},
     {"storm", kalam::bench::RunStorm},

@@ -25,6 +25,8 @@ Status RunScans(const SuiteOptions& options, Report& report);
 
 /// Notifications a second to a thousand sockets; lateness at half of the target's load.
 Status RunDeliveries(const SuiteOptions& options, Report& report);
+/// A thousand changes a second to a hundred subscribers: nothing lost, memory flat.
+Status RunSteady(const SuiteOptions& options, Report& report);
 /// Private memory of a further table and of a further user with rows.
 Status RunItems(const SuiteOptions& options, Report& report);
 /// Ten thousand users who watch and write.
