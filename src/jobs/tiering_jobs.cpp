@@ -3,6 +3,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -200,11 +201,14 @@ Result<JobOutcome> TieringJobs::Rebuild(const JobRecord& job, const JobCancelled
       dependencies_.tiering.Rebuild(TableId{parameters.value("internal_id", 0u)},
                                     WorkOf(dependencies_.queue, job, cancelled)));
   if (!rebuilt.table_found) return NotFound(parameters);
-  return JobOutcome{
-      false, fmt::format("Rebuild completed for {} ({} segments with {} rows found again, {} "
-                         "damaged files left out, {} manifests written)",
-                         MessageName(parameters), rebuilt.segment_count, rebuilt.row_count,
-                         rebuilt.damaged_count, rebuilt.manifest_count)};
+  std::string message = fmt::format(
+      "Rebuild completed for {} ({} segments with {} rows found again, {} damaged files left out, "
+      "{} manifests written)",
+      MessageName(parameters), rebuilt.segment_count, rebuilt.row_count, rebuilt.damaged_count,
+      rebuilt.manifest_count);
+  if (!rebuilt.problems.empty())
+    message += fmt::format(". Found: {}", fmt::join(rebuilt.problems, "; "));
+  return JobOutcome{false, std::move(message)};
 }
 
 Result<JobOutcome> TieringJobs::Compact(const JobRecord& job, const JobCancelled& cancelled) {

@@ -12,7 +12,7 @@
 namespace kalam::segments {
 namespace {
 
-constexpr std::string_view kPrefix = "/batch-";
+constexpr std::string_view kPrefix = "batch-";
 constexpr std::string_view kSuffix = ".parquet";
 
 /// A number that takes up the whole text.
@@ -74,7 +74,8 @@ Result<GroupColumns> ReadKeys(objects::ObjectStorage& storage, const std::string
 }
 
 Result<BuiltSegment> Rebuild(objects::ObjectStorage& storage, const std::string& path,
-                             const catalog::TablePtr& table, const SegmentPlace& place) {
+                             const catalog::TablePtr& table, const SegmentPlace& place,
+                             std::string_view expected_checksum) {
   auto file = std::make_shared<SegmentFile>();
   KALAM_ASSIGN_OR_RETURN(file->footer, ReadFooter(storage, path));
   KALAM_ASSIGN_OR_RETURN(uint32_t schema_version, SchemaVersionOf(file->footer, *table));
@@ -100,25 +101,34 @@ Result<BuiltSegment> Rebuild(objects::ObjectStorage& storage, const std::string&
       KALAM_RETURN_IF_ERROR(builder.Add(scope, encoded_pk, columns.seq(row), columns.deleted(row)));
     }
   }
-  return builder.Finish(storage, path);
+  KALAM_ASSIGN_OR_RETURN(BuiltSegment built, builder.Finish(storage, path));
+  if (!expected_checksum.empty() && built.record.checksum != expected_checksum)
+    return Status(ErrorKind::Corruption, "it does not match its checksum in manifest.json");
+  return built;
 }
 
 }  // namespace
 
+std::optional<uint64_t> BatchOfFileName(std::string_view file_name) {
+  if (file_name.size() < kPrefix.size() + kSuffix.size() || !file_name.starts_with(kPrefix) ||
+      !file_name.ends_with(kSuffix)) {
+    return std::nullopt;
+  }
+  file_name.remove_prefix(kPrefix.size());
+  file_name.remove_suffix(kSuffix.size());
+  uint64_t batch = 0;
+  return ParseNumber(file_name, &batch) ? std::optional(batch) : std::nullopt;
+}
+
 Result<std::vector<FoundBatch>> FindBatches(objects::ObjectStorage& storage,
                                             const std::string& folder) {
-  const std::string prefix = folder + std::string(kPrefix);
   std::vector<FoundBatch> found;
-  KALAM_RETURN_IF_ERROR(storage.List(prefix, [&](const objects::ObjectEntry& entry) {
-    std::string_view number = entry.path;
-    if (!number.starts_with(prefix) || !number.ends_with(kSuffix)) return true;
-    number.remove_prefix(prefix.size());
-    if (number.size() < kSuffix.size()) return true;
-    number.remove_suffix(kSuffix.size());
-    FoundBatch batch{0, entry.path, entry.size_bytes};
-    if (ParseNumber(number, &batch.batch)) found.push_back(std::move(batch));
-    return true;
-  }));
+  KALAM_RETURN_IF_ERROR(
+      storage.List(folder + "/" + std::string(kPrefix), [&](const objects::ObjectEntry& entry) {
+        const auto batch = BatchOfFileName(std::string_view(entry.path).substr(folder.size() + 1));
+        if (batch) found.push_back({*batch, entry.path, entry.size_bytes});
+        return true;
+      }));
   std::sort(found.begin(), found.end(),
             [](const FoundBatch& a, const FoundBatch& b) { return a.batch < b.batch; });
   return found;
@@ -133,8 +143,9 @@ Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::stri
 }
 
 Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
-                                    const catalog::TablePtr& table, const SegmentPlace& place) {
-  Result<BuiltSegment> built = Rebuild(storage, path, table, place);
+                                    const catalog::TablePtr& table, const SegmentPlace& place,
+                                    std::string_view expected_checksum) {
+  Result<BuiltSegment> built = Rebuild(storage, path, table, place, expected_checksum);
   if (built.ok() || built.status().Is(ErrorKind::StorageIo)) return built;
   return Status(ErrorKind::Corruption, "segment " + path + " of table " + table->QualifiedName() +
                                            ": " + built.status().message());

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catalog/schema.h"
@@ -17,6 +19,9 @@ struct FoundBatch {
   int64_t size_bytes = 0;
 };
 
+/// N of `batch-{N}.parquet`; nullopt for other names.
+std::optional<uint64_t> BatchOfFileName(std::string_view file_name);
+
 /// The files `{folder}/batch-{N}.parquet`, by N. Errors: StorageIo.
 Result<std::vector<FoundBatch>> FindBatches(objects::ObjectStorage& storage,
                                             const std::string& folder);
@@ -27,9 +32,11 @@ Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::stri
 
 /// Reads one file whole and makes the records that its flush made: keys, counts, bounds, checksums,
 /// Bloom filter; its schema version comes from the file's own metadata. To be committed by
-/// SegmentChange::Adopt. Errors: Corruption (damaged, not sorted, of another table, or of another
-/// place), StorageIo.
+/// SegmentChange::Adopt. `expected_checksum`: of the whole file, 16 bytes; empty when nobody knows
+/// it. Errors: Corruption (damaged, another file than expected, not sorted, of another table, or of
+/// another place), StorageIo.
 Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
-                                    const catalog::TablePtr& table, const SegmentPlace& place);
+                                    const catalog::TablePtr& table, const SegmentPlace& place,
+                                    std::string_view expected_checksum = {});
 
 }  // namespace kalam::segments

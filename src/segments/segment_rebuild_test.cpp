@@ -92,5 +92,13 @@ TEST_F(SegmentRebuildTest, WhatIsNotASegmentOfThePlaceIsRefused) {
   EXPECT_TRUE(RebuildSegment(*storage_, written.path, table_, kAnn).ok());
 }
 
+TEST_F(SegmentRebuildTest, ASoundFileThatIsNotTheExpectedOneIsRefused) {
+  const SegmentRecord written = AddSegment(kAnn, Rows(false), 256);
+  EXPECT_TRUE(RebuildSegment(*storage_, written.path, table_, kAnn, std::string(16, 'x'))
+                  .status()
+                  .Is(ErrorKind::Corruption));
+  EXPECT_TRUE(RebuildSegment(*storage_, written.path, table_, kAnn, written.checksum).ok());
+}
+
 }  // namespace
 }  // namespace kalam::segments

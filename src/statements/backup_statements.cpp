@@ -17,6 +17,7 @@
 #include "statements/families.h"
 #include "statements/local_folders.h"
 #include "tables/table_writer.h"
+#include "tiering/tiering.h"
 
 namespace kalam::statements {
 namespace {
@@ -139,6 +140,17 @@ Status WriteRestoreSample(AdminContext& context, int64_t now_us) {
   return replication::ProposeAndWait(services.group, writer.Finish(scope.view.seq)).status;
 }
 
+/// No flush has written them: the files came out of a backup.
+void WriteManifests(AdminContext& context, const std::vector<TableId>& tables) {
+  if (context.services.tiering == nullptr) return;
+  for (const TableId table : tables) {
+    const Status written = context.services.tiering->WriteManifests(table);
+    if (written.ok()) continue;
+    Log(LogLevel::kWarn, "backup", "the manifests of a restored table could not be written",
+        {{"table", table.value}, {"error", written.ToString()}});
+  }
+}
+
 }  // namespace
 
 Status SwapNamespace(AdminContext& context, backup::PreparedNamespace prepared,
@@ -167,6 +179,7 @@ Status SwapNamespace(AdminContext& context, backup::PreparedNamespace prepared,
         Commit(context.services.group, std::move(drop.records), std::move(drop.tables)));
   }
   for (const jobs::JobRecord& job : drop.cleanup_jobs) context.jobs.Activate(job);
+  WriteManifests(context, prepared.tables);
   if (context.services.group.published_seq() >= prepared.newest) return {};
   const Status written = WriteRestoreSample(context, run.now_us);
   if (!written.ok()) {

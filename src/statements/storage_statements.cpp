@@ -9,6 +9,7 @@
 #include "objects/storage_set.h"
 #include "statements/families.h"
 #include "statements/local_folders.h"
+#include "tiering/tiering.h"
 
 namespace kalam::statements {
 namespace {
@@ -17,6 +18,7 @@ using catalog::StorageRecord;
 using sql::StorageStatement;
 
 constexpr std::string_view kLocal = "local";
+constexpr size_t kProblemsShown = 10;
 // Keys of CONFIG that are kept with the credentials, where nothing shows them.
 constexpr std::string_view kSecretKeys[] = {"access_key_id", "secret_access_key",
                                             "session_token", "access_key",
@@ -327,6 +329,22 @@ ResultSchema CheckSchema() {
           {.name = "tested_at", .type = DataType::Of(TypeKind::kTimestamp)}};
 }
 
+/// What is wrong with the manifests of a storage, for the column `error`; empty when nothing is.
+std::string ManifestProblems(const AdminContext& context, const std::string& storage_id) {
+  if (context.services.tiering == nullptr) return {};
+  const auto problems = context.services.tiering->CheckManifests(storage_id);
+  if (!problems.ok()) return "The manifests could not be read: " + problems.status().message();
+  if (problems->empty()) return {};
+  const tiering::ManifestProblem& first = problems->front();
+  std::string text = fmt::format("{} {}; no row is lost: STORAGE REBUILD TABLE {} writes it again",
+                                 first.path, first.problem, first.table_name);
+  for (size_t i = 1; i < problems->size() && i < kProblemsShown; ++i)
+    text += fmt::format("; {} {}", (*problems)[i].path, (*problems)[i].problem);
+  if (problems->size() > kProblemsShown)
+    text += fmt::format("; and {} more", problems->size() - kProblemsShown);
+  return text;
+}
+
 Result<StatementResult> Check(AdminContext& context, const StatementRun& run,
                               const StorageStatement& statement) {
   const std::string& id = statement.storage_id;
@@ -334,11 +352,15 @@ Result<StatementResult> Check(AdminContext& context, const StatementRun& run,
   if (!record) return Status(ErrorKind::NotFound, Subject(id) + " not found");
   objects::StorageHealth health;
   objects::FileSystemSpace space;
-  bool has_space = false;
+  bool has_space = false, is_whole = true;
   const auto storage = context.services.storages->Find(id);
   if (storage.ok()) {
     health = objects::CheckHealth(**storage);
     has_space = statement.extended && objects::ReadSpace(**storage, &space);
+    if (statement.extended && health.error.empty()) {
+      health.error = ManifestProblems(context, id);
+      is_whole = health.error.empty();
+    }
   } else {
     health.error = storage.status().message();
   }
@@ -346,10 +368,11 @@ Result<StatementResult> Check(AdminContext& context, const StatementRun& run,
   const auto bytes = [has_space](int64_t count) {
     return has_space ? BigIntCell(count) : Value::Null();
   };
-  rows->Append({TextCell(id), TextCell(health.status()), Value::Boolean(health.readable),
-                Value::Boolean(health.writable), Value::Boolean(health.listable),
-                Value::Boolean(health.deletable), BigIntCell(health.latency_us / 1000),
-                bytes(space.total_bytes), bytes(space.used_bytes), OptionalTextCell(health.error),
+  rows->Append({TextCell(id), TextCell(is_whole ? health.status() : "degraded"),
+                Value::Boolean(health.readable), Value::Boolean(health.writable),
+                Value::Boolean(health.listable), Value::Boolean(health.deletable),
+                BigIntCell(health.latency_us / 1000), bytes(space.total_bytes),
+                bytes(space.used_bytes), OptionalTextCell(health.error),
                 TimestampCell(run.now_us)});
   return Shown(std::move(rows));
 }

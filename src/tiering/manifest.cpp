@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "storage/key_layout.h"
+#include "tiering/manifest_reader.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
 
@@ -129,7 +130,27 @@ Status WriteManifest(storage::Store& store, const catalog::TableDefinition& tabl
   const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
   KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
   if (segments.empty()) return storage.Delete(path);
-  return storage.Put(path, manifest->json);
+  return storage.Put(path, SealManifest(manifest->json));
+}
+
+Result<std::string> FindManifestProblem(storage::Store& store,
+                                        const catalog::TableDefinition& table,
+                                        const segments::SegmentPlace& place,
+                                        objects::ObjectStorage& storage) {
+  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(store, table, place));
+  if (!manifest) return std::string();
+  const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
+  const auto text = storage.Read(path, 0, -1);
+  if (text.status().Is(ErrorKind::NotFound)) {
+    KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
+    return segments.empty() ? std::string() : std::string("is missing");
+  }
+  KALAM_RETURN_IF_ERROR(text.status());
+  if (*text == SealManifest(manifest->json)) return std::string();
+  const Result<ManifestCopy> copy = ParseManifest(*text);
+  if (!copy.ok()) return copy.status().message();
+  return fmt::format("is out of date: it has version {}, the index {}", copy->version,
+                     manifest->folder.manifest_version);
 }
 
 }  // namespace kalam::tiering

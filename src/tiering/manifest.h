@@ -24,7 +24,7 @@ struct Manifest {
   std::string etag;  // hash of the text
 };
 
-/// Compact JSON, fields in the order that docs/operations.md lists them.
+/// Compact JSON, fields in the order that docs/operations.md lists them; without its checksum.
 std::string ManifestJson(const catalog::TableDefinition& table,
                          const segments::FolderRecord& folder,
                          const std::vector<segments::SegmentRecord>& segments);
@@ -38,6 +38,14 @@ Result<std::optional<Manifest>> ReadManifest(storage::Store& store,
 /// is left.
 Status WriteManifest(storage::Store& store, const catalog::TableDefinition& table,
                      const segments::SegmentPlace& place, objects::ObjectStorage& storage);
+
+/// What is wrong with the manifest.json of a place ("is missing", "does not match its checksum",
+/// ...); empty when it is what WriteManifest would write. Errors: StorageIo, Corruption (of the
+/// records).
+Result<std::string> FindManifestProblem(storage::Store& store,
+                                        const catalog::TableDefinition& table,
+                                        const segments::SegmentPlace& place,
+                                        objects::ObjectStorage& storage);
 
 /// `ns:table:scope`; the scope is `shared`, a user id, or `_many`.
 std::string ManifestCacheKey(const catalog::TableDefinition& table,

@@ -22,6 +22,12 @@ Result<TableLocks::Held> TableLocks::Take(const std::string& place,
   return Held(*this, place);
 }
 
+std::optional<TableLocks::Held> TableLocks::TryTake(const std::string& place) {
+  const std::lock_guard lock(mutex_);
+  if (!taken_.insert(place).second) return std::nullopt;
+  return Held(*this, place);
+}
+
 void TableLocks::Release(const std::string& place) {
   {
     const std::lock_guard lock(mutex_);

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -34,6 +35,8 @@ class TableLocks {
   /// Waits for the place, the name of a table with its storage: a table that was dropped and its
   /// successor of the same name share one. Errors: Cancelled.
   Result<Held> Take(const std::string& place, const std::function<bool()>& cancelled);
+  /// nullopt when somebody has it.
+  std::optional<Held> TryTake(const std::string& place);
 
  private:
   void Release(const std::string& place);

@@ -76,6 +76,9 @@ class TieringImpl final : public Tiering {
     return outcome;
   }
 
+  Result<std::vector<ManifestProblem>> CheckManifests(const std::string& storage_id) override;
+  Status WriteManifests(TableId id) override;
+
   Seq PurgeLimit(TableId id) override {
     std::lock_guard lock(flushing_mutex_);
     const auto flushing = flushing_.find(id.value);
@@ -310,6 +313,37 @@ Result<int64_t> TieringImpl::CleanUpDropped(const DroppedTable& table, const Wor
     command->records.push_back(segments::ForgetRetired(file));
   if (!command->records.empty()) KALAM_RETURN_IF_ERROR(Propose(std::move(command)));
   return deleted;
+}
+
+Result<std::vector<ManifestProblem>> TieringImpl::CheckManifests(const std::string& storage_id) {
+  std::vector<ManifestProblem> problems;
+  KALAM_ASSIGN_OR_RETURN(const auto storage, services_.storage_of(storage_id));
+  KALAM_ASSIGN_OR_RETURN(const auto folders, segments::ListFolders(services_.store, std::nullopt));
+  for (const segments::FolderRecord& folder : folders) {
+    if (folder.storage_id != storage_id || IsDropped(folder.table)) continue;
+    KALAM_ASSIGN_OR_RETURN(const auto table, services_.catalog.FindTable(folder.table));
+    if (table == nullptr) continue;
+    const auto held = locks_.TryTake(PlaceName(storage_id, table->namespace_id, table->name));
+    if (!held) continue;
+    KALAM_ASSIGN_OR_RETURN(std::string problem,
+                           FindManifestProblem(services_.store, *table, folder.place, *storage));
+    if (problem.empty()) continue;
+    problems.push_back({table->QualifiedName(), folder.folder + "/" + std::string(kManifestFile),
+                        std::move(problem)});
+  }
+  return problems;
+}
+
+Status TieringImpl::WriteManifests(TableId id) {
+  KALAM_ASSIGN_OR_RETURN(const std::optional<WorkedTable> worked, Gather(id, {}));
+  if (!worked) return Status::Ok();
+  KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+  KALAM_ASSIGN_OR_RETURN(const auto folders, segments::ListFolders(services_.store, id));
+  for (const segments::FolderRecord& folder : folders) {
+    KALAM_RETURN_IF_ERROR(
+        WriteManifest(services_.store, *worked->table, folder.place, *worked->storage));
+  }
+  return Status::Ok();
 }
 
 Result<std::vector<ManifestRow>> TieringImpl::ListManifests() {

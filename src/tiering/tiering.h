@@ -47,8 +47,17 @@ struct RebuildOutcome {
   bool table_found = true;
   int64_t segment_count = 0;  // that were found again
   int64_t row_count = 0;      // in them
-  int64_t damaged_count = 0;  // files that could not be taken
+  int64_t damaged_count = 0;  // files that could not be taken, or are missing
   int64_t manifest_count = 0;
+  /// What was found damaged or missing, each with its path: the first few.
+  std::vector<std::string> problems;
+};
+
+/// A manifest.json that is not what the index says; its rows are readable all the same.
+struct ManifestProblem {
+  std::string table_name;  // `ns.table`
+  std::string path;
+  std::string problem;  // "does not match its checksum"
 };
 
 /// One folder of segments, as system.manifest shows it.
@@ -100,6 +109,14 @@ class Tiering {
   /// Takes segment files into the index that it knows nothing of, because its records were lost or
   /// the files were brought here, and writes all manifests of the table again.
   virtual Result<RebuildOutcome> Rebuild(TableId table, const Work& work) = 0;
+
+  /// Reads every manifest.json of a storage and compares it with the index. Tables that are being
+  /// flushed or compacted are left out: that work writes theirs. Errors: NotFound (no such
+  /// storage), StorageIo, Corruption.
+  virtual Result<std::vector<ManifestProblem>> CheckManifests(const std::string& storage_id) = 0;
+  /// Writes every manifest.json of a table again; of one whose segments were not put there by a
+  /// flush or a compaction. Errors: StorageIo, NotFound.
+  virtual Status WriteManifests(TableId table) = 0;
 
   /// The newest tombstone that may be purged from the store now: a flush that is under way may be
   /// about to write the row that a newer one hides. To be asked behind the purge's view.

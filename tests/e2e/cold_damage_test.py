@@ -156,6 +156,104 @@ def test_lost_manifests_and_records_are_made_again_from_the_files():
                 ["new"], [f"body 19 {19 * 7919}"]]
 
 
+def damages(sound):
+    """A manifest with one bit flipped here and there, cut off, emptied, and lost."""
+    flipped = [sound[:at] + bytes([sound[at] ^ 4]) + sound[at + 1:] for at in (3, len(sound) // 2, len(sound) - 10)]
+    return flipped + [sound[:len(sound) // 2], sound[:-1], b"", None]
+
+
+def test_a_damaged_manifest_is_named_and_written_again_and_rows_stay_readable():
+    with ServerProcess(CONFIG) as server:
+        token = two_segments(server)
+        manifest = os.path.join(server.directory, "storage", "app", "t", "manifest.json")
+        with open(manifest, "rb") as file:
+            sound = file.read()
+        checked = server.rows(token, "STORAGE CHECK local EXTENDED")[0]
+        assert checked[1] == "healthy" and checked[9] is None, checked
+        for damaged in damages(sound):
+            if damaged is None:
+                os.unlink(manifest)
+            else:
+                with open(manifest, "wb") as file:
+                    file.write(damaged)
+            checked = server.rows(token, "STORAGE CHECK local EXTENDED")[0]
+            assert checked[1] == "degraded" and all(checked[2:6]), checked
+            assert "app/t/manifest.json" in checked[9] and "STORAGE REBUILD TABLE app.t" in checked[9], checked
+            assert server.rows(token, "STORAGE CHECK local")[0][1] == "healthy"
+            assert server.rows(token, "SELECT COUNT(*) FROM app.t") == [["6000"]]
+            assert server.rows(token, "SELECT body FROM app.t WHERE id = 5") == [[f"body 5 {5 * 7919}"]]
+            _, message, _ = run_job(server, token, "STORAGE REBUILD TABLE app.t")
+            assert "Found: app/t/manifest.json " in message, message
+            with open(manifest, "rb") as file:
+                assert file.read() == sound
+            assert server.rows(token, "STORAGE CHECK local EXTENDED")[0][1] == "healthy"
+        _, message, _ = run_job(server, token, "STORAGE REBUILD TABLE app.t")
+        assert "Found" not in message, message
+        # A flush writes over whatever lies there.
+        with open(manifest, "wb") as file:
+            file.write(sound[:40])
+        insert(server, token, 6000, 6500)
+        run_job(server, token, "STORAGE FLUSH TABLE app.t")
+        assert server.rows(token, "STORAGE CHECK local EXTENDED")[0][1] == "healthy"
+
+
+def copied_to_another_server(storage, spoil):
+    """What STORAGE REBUILD of app.t says on a server that has the files alone, and the rows that it has then."""
+    with ServerProcess(CONFIG) as other:
+        token = other.login()
+        other.sql(token, "CREATE NAMESPACE app")
+        other.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+        shutil.copytree(storage, os.path.join(other.directory, "storage"), dirs_exist_ok=True)
+        spoil(os.path.join(other.directory, "storage", "app", "t"))
+        _, message, _ = run_job(other, token, "STORAGE REBUILD TABLE app.t")
+        found = other.rows(token, "SELECT COUNT(*), SUM(id) FROM app.t")[0]
+        checked = other.rows(token, "STORAGE CHECK local EXTENDED")[0]
+        assert checked[1] == "healthy", checked
+        return message, found
+
+
+def test_a_folder_without_records_is_read_by_its_manifest_if_that_is_sound():
+    with ServerProcess(CONFIG) as server:
+        token = two_segments(server)
+        storage = os.path.join(server.directory, "storage")
+        whole = server.rows(token, "SELECT COUNT(*), SUM(id) FROM app.t")[0]
+        message, found = copied_to_another_server(storage, lambda folder: None)
+        assert found == whole and "2 segments" in message and "Found" not in message, message
+
+        def change_manifest(change):
+            def spoil(folder):
+                path = os.path.join(folder, "manifest.json")
+                with open(path, "rb") as file:
+                    damaged = change(file.read())
+                if damaged is None:
+                    os.unlink(path)
+                else:
+                    with open(path, "wb") as file:
+                        file.write(damaged)
+            return spoil
+
+        with open(os.path.join(storage, "app", "t", "manifest.json"), "rb") as file:
+            sound = file.read()
+        for damaged in damages(sound):
+            message, found = copied_to_another_server(storage, change_manifest(lambda _, bytes_=damaged: bytes_))
+            assert found == whole and "Found: app/t/manifest.json" in message, (message, found)
+        # Lost, cut off and changed segments are told from each other; the other one is taken.
+        one = [["3000", str(sum(range(3000, 6000)))], [3000, sum(range(3000, 6000))]]
+        message, found = copied_to_another_server(storage, lambda folder: os.unlink(os.path.join(folder, "batch-0.parquet")))
+        assert found in one and "app/t/batch-0.parquet is missing" in message and "1 damaged" in message, (message, found)
+        # A sound file of the table, but not the one that was written there.
+        message, found = copied_to_another_server(storage, lambda folder: shutil.copy(
+            os.path.join(folder, "batch-1.parquet"), os.path.join(folder, "batch-0.parquet")))
+        assert found in one and "batch-0.parquet" in message and "does not match its checksum" in message, (message, found)
+        # A file that a compaction has replaced and that nobody has deleted yet holds rows that are deleted.
+        server.sql(token, "DELETE FROM app.t WHERE id < 1000")
+        run_job(server, token, "STORAGE FLUSH TABLE app.t")
+        run_job(server, token, "STORAGE COMPACT TABLE app.t")
+        assert len(os.listdir(os.path.join(storage, "app", "t"))) > 3
+        message, found = copied_to_another_server(storage, lambda folder: None)
+        assert found[0] in ("5000", 5000) and "1 segments" in message, (message, found)
+
+
 def test_a_full_disk_leaves_everything_as_it_was():
     with SmallDisk(8) as disk, ServerProcess(CONFIG) as server:
         if not disk.mounted:

@@ -1,6 +1,7 @@
 """One namespace comes back into a server that works: out of a backup of it or of everything, in one moment, or not at all."""
 import json
 import os
+import shutil
 import threading
 import time
 
@@ -54,10 +55,7 @@ def test_a_namespace_comes_back_while_the_server_works():
             assert server.rows(token, "SELECT id FROM other.kept ORDER BY id") == [["1"], ["2"]]
             server.sql(token, "SELECT * FROM app.new_one", expect=400)
             # What the old tables had goes, and takes nothing of the new ones along.
-            deadline = time.monotonic() + 60
-            while server.rows(token, "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'cleanup' AND status <> 'completed'") != [["0"]]:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_for_cleanups(server, token)
             # It goes on from there: writes over hot and cold rows, flush, compaction, restart.
             server.sql(token, "UPDATE app.rooms SET size = -1 WHERE id = 50")
             server.sql(token, "UPDATE app.rooms SET size = 150 WHERE id = 50")
@@ -107,6 +105,50 @@ def test_a_namespace_comes_into_another_server_and_live_queries_see_it():
             assert status == "failed" and "RESTORE DATABASE IN app" in trace, (status, message, trace)
             status, message, trace = wait_for_job(other, token, start_job(other, token, f"RESTORE DATABASE IN elsewhere FROM '{place}'"))
             assert status == "failed" and "namespace 'app' alone" in trace, (status, message, trace)
+
+
+def wait_for_cleanups(server, token):
+    deadline = time.monotonic() + 60
+    while server.rows(token, "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'cleanup' AND status <> 'completed'") != [["0"]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_files_of_a_restored_table_can_be_taken_into_an_index_again():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        fill(server, token)
+        run_job_of_tables(server, token, "STORAGE FLUSH ALL IN app")
+        expected = answers(server)
+        run_job(server, token, f"BACKUP DATABASE IN app TO '{place}'")
+        for _ in range(2):
+            run_job(server, token, f"RESTORE DATABASE IN app FROM '{place}'")
+        wait_for_cleanups(server, token)
+        assert server.rows(token, "STORAGE CHECK local EXTENDED")[0][1] == "healthy"
+        with ServerProcess(UNLIMITED) as other:
+            token = other.login()
+            other.sql(token, "CREATE NAMESPACE app")
+            other.sql(token, "CREATE SHARED TABLE app.first (id BIGINT PRIMARY KEY)")  # the others get other ids
+            other.sql(token, "CREATE SHARED TABLE app.rooms (id BIGINT PRIMARY KEY, title TEXT, size INT)")
+            other.sql(token, "CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, body TEXT)")
+            shutil.copytree(os.path.join(server.directory, "storage"), os.path.join(other.directory, "storage"), dirs_exist_ok=True)
+            for table in ("rooms", "notes"):
+                message = run_job(other, token, f"STORAGE REBUILD TABLE app.{table}")
+                assert "0 damaged" in message and "Found" not in message, message
+            for user in ("ann", "bob"):
+                other.sql(token, f"CREATE USER {user} WITH PASSWORD '{user}-password-1' ROLE user")
+                own = other.login(user, f"{user}-password-1")
+                query = "SELECT * FROM app.notes ORDER BY id"
+                assert other.rows(own, query) == expected[(user, query)]
+            for query, rows in expected.items():
+                if isinstance(query, str) and "app.rooms" in query:
+                    assert other.rows(token, query) == rows, query
+            # Files of a dropped table that wait for their deletion are not taken into the next one of its name.
+            other.sql(token, "DROP TABLE app.rooms")
+            other.sql(token, "CREATE SHARED TABLE app.rooms (id BIGINT PRIMARY KEY, title TEXT, size INT)")
+            message = run_job(other, token, "STORAGE REBUILD TABLE app.rooms")
+            assert "0 segments" in message, message
+            assert other.rows(token, "SELECT COUNT(*) FROM app.rooms") == [["0"]]
 
 
 def test_a_flipped_bit_leaves_the_namespace_as_it_is():

@@ -5,6 +5,7 @@
 #include "harness.h"
 #include "jobs/job.h"
 #include "replication/records.h"
+#include "tiering/manifest_reader.h"
 #include "types/key_codec.h"
 #include "types/row_codec.h"
 
@@ -241,6 +242,30 @@ std::vector<std::string> SparseCorpus() {
   return corpus;
 }
 
+/// What lies in a folder that others may write to: also behind a checksum that was made to fit.
+std::string RunManifest(std::string_view input) {
+  if (input.empty()) return {};
+  for (const std::string& text : {std::string(input), tiering::SealManifest(std::string(input))}) {
+    const auto manifest = tiering::ParseManifest(text);
+    if (!manifest.ok() && !manifest.status().Is(ErrorKind::Corruption))
+      return fmt::format("damage is told as {}", manifest.status().ToString());
+    if (!manifest.ok()) continue;
+    for (const tiering::ListedSegment& segment : manifest->segments) {
+      if (segment.file_name.find('/') != std::string::npos || segment.checksum.size() != 16)
+        return "a file that is none was taken for a segment";
+    }
+  }
+  return {};
+}
+
+std::vector<std::string> ManifestCorpus() {
+  const std::string json =
+      R"({"table_id":"app.t","user_id":"ann","version":3,"segments":[{"row_count":7,)"
+      R"("size_bytes":99,"path":"batch-12.parquet",)"
+      R"("checksum":"xxh3-128:000102030405060708090a0b0c0d0e0f"}],"last_sequence_number":12})";
+  return {json, tiering::SealManifest(json)};
+}
+
 }  // namespace
 
 std::vector<Target> StoredTargets() {
@@ -253,6 +278,7 @@ std::vector<Target> StoredTargets() {
           {"key_codec", KeyCorpus(), RunKeyCodec},
           {"catalog_records", CatalogCorpus(), RunCatalogRecords},
           {"commit_records", CommitCorpus(), RunCommitRecords},
+          {"manifest", ManifestCorpus(), RunManifest},
           {"job_records", {jobs::EncodeJob(job)}, [](std::string_view input) {
              return RoundTrip(input, jobs::DecodeJob, jobs::EncodeJob);
            }}};
