@@ -118,9 +118,14 @@ class Copier {
     return SyncFolders(folder);
   }
 
-  /// Takes back what was put, so that a full disk has the room again that it had.
-  void Undo() {
-    for (const std::string& path : put_) (void)target_.Delete(path);
+  /// Takes back what was put, so that a full disk has the room again that it had. What a store that
+  /// is down keeps goes with the next backup: nobody waits for its silence file by file. False when
+  /// something is left.
+  bool Undo() {
+    for (const std::string& path : put_) {
+      if (!target_.Delete(path).ok()) return false;
+    }
+    return true;
   }
 
  private:
@@ -189,7 +194,9 @@ void RemoveUnlisted(objects::ObjectStorage& target, const std::string& prefix,
       return true;
     });
   }
-  for (const std::string& path : unlisted) (void)target.Delete(path);
+  for (const std::string& path : unlisted) {
+    if (!target.Delete(path).ok()) return;
+  }
 }
 
 Result<BackupResult> CopyAll(objects::ObjectStorage& target, const std::string& prefix,
@@ -209,8 +216,7 @@ Result<BackupResult> CopyAll(objects::ObjectStorage& target, const std::string& 
     return listing;
   }();
   if (!copied.ok()) {
-    copier.Undo();
-    (void)target.Delete(prefix + std::string(kBegunName));
+    if (copier.Undo()) (void)target.Delete(prefix + std::string(kBegunName));
     return copied.status();
   }
   options.work.Reached("backup.listed");

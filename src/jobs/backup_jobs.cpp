@@ -6,6 +6,7 @@
 
 #include <ctime>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "backup/fetch_file.h"
@@ -35,13 +36,33 @@ Parameters ParametersOf(const JobRecord& job) {
   if (!json.is_object()) return {};
   return {
       .place = {.storage_id = json.value("storage_id", ""), .path = json.value("backup_path", "")},
-      .namespace_id = json.value("namespace_id", "")};
+      .namespace_id = json.value("namespace_id", ""),
+      .user_id = json.value("user_id", "")};
 }
+
+/// Opens each storage of a backup once.
+class OpenStorages {
+ public:
+  explicit OpenStorages(const objects::StorageSet& storages) : storages_(storages) {}
+
+  Result<std::shared_ptr<objects::ObjectStorage>> Find(const std::string& storage_id) {
+    auto found = open_.find(storage_id);
+    if (found == open_.end()) {
+      KALAM_ASSIGN_OR_RETURN(auto storage, storages_.FindUncached(storage_id));
+      found = open_.emplace(storage_id, std::move(storage)).first;
+    }
+    return found->second;
+  }
+
+ private:
+  const objects::StorageSet& storages_;
+  std::map<std::string, std::shared_ptr<objects::ObjectStorage>> open_;
+};
 
 Result<OpenPlace> Open(objects::StorageSet& storages, const BackupPlace& place,
                        objects::BaseFolder base_folder) {
   if (!place.storage_id.empty()) {
-    KALAM_ASSIGN_OR_RETURN(auto storage, storages.Find(place.storage_id));
+    KALAM_ASSIGN_OR_RETURN(auto storage, storages.FindUncached(place.storage_id));
     return OpenPlace{.storage = std::move(storage), .prefix = place.path + "/"};
   }
   KALAM_ASSIGN_OR_RETURN(std::unique_ptr<objects::ObjectStorage> folder,
@@ -109,9 +130,10 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& w
   KALAM_ASSIGN_OR_RETURN(const auto retired, segments::ListRetired(store, INT64_MAX, SIZE_MAX));
   for (const segments::RetiredFile& file : retired) objects.push_back({file.storage_id, file.path});
   std::vector<backup::LateFile> late_files;
+  OpenStorages storages(dependencies_.storages);
   for (const backup::NamedObject& object : objects) {
     if (object.storage_id == kLocal) continue;
-    KALAM_ASSIGN_OR_RETURN(auto storage, dependencies_.storages.Find(object.storage_id));
+    KALAM_ASSIGN_OR_RETURN(auto storage, storages.Find(object.storage_id));
     late_files.push_back({backup::PathInBackup(object), std::move(storage), object.path});
   }
   return late_files;
@@ -135,8 +157,9 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::str
   KALAM_ASSIGN_OR_RETURN(const auto objects, backup::ListNamedObjects(dependencies_.store, snapshot,
                                                                       definitions.TableIds()));
   std::vector<backup::LateFile> late_files;
+  OpenStorages storages(dependencies_.storages);
   for (const backup::NamedObject& object : objects) {
-    KALAM_ASSIGN_OR_RETURN(auto storage, dependencies_.storages.Find(object.storage_id));
+    KALAM_ASSIGN_OR_RETURN(auto storage, storages.Find(object.storage_id));
     late_files.push_back({backup::PathInBackup(object), std::move(storage), object.path});
   }
   return late_files;

@@ -44,6 +44,15 @@ Result<std::shared_ptr<ObjectStorage>> StorageSet::Find(std::string_view storage
   return storage;
 }
 
+Result<std::shared_ptr<ObjectStorage>> StorageSet::FindUncached(std::string_view storage_id) const {
+  KALAM_ASSIGN_OR_RETURN(const auto settings, find_settings_(storage_id));
+  if (!settings)
+    return Status(ErrorKind::NotFound, "Storage '" + std::string(storage_id) + "' not found");
+  KALAM_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStorage> storage,
+                         Open(*settings, BaseFolder::kMustExist));
+  return storage;
+}
+
 Result<std::unique_ptr<ObjectStorage>> StorageSet::Open(const StorageSettings& settings,
                                                         BaseFolder base_folder) const {
   return OpenObjectStorage(settings, environment_, base_folder);

@@ -33,6 +33,9 @@ class StorageSet {
   /// Cost: one look-up of the settings. Errors: NotFound ("Storage 'x' not found"), those of
   /// OpenObjectStorage.
   Result<std::shared_ptr<ObjectStorage>> Find(std::string_view storage_id);
+  /// The same without the cache: for what is read once, or is replaced under its name by others, as
+  /// the files of backups are. Opened anew with every call.
+  Result<std::shared_ptr<ObjectStorage>> FindUncached(std::string_view storage_id) const;
   /// A storage that is not (yet) of the set, with the set's environment and without its cache.
   Result<std::unique_ptr<ObjectStorage>> Open(const StorageSettings& settings,
                                               BaseFolder base_folder) const;

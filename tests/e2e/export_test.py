@@ -9,7 +9,7 @@ import time
 import zipfile
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parquet"))
-from backup_test import wait_for_job  # noqa: E402
+from backup_world import wait_for_job  # noqa: E402
 from files_test import upload  # noqa: E402
 from flush_test import run_job as run_job_of_tables  # noqa: E402
 from parquet import read_parquet  # noqa: E402

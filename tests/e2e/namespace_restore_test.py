@@ -5,8 +5,8 @@ import shutil
 import threading
 import time
 
-from backup_test import (EXIT_AT_STEP, Elsewhere, answers, fill, newest_job, run_job, start_job,
-                         start_job_that_ends_the_server, wait_for_job)
+from backup_world import (EXIT_AT_STEP, Elsewhere, answers, fill, newest_job, run_job, start_job,
+                          start_job_that_ends_the_server, wait_for_cleanups, wait_for_job)
 from files_test import upload
 from flush_test import run_job as run_job_of_tables
 from server_process import UNLIMITED, LiveClient, ServerProcess, run_tests
@@ -105,13 +105,6 @@ def test_a_namespace_comes_into_another_server_and_live_queries_see_it():
             assert status == "failed" and "RESTORE DATABASE IN app" in trace, (status, message, trace)
             status, message, trace = wait_for_job(other, token, start_job(other, token, f"RESTORE DATABASE IN elsewhere FROM '{place}'"))
             assert status == "failed" and "namespace 'app' alone" in trace, (status, message, trace)
-
-
-def wait_for_cleanups(server, token):
-    deadline = time.monotonic() + 60
-    while server.rows(token, "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'cleanup' AND status <> 'completed'") != [["0"]]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_files_of_a_restored_table_can_be_taken_into_an_index_again():

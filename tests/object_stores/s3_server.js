@@ -78,9 +78,36 @@ function forward(request, body, response, inner) {
   onward.end(body);
 }
 
+// The files of s3rver that hold the bytes of objects whose names begin with `prefix` (bucket/path).
+function objectFiles(prefix) {
+  const ending = '._S3rver_object';
+  return fs.readdirSync(directory, { recursive: true }).map(String).filter((name) => name.endsWith(ending))
+    .map((name) => ({ name: name.slice(0, -ending.length), file: path.join(directory, name) }))
+    .filter(({ name }) => name.startsWith(prefix));
+}
+
+// What a disk below a real store might do: one bit of each object changes, or the objects are gone.
+function harm(how, prefix) {
+  const found = objectFiles(prefix);
+  for (const { file } of found) {
+    if (how === '/_lose') {
+      for (const part of ['object', 'metadata.json', 'object.md5']) {
+        fs.rmSync(file.replace(/object$/, part), { force: true });
+      }
+    } else if (how === '/_flip') {
+      const bytes = fs.readFileSync(file);
+      bytes[bytes.length >> 1] ^= 4;
+      fs.writeFileSync(file, bytes);
+    }
+  }
+  return found.map(({ name }) => name);
+}
+
 function control(request, body, response) {
-  if (request.url === '/_faults') faults = JSON.parse(body.toString());
-  response.end(JSON.stringify(counts));
+  const given = JSON.parse(body.toString());
+  if (request.url === '/_faults') faults = given;
+  const names = ['/_lose', '/_flip', '/_list'].includes(request.url) ? harm(request.url, given) : undefined;
+  response.end(JSON.stringify(names || counts));
 }
 
 async function main() {

@@ -60,6 +60,17 @@ class S3Server:
     def counts(self):
         return self.control("/_counts")
 
+    def names(self, prefix):
+        """Objects whose `bucket/path` begins so."""
+        return sorted(self.control("/_list", prefix))
+
+    def flip(self, prefix):
+        """Changes one bit of each such object."""
+        return self.control("/_flip", prefix)
+
+    def lose(self, prefix):
+        return self.control("/_lose", prefix)
+
     def candidates(self):
         """Settings of every way to reach a bucket of this server."""
         return [
