@@ -116,6 +116,13 @@ int Main(const std::vector<std::string>& arguments) {
   // thread once used. Measured against jemalloc with two arenas and background decay: 0.7 MB less
   // while idle, and no further threads.
   mallopt(M_ARENA_MAX, 2);
+  // Large buffers stay outside of the heaps. Left alone, glibc raises this bound with each one that
+  // is freed, up to 32 MB; later ones lie in the heap, small things that stay settle around them,
+  // and their pages never go back (docs/adr/0011-allocator.md).
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  // With the bound above comes one for the heap's free end, at which it would be given back and
+  // fetched again all the time. The pauses between requests are for that.
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
   auto line = ParseCommandLine(arguments);
   if (!line.ok()) return Fail(ExitCode::kConfiguration, line.status().message());
   switch (line->action) {
