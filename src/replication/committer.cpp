@@ -121,6 +121,7 @@ void StandaloneGroup::Commit(std::vector<Proposal> batch) {
   {
     std::lock_guard lock(append_mutex_);
     committed_position_ = last_position;
+    ForgetDropped(batch);
   }
   gate_quiet_.notify_all();
   Complete(std::move(batch), Status::Ok());
@@ -177,6 +178,14 @@ bool StandaloneGroup::TellCatalog(const std::vector<Proposal>& batch) {
     changed |= catalog_.version() != before;
   }
   return changed;
+}
+
+// From here on the catalog itself knows no such table; ids are not used again.
+void StandaloneGroup::ForgetDropped(const std::vector<Proposal>& batch) {
+  for (const Proposal& proposal : batch) {
+    for (TableId table : proposal.command->dropped_tables)
+      if (catalog_.CurrentSchemaVersion(table) == 0) dropped_tables_.erase(table.value);
+  }
 }
 
 void StandaloneGroup::Observe(const std::vector<Proposal>& batch, bool catalog_changed) {

@@ -99,6 +99,7 @@ class StandaloneGroup final : public ReplicationGroup {
   Status WriteOut(const std::vector<Proposal>& batch);
   void Publish(const std::vector<Proposal>& batch);
   bool TellCatalog(const std::vector<Proposal>& batch);
+  void ForgetDropped(const std::vector<Proposal>& batch);
   void Observe(const std::vector<Proposal>& batch, bool catalog_changed);
   void ReleaseWaiters(uint64_t up_to);
   void Complete(std::vector<Proposal> batch, const Status& status);
