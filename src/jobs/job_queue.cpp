@@ -213,7 +213,16 @@ void JobQueue::Rep::Run(JobRecord job, RunningJob& run) {
   Result<JobOutcome> outcome =
       Status(ErrorKind::NotAvailable,
              "this server cannot run jobs of type '" + std::string(JobTypeName(job.type)) + "'");
-  Status marked = Commit({Write(job)});
+  Status marked;
+  {
+    // A kill may have come since the job was taken: its record must not be overwritten.
+    const std::lock_guard lock(mutex);
+    if (!active.contains(job.job_id)) {
+      running.erase(job.job_id);
+      return;
+    }
+    marked = Commit({Write(job)});
+  }
   if (!marked.ok()) {
     outcome = std::move(marked);
   } else if (auto executor = executors.find(job.type); executor != executors.end()) {

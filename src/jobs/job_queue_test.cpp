@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <future>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -164,6 +165,21 @@ TEST_F(JobQueueTest, AKilledJobNeverRunsAndARunningOneIsTold) {
     EXPECT_TRUE(queue_->Kill(id).Is(ErrorKind::InvalidOperation));
   }
   EXPECT_TRUE(queue_->Kill("CL-000000000000").Is(ErrorKind::NotFound));
+}
+
+TEST_F(JobQueueTest, AJobThatIsKilledWhileItStartsStaysKilled) {
+  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  queue_->SetExecutor(
+      JobType::kFlush,
+      [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> { return Done("done"); });
+  std::map<std::string, JobStatus> expected;
+  for (int i = 0; i < 200; ++i) {
+    const std::string id = queue_->Submit(JobType::kFlush, "{}", "").value().job_id;
+    expected[id] = queue_->Kill(id).ok() ? JobStatus::kCancelled : JobStatus::kCompleted;
+  }
+  queue_->Close();  // every thread is at its end
+  for (const JobRecord& job : queue_->List().value())
+    EXPECT_EQ(job.status, expected[job.job_id]) << job.job_id;
 }
 
 TEST_F(JobQueueTest, AJobCutOffByACrashRunsAgainAfterTheRestart) {
