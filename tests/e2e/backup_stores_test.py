@@ -51,7 +51,8 @@ def test_a_backup_in_every_kind_of_store_comes_back():
                 server.sql(token, "INSERT INTO app.rooms (id, title, size) VALUES (2000, 'new', 1)")
                 expected = all_answers(server)
                 message = run_job(server, token, f"BACKUP DATABASE TO {PLACE}")
-                assert reused(message) >= files(message) // 2, message
+                # The segments of three tables at least; files of the store itself come and go.
+                assert 3 <= reused(message) < files(message), message
                 # One namespace, while the server works.
                 server.sql(token, "DELETE FROM app.rooms WHERE id > 100")
                 server.sql(token, "DROP TABLE app.cold")
