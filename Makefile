@@ -20,6 +20,7 @@ demo: build
 	@build/release/kalam-demo
 
 bench: build
+	@cmake --build --preset release --target kalamdb-server-smallest
 	@build/release/kalam-bench
 
 # Another server beside this build: make bench-compare URL=http://host:port [DB_USER=root] [DB_PASSWORD=...]

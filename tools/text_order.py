@@ -6,6 +6,7 @@
 #
 # The kernel maps program text in windows of 64 KB around every page that is touched; with what runs scattered over the file nearly all of
 # it becomes resident (docs/adr/0009-text-order.md). Names that no longer exist are ignored by the linker.
+import bisect
 import collections
 import json
 import os
@@ -68,72 +69,85 @@ def run(folder, program, statements):
     subprocess.run(["objcopy", "--strip-debug", os.path.join(ROOT, "build/release", program), binary], check=True)
     out, port = os.path.join(folder, "callgrind"), free_port()
     environment = dict(os.environ, KALAMDB_ROOT_PASSWORD="text-order", KALAMDB_LOGS_DIR=os.path.join(folder, "logs"))
-    server = subprocess.Popen(["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={out}", binary, "--data-dir",
-                               os.path.join(folder, "data"), "--port", str(port)], env=environment, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(["valgrind", "--tool=callgrind", "--demangle=no", "--dump-instr=yes", "--compress-pos=no", "--compress-strings=no",
+                               f"--callgrind-out-file={out}", binary, "--data-dir", os.path.join(folder, "data"), "--port", str(port)], env=environment, stderr=subprocess.DEVNULL)
     try:
         drive(port, statements)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
     with open(out) as file:
-        return file.read()
+        return executed(file.read(), binary)
 
 
-def executed(callgrind):
-    """Names of the functions of the server's own text, the most expensive first."""
-    objects, names, cost = {}, {}, collections.Counter()
-    here, skip, in_server = None, False, False
-    for line in callgrind.splitlines():
-        match = re.match(r"(c?ob|c?fn)=\((\d+)\)(?: (.*))?$", line)
-        if match:
-            kind, number, name = match.groups()
-            table = objects if kind.endswith("ob") else names
-            if name:
-                table[number] = name
-            if kind == "ob":
-                in_server = objects[number].endswith("/kalamdb-server")
-            elif kind == "fn":
-                here = re.sub(r"'\d+$", "", names[number]) if in_server else None
-        elif line.startswith("calls="):
-            skip = True
-        elif line[:1] in "+-*0123456789" and line:
-            if not skip and here:
-                cost[here] += int(line.split()[1])
-            skip = False
-    return [name for name, _ in cost.most_common()]
+def symbols(binary):
+    """Address of each name that the program has once; of functions."""
+    found, twice = {}, set()
+    for line in subprocess.run(["nm", binary], capture_output=True, text=True, check=True).stdout.splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[1] in "tTwW":
+            (twice.add if fields[2] in found else lambda _: None)(fields[2])
+            found[fields[2]] = int(fields[0], 16)
+    return {name: address for name, address in found.items() if name not in twice}
 
 
-def one_name_per_section(names):
-    """RocksDB is built with one text section a file: a single name moves all of it. A name that several files have for a function of
-    their own would move all of them, two megabytes that nobody runs, and says nothing about which of them ran."""
-    archive = "/usr/lib/x86_64-linux-gnu/librocksdb.a"
-    sections_of, member = collections.defaultdict(set), ""
-    for line in subprocess.run(["objdump", "-t", archive], capture_output=True, text=True, check=True).stdout.splitlines():
+def archive_sections(archive, addresses):
+    """RocksDB is built with one text section a file. Where each lies in the program: [(begin, end, name)], found by a name that stands for
+    it alone."""
+    sizes, names, member = {}, {}, ""
+    for line in subprocess.run(["objdump", "-h", "-t", archive], capture_output=True, text=True, check=True).stdout.splitlines():
+        size = re.match(r"\s*\d+ \.text\s+([0-9a-f]+)", line)
+        symbol = re.match(r"([0-9a-f]+) g\s+F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", line)
         if line.endswith("file format elf64-x86-64"):
             member = line.split(":")[0]
-        elif "\t" in line and " .text\t" in line:
-            sections_of[line.split()[-1]].add(member)
-    seen, kept = set(), []
-    for name in names:
-        sections = sections_of.get(name, set())
-        if len(sections) > 1 or (sections and sections <= seen):
-            continue
-        kept.append(name)
-        seen |= sections
-    return kept
+        elif size:
+            sizes[member] = int(size.group(1), 16)
+        elif symbol and symbol.group(2) in addresses and member not in names:
+            names[member] = (symbol.group(2), int(symbol.group(1), 16))
+    return sorted((addresses[name] - offset, addresses[name] - offset + sizes[of], name) for of, (name, offset) in names.items())
+
+
+def executed(callgrind, binary):
+    """Names of the functions of the program's own text, the most expensive first; of a section of RocksDB one name, which moves all of it.
+    Sections are told by address: many of its files have functions of the same name."""
+    addresses = symbols(binary)
+    sections = archive_sections("/usr/lib/x86_64-linux-gnu/librocksdb.a", addresses)
+    begins = [begin for begin, _, _ in sections]
+    cost, name, shift, in_program, skip = collections.Counter(), "", None, False, False
+    for line in callgrind.splitlines():
+        if line.startswith("ob="):
+            in_program = line.endswith("/" + os.path.basename(binary))
+        elif line.startswith("fn="):
+            name = re.sub(r"'\d+$", "", line[3:])
+        elif line.startswith("calls="):
+            skip = True
+        elif line.startswith("0x"):
+            address, _, instructions = line.split()[:3]
+            if in_program and not skip:
+                if shift is None and name == "main":
+                    shift = int(address, 16) - addresses["main"]
+                cost[(name, int(address, 16))] += int(instructions)
+            skip = False
+    by_name = collections.Counter()
+    for (function, address), instructions in cost.items():
+        at = bisect.bisect_right(begins, address - shift) - 1
+        inside = at >= 0 and address - shift < sections[at][1]
+        by_name[sections[at][2] if inside else function] += instructions
+    return [function for function, _ in by_name.most_common()]
 
 
 def write_order(program, path):
-    started = executed(profile(program, []))
-    served = executed(profile(program, STATEMENTS))
+    started = profile(program, [])
+    served = profile(program, STATEMENTS)
     if len(started) < 500:
         sys.exit(f"only {len(started)} functions seen: is build/release/{program} built?")
     known = set(started)
-    names = one_name_per_section(started + [name for name in served if name not in known])
+    names = started + [name for name in served if name not in known]
     with open(os.path.join(ROOT, path), "w") as file:
         file.write("\n".join(names) + "\n")
-    print(f"{path}: {len(names)} functions")
+    print(f"{path}: {len(names)} functions", flush=True)
 
 
-write_order("kalamdb-server", "cmake/text_order.txt")
-write_order("kalamdb-server-smallest", "cmake/text_order_smallest.txt")
+PROGRAMS = {"kalamdb-server": "cmake/text_order.txt", "kalamdb-server-smallest": "cmake/text_order_smallest.txt"}
+for wanted in sys.argv[1:] or PROGRAMS:
+    write_order(wanted, PROGRAMS[wanted])

@@ -16,13 +16,14 @@ void Settle(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
 }
 
-}  // namespace
+struct IdleFigures {
+  double private_mb = 0, rss_mb = 0, cpu_percent = 0;
+};
 
-Status RunIdle(const SuiteOptions& options, Report& report) {
+Result<IdleFigures> MeasureIdle(const std::string& binary, const std::string& config_file) {
   std::vector<double> private_mb, rss_mb, cpu_percent;
   for (int round = 0; round < kRounds; ++round) {
-    KALAM_ASSIGN_OR_RETURN(auto environment,
-                           Environment::Start(options.binary, options.config_file));
+    KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(binary, config_file));
     Settle(2000);
     const double cpu_before = environment->server().cpu_seconds();
     Settle(4000);
@@ -31,9 +32,23 @@ Status RunIdle(const SuiteOptions& options, Report& report) {
     private_mb.push_back(static_cast<double>(memory.private_bytes) / kMegabyte);
     rss_mb.push_back(static_cast<double>(memory.rss_bytes) / kMegabyte);
   }
-  report.Add({"idle: private memory", "MB", Median(private_mb), 4});
-  report.Add({"idle: resident memory", "MB", Median(rss_mb), 16});
-  report.Add({"idle: processor", "%", Median(cpu_percent), 0.3});
+  return IdleFigures{Median(private_mb), Median(rss_mb), Median(cpu_percent)};
+}
+
+}  // namespace
+
+Status RunIdle(const SuiteOptions& options, Report& report) {
+  KALAM_ASSIGN_OR_RETURN(const IdleFigures idle, MeasureIdle(options.binary, options.config_file));
+  report.Add({"idle: private memory", "MB", idle.private_mb, 4});
+  report.Add({"idle: resident memory", "MB", idle.rss_mb, 16});
+  report.Add({"idle: processor", "%", idle.cpu_percent, 0.3});
+  // Without engine, WebSockets and TLS; measured when it was built beside the server.
+  const std::string smallest = options.binary + "-smallest";
+  if (access(smallest.c_str(), X_OK) == 0) {
+    KALAM_ASSIGN_OR_RETURN(const IdleFigures small, MeasureIdle(smallest, options.config_file));
+    report.Add({"idle, smallest build: private memory", "MB", small.private_mb, 2.5});
+    report.Add({"idle, smallest build: resident memory", "MB", small.rss_mb, 12});
+  }
 
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE many").status());

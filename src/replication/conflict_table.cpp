@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
+
 namespace kalam::replication {
 namespace {
 
@@ -64,10 +66,16 @@ void HashSet::Grow() {
   }
 }
 
+ConflictTable::ConflictTable(Seq last)
+    : last_(last), slots_(static_cast<int64_t*>(std::calloc(kSlotCount, sizeof(int64_t)))) {
+  KALAM_CHECK(slots_ != nullptr);
+}
+
 ConflictTable::Verdict ConflictTable::Check(uint64_t hash, Seq view) const {
   if (appended_.Contains(hash)) return Verdict::kAppended;
   if (writing_.Contains(hash)) return Verdict::kWriting;
-  return slots_[hash % kSlotCount] <= view ? Verdict::kClear : Verdict::kDoubt;
+  const Seq newest{last_.value + slots_[hash % kSlotCount]};
+  return newest <= view ? Verdict::kClear : Verdict::kDoubt;
 }
 
 void ConflictTable::Append(std::span<const uint64_t> hashes) {
@@ -83,8 +91,8 @@ void ConflictTable::BeginWrite(std::span<const uint64_t> rest) {
 }
 
 void ConflictTable::Publish(uint64_t hash, Seq seq) {
-  Seq& slot = slots_[hash % kSlotCount];
-  slot = std::max(slot, seq);
+  int64_t& slot = slots_[hash % kSlotCount];
+  slot = std::max(slot, seq.value - last_.value);
 }
 
 void ConflictTable::EndWrite() { writing_.Clear(); }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -38,7 +40,7 @@ class HashSet {
 class ConflictTable {
  public:
   /// `last` is the newest `_seq` on disk: views older than the start are always in doubt.
-  explicit ConflictTable(Seq last) : slots_(kSlotCount, last) {}
+  explicit ConflictTable(Seq last);
 
   enum class Verdict : uint8_t {
     kClear,     // not written since
@@ -63,7 +65,14 @@ class ConflictTable {
  private:
   static constexpr size_t kSlotCount = (64 << 10) / sizeof(Seq);
 
-  std::vector<Seq> slots_;
+  struct Free {
+    void operator()(int64_t* slots) const { std::free(slots); }
+  };
+
+  const Seq last_;
+  /// How far beyond `last_` the newest `_seq` of a slot is: nothing is written until rows are, so
+  /// that a server nobody writes to does not hold the pages.
+  const std::unique_ptr<int64_t[], Free> slots_;
   HashSet appended_;
   HashSet writing_;
 };
