@@ -3,18 +3,21 @@
 #include "analytics/engine.h"
 
 #include <malloc.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
 #include <optional>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "analytics/plugin_library.h"
 #include "analytics/statement_slots.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace kalam::analytics {
 namespace {
@@ -77,6 +80,19 @@ Status MakeSpillDirectory(const std::string& path) {
           " for the analytical engine's temporary files cannot be made: " + error.message());
 }
 
+/// The engine's own threads inherit what the one that opens it is: they help statements, but never
+/// at the cost of those who serve connections and commit.
+Result<std::unique_ptr<Instance>> OpenBehindOthers(const PluginLibrary& library,
+                                                   const InstanceOptions& options) {
+  Result<std::unique_ptr<Instance>> opened = Status(ErrorKind::Internal, "not opened");
+  std::thread([&] {
+    pthread_setname_np(pthread_self(), "engine");
+    RunBehindOthers();
+    opened = library.OpenInstance(options);
+  }).join();
+  return opened;
+}
+
 Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   const std::lock_guard lock(mutex);
   last_used_us = SystemClock().SteadyUs();
@@ -93,7 +109,7 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   instance_options.temp_directory = options.temp_directory;
   instance_options.temp_bytes_max = options.temp_bytes_max;
   instance_options.next_snowflake_id = options.next_snowflake_id;
-  KALAM_ASSIGN_OR_RETURN(instance, library->OpenInstance(instance_options));
+  KALAM_ASSIGN_OR_RETURN(instance, OpenBehindOthers(*library, instance_options));
   Count(options.metrics, "analytics_opened_total");
   Log(LogLevel::kDebug, "analytics", "engine opened",
       {{"took_us", SystemClock().SteadyUs() - begin_us}});

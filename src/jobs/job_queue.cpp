@@ -15,6 +15,7 @@
 
 #include "base/id_generators.h"
 #include "base/log.h"
+#include "base/thread_priority.h"
 #include "types/key_codec.h"
 
 namespace kalam::jobs {
@@ -192,6 +193,7 @@ void JobQueue::Rep::Start() {
     std::lock_guard lock(threads_mutex);
     run->thread = std::thread([this, run, taken = *std::move(job)]() mutable {
       pthread_setname_np(pthread_self(), "job");
+      RunBehindOthers();
       Run(std::move(taken), *run);
       Tick();  // the place is free for the next one
       run->ended = true;

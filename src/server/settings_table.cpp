@@ -103,7 +103,7 @@ constexpr SettingKey kKeys[] = {
     Number("storage.rocksdb.bloom_bits", "10", 0, 32,
            "Bits per key of the filters that spare reads of absent rows; 0 writes none."),
     Choice("storage.rocksdb.compression", "lz4", "none|snappy|lz4|zstd",
-           "Compression of table files; the lowest level always takes zstd unless it is none."),
+           "Compression of table files; the lowest level of the change log always takes zstd unless it is none."),
     Number("storage.rocksdb.max_background_jobs", "2", 1, 64,
            "Flushes and compactions at the same time."),
     Number("storage.rocksdb.max_open_files", "512", 64, 1 << 20, "Table files kept open."),

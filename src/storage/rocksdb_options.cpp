@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 #include "storage/prepared_log.h"
 #include "storage/rocksdb_internal.h"
 
@@ -21,6 +22,7 @@ namespace {
 constexpr int64_t kOneShardBelowBytes = 64 << 20;
 constexpr size_t kArenaBlockBytes = 64 << 10;
 constexpr size_t kFileBufferBytes = 128 << 10;
+constexpr uint64_t kBytesPerSync = 1 << 20;
 constexpr size_t kFamilyBufferBytesMin = 64 << 10;
 constexpr uint64_t kTargetFileBytes = 16 << 20;
 constexpr uint64_t kLevelBaseBytes = 64 << 20;
@@ -65,6 +67,15 @@ class CorruptionFence final : public rocksdb::EventListener {
     Log(LogLevel::kError, "storage", "a compaction met a corrupt file and was given up",
         {{"error", error->ToString()}});
     *error = rocksdb::Status::OK();
+  }
+};
+
+/// Compactions make way for writers; memtables do not, for which writers wait.
+class CompactionsBehindOthers final : public rocksdb::EventListener {
+ public:
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    thread_local bool is_behind = false;
+    if (!std::exchange(is_behind, true)) RunBehindOthers();
   }
 };
 
@@ -130,8 +141,10 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   family_options.max_bytes_for_level_base = kLevelBaseBytes;
   family_options.level_compaction_dynamic_level_bytes = true;
   family_options.compression = CompressionOf(options.compression);
-  family_options.bottommost_compression =
-      options.compression == "none" ? rocksdb::kNoCompression : rocksdb::kZSTD;
+  // The change log stays; what is in other families is written again or leaves for cold storage,
+  // and nine tenths of its compactions would be the work of zstd.
+  if (family == Family::kChanges && options.compression != "none")
+    family_options.bottommost_compression = rocksdb::kZSTD;
   if (family == Family::kRows || family == Family::kOrder) {
     // Rows that moved to cold storage leave as many tombstones, which every scan walks over until
     // they have met their rows: files that are full of them go down at once.
@@ -153,12 +166,15 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   database.info_log = std::make_shared<LogForwarder>();
   database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   database.listeners.push_back(std::make_shared<CorruptionFence>());
+  database.listeners.push_back(std::make_shared<CompactionsBehindOthers>());
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;
   database.max_file_opening_threads = 1;
   database.max_background_jobs = options.max_background_jobs;
   database.max_total_wal_size = static_cast<uint64_t>(options.write_buffer_total_bytes) * 4;
   database.writable_file_max_buffer_size = kFileBufferBytes;
+  // A large file that is written back all at once holds up the next sync of the log.
+  database.bytes_per_sync = kBytesPerSync;
   database.allow_concurrent_memtable_write = false;
   database.enable_write_thread_adaptive_yield = false;
   database.stats_dump_period_sec = 0;
