@@ -229,6 +229,15 @@ Result<JobOutcome> BackupJobs::Restore(const JobRecord& job, const JobCancelled&
                          result.file_count)};
 }
 
+/// Without it the policies would see the rows only after the next start.
+void BackupJobs::TakeIn(const std::vector<TableId>& tables) {
+  if (dependencies_.tiering == nullptr) return;
+  const Status counted = dependencies_.tiering->TakeIn(tables);
+  if (counted.ok()) return;
+  Log(LogLevel::kWarn, "backup", "the rows of a restored namespace could not be counted",
+      {{"error", counted.ToString()}});
+}
+
 Result<JobOutcome> BackupJobs::RestoreNamespace(const JobRecord& job,
                                                 objects::ObjectStorage& source,
                                                 const std::string& prefix,
@@ -252,6 +261,7 @@ Result<JobOutcome> BackupJobs::RestoreNamespace(const JobRecord& job,
     if (work.is_cancelled()) return Status(ErrorKind::Cancelled, "The restore was cancelled");
     if (!prepared.was_done) {
       KALAM_RETURN_IF_ERROR(dependencies_.swap_namespace(prepared, parameters.user_id));
+      TakeIn(prepared.tables);
       work.Reached("restore.committed");
     }
     return prepared;

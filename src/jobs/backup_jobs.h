@@ -12,6 +12,7 @@
 #include "jobs/job_queue.h"
 #include "objects/storage_set.h"
 #include "storage/store.h"
+#include "tiering/tiering.h"
 
 namespace kalam::jobs {
 
@@ -38,6 +39,8 @@ class BackupJobs {
     JobQueue& queue;
     std::string data_directory;
     backup::FailPoint fail_point;
+    /// Is told of the tables of a restored namespace; null without a cold tier.
+    tiering::Tiering* tiering = nullptr;
   };
   /// Registers its executors with the queue; the dependencies must outlive the queue's last Tick.
   explicit BackupJobs(Dependencies dependencies);
@@ -55,6 +58,7 @@ class BackupJobs {
   Result<std::vector<backup::LateFile>> GatherNamespace(const std::string& namespace_id,
                                                         const std::string& work_folder,
                                                         const JobCancelled& cancelled);
+  void TakeIn(const std::vector<TableId>& tables);
   Status PlaceObjects(const std::string& staging);
   backup::Work WorkOf(const JobRecord& job, const JobCancelled& cancelled);
 

@@ -17,7 +17,8 @@ namespace {
 constexpr std::string_view kTarget = "tiering";
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kHourUs = 3600 * kSecondUs;
-constexpr std::string_view kAutomatic = "small_segments";
+constexpr std::string_view kSmallSegments = "small_segments";
+constexpr std::string_view kOldTombstones = "old_tombstones";
 constexpr std::string_view kRebuilds = "rebuild";
 
 nlohmann::json ParametersOf(const JobRecord& job) {
@@ -71,7 +72,10 @@ tiering::Work WorkOf(JobQueue& queue, const JobRecord& job, const JobCancelled& 
 }  // namespace
 
 TieringJobs::TieringJobs(Dependencies dependencies, const TieringJobsOptions& options)
-    : dependencies_(dependencies), options_(options) {
+    : dependencies_(dependencies),
+      options_(options),
+      next_tombstones_steady_us_(dependencies.clock.SteadyUs() +
+                                 options.sweep_interval_seconds * kSecondUs) {
   using Method = Result<JobOutcome> (TieringJobs::*)(const JobRecord&, const JobCancelled&);
   const auto bind = [this](JobType type, Method method) {
     dependencies_.queue.SetExecutor(
@@ -94,15 +98,23 @@ void TieringJobs::Tick() {
     next_sweep_steady_us_ = steady_us + options_.sweep_interval_seconds * kSecondUs;
     QueueRetiredDeletion();
   }
+  if (steady_us >= next_tombstones_steady_us_) {
+    next_tombstones_steady_us_ = steady_us + options_.tombstone_interval_seconds * kSecondUs;
+    QueueTombstoneCompactions();
+  }
+}
+
+Status TieringJobs::LoadCounts() {
+  const std::lock_guard lock(load_mutex_);
+  if (loaded_) return Status::Ok();
+  KALAM_RETURN_IF_ERROR(dependencies_.tiering.counts().Load());
+  loaded_ = true;
+  return Status::Ok();
 }
 
 void TieringJobs::QueueDueFlushes() {
   tiering::HotRowCounts& counts = dependencies_.tiering.counts();
-  if (!loaded_) {
-    const Status loaded = counts.Load();
-    Warn("the hot rows could not be counted", loaded);
-    loaded_ = loaded.ok();
-  }
+  Warn("the hot rows could not be counted", LoadCounts());
   for (const TableId id : counts.TakeDue()) {
     const auto table = dependencies_.catalog.FindTable(id);
     if (!table.ok() || *table == nullptr || HasActiveFlush(**table)) continue;
@@ -118,6 +130,26 @@ void TieringJobs::QueueRetiredDeletion() {
   if (!found.ok() || !*found) return;
   Warn("the deletion of replaced files was not queued",
        dependencies_.queue.Submit(JobType::kManifestEviction, "{}", "ME").status());
+}
+
+void TieringJobs::QueueTombstoneCompactions() {
+  const auto due = dependencies_.tiering.TakeWithOldTombstones(
+      [this](const catalog::TableDefinition& table) { return DroppableTombstones(table); });
+  Warn("old tombstones could not be looked for", due.status());
+  if (!due.ok()) return;
+  for (const TableId id : *due) {
+    const auto table = dependencies_.catalog.FindTable(id);
+    if (!table.ok() || *table == nullptr) continue;
+    const std::string key = "CT:" + (*table)->namespace_id + ":" + (*table)->name;
+    Warn("a compaction was not queued", Submit(JobType::kCompact, **table, key).status());
+  }
+}
+
+/// What is older than the table's retention.
+Result<Seq> TieringJobs::DroppableTombstones(const catalog::TableDefinition& table) const {
+  const int64_t before_us =
+      dependencies_.clock.NowUs() - int64_t{table.options.deleted_retention_hours} * kHourUs;
+  return tables::SeqAtTime(dependencies_.store, before_us);
 }
 
 bool TieringJobs::HasActiveFlush(const catalog::TableDefinition& table) const {
@@ -136,7 +168,8 @@ Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefiniti
                                {"internal_id", table.id.value}};
   if (type == JobType::kFlush && table.options.flush_policy.row_limit > 0)
     parameters["flush_threshold"] = table.options.flush_policy.row_limit;
-  if (type == JobType::kCompact) parameters[std::string(kAutomatic)] = key.starts_with("CO:");
+  if (type == JobType::kCompact) parameters[std::string(kSmallSegments)] = key.starts_with("CO:");
+  if (key.starts_with("CT:")) parameters[std::string(kOldTombstones)] = true;
   if (key.starts_with(kRebuilds)) parameters[std::string(kRebuilds)] = true;
   return dependencies_.queue.Submit(type, parameters.dump(), std::move(key));
 }
@@ -159,6 +192,7 @@ Result<JobRecord> TieringJobs::QueueRebuild(const catalog::TableDefinition& tabl
 }
 
 size_t TieringJobs::FlushLargest(size_t count_max, int64_t row_count_min) {
+  Warn("the hot rows could not be counted", LoadCounts());
   size_t queued = 0;
   for (const auto& [id, row_count] : dependencies_.tiering.counts().Largest(count_max)) {
     if (row_count < row_count_min) break;
@@ -217,12 +251,12 @@ Result<JobOutcome> TieringJobs::Compact(const JobRecord& job, const JobCancelled
   const TableId id{parameters.value("internal_id", 0u)};
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table, dependencies_.catalog.FindTable(id));
   if (table == nullptr) return NotFound(parameters);
-  const int64_t before_us =
-      dependencies_.clock.NowUs() - int64_t{table->options.deleted_retention_hours} * kHourUs;
-  KALAM_ASSIGN_OR_RETURN(const Seq tombstones_up_to,
-                         tables::SeqAtTime(dependencies_.store, before_us));
+  KALAM_ASSIGN_OR_RETURN(const Seq tombstones_up_to, DroppableTombstones(*table));
   tiering::Work work = WorkOf(dependencies_.queue, job, cancelled);
-  work.is_thorough = !parameters.value(std::string(kAutomatic), false);
+  if (parameters.value(std::string(kSmallSegments), false))
+    work.compaction_scope = tiering::CompactionScope::kSmallSegments;
+  if (parameters.value(std::string(kOldTombstones), false))
+    work.compaction_scope = tiering::CompactionScope::kOldTombstones;
   KALAM_ASSIGN_OR_RETURN(const tiering::CompactionOutcome compacted,
                          dependencies_.tiering.Compact(id, tombstones_up_to, work));
   if (!compacted.table_found) return NotFound(parameters);

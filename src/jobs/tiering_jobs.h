@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "base/clock.h"
@@ -17,7 +18,8 @@ namespace kalam::jobs {
 struct TieringJobsOptions {
   int64_t check_interval_seconds =
       10;  // between looks at the flush policies; 0: no automatic flush
-  int64_t sweep_interval_seconds = 60;  // between looks for replaced files
+  int64_t sweep_interval_seconds = 60;        // between looks for replaced files
+  int64_t tombstone_interval_seconds = 3600;  // between looks for old tombstones
 };
 
 /// Thread-safety: Tick is called by one thread at a time, the rest may be called from any thread;
@@ -66,13 +68,19 @@ class TieringJobs {
   Result<JobOutcome> DeleteRetired(const JobRecord& job, const JobCancelled& cancelled);
   void QueueDueFlushes();
   void QueueRetiredDeletion();
+  void QueueTombstoneCompactions();
+  Status LoadCounts();
+  Result<Seq> DroppableTombstones(const catalog::TableDefinition& table) const;
   bool HasActiveFlush(const catalog::TableDefinition& table) const;
   Result<JobRecord> Submit(JobType type, const catalog::TableDefinition& table, std::string key);
 
   const Dependencies dependencies_;
   const TieringJobsOptions options_;
   std::function<void(const catalog::TableDefinition&)> flushed_;
-  bool loaded_ = false;  // the hot rows that were there at start are counted
+  std::mutex load_mutex_;
+  bool loaded_ =
+      false;  // guarded by load_mutex_: the hot rows that were there at start are counted
+  int64_t next_tombstones_steady_us_;
   int64_t next_check_steady_us_ = 0;
   int64_t next_sweep_steady_us_ = 0;
 };

@@ -151,7 +151,8 @@ class AdminStatementsImpl : public AdminStatements {
         .clock = services_.clock,
         .queue = *jobs_,
         .data_directory = services_.data_directory,
-        .fail_point = services_.fail_point});
+        .fail_point = services_.fail_point,
+        .tiering = services_.tiering});
   }
   jobs::PurgeLimit PurgeLimit() {
     if (services_.tiering == nullptr) return {};

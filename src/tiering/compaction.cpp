@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "tables/retention.h"
 #include "tiering/folders.h"
+#include "tiering/old_tombstones.h"
 #include "tiering/row_feed.h"
 #include "types/key_codec.h"
 
@@ -39,19 +40,77 @@ void AddMerges(Segments group, std::vector<Segments>* merges) {
   }
 }
 
-/// Whether segments outside of a merge may hold a key. A key range is all that is asked.
+bool Overlaps(const segments::SegmentRecord& a, const segments::SegmentRecord& b) {
+  return a.min_key <= b.max_key && b.min_key <= a.max_key;
+}
+
+/// Whether segments outside of a merge may hold a version of a key that is older than `seq`. Ranges
+/// are all that is asked.
 class OutsideKeys {
  public:
   explicit OutsideKeys(Segments outside) : outside_(std::move(outside)) {}
-  bool MayHold(std::string_view key) const {
+  bool MayHoldOlder(std::string_view key, Seq seq) const {
     return std::any_of(outside_.begin(), outside_.end(), [&](const auto& segment) {
-      return segment.min_key <= key && key <= segment.max_key;
+      return segment.min_seq < seq && segment.min_key <= key && key <= segment.max_key;
     });
   }
 
  private:
   const Segments outside_;
 };
+
+/// Segments whose keys overlap, and neighbours with at most `rows_joined_max` rows together.
+std::vector<Segments> GroupsOf(Segments segments, int64_t rows_joined_max) {
+  std::sort(segments.begin(), segments.end(),
+            [](const auto& a, const auto& b) { return a.min_key < b.min_key; });
+  std::vector<Segments> groups;
+  std::string reach;  // greatest key of the last group
+  int64_t rows = 0;
+  for (segments::SegmentRecord& segment : segments) {
+    const bool overlaps = !groups.empty() && segment.min_key <= reach;
+    const bool fits = rows + segment.row_count <= rows_joined_max;
+    if (groups.empty() || (!overlaps && !fits)) {
+      groups.emplace_back();
+      reach.clear();
+      rows = 0;
+    }
+    reach = std::max(reach, segment.max_key);
+    rows += segment.row_count;
+    groups.back().push_back(std::move(segment));
+  }
+  return groups;
+}
+
+/// Where a group is too large for one merge: each segment that is full of old tombstones, with
+/// those that may hold what they hide.
+void AddWithWhatTheyHide(Segments group, Seq droppable, std::vector<Segments>* merges) {
+  std::vector<bool> taken(group.size(), false);
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (taken[i] || !HasManyOldTombstones({group[i]}, droppable)) continue;
+    std::vector<size_t> members;
+    for (size_t j = 0; j < group.size(); ++j) {
+      const bool may_be_hidden =
+          group[j].min_seq < group[i].max_seq && Overlaps(group[i], group[j]);
+      if (j == i || may_be_hidden) members.push_back(j);
+    }
+    Segments merge;
+    for (const size_t j : members) merge.push_back(group[j]);
+    const bool is_free =
+        std::none_of(members.begin(), members.end(), [&](size_t j) { return taken[j]; });
+    if (!is_free || merge.size() > kMergedSegmentsMax || !HasManyOldTombstones(merge, droppable))
+      continue;
+    for (const size_t j : members) taken[j] = true;
+    merges->push_back(std::move(merge));
+  }
+}
+
+void AddWithOldTombstones(Segments group, Seq droppable, std::vector<Segments>* merges) {
+  if (group.size() > kMergedSegmentsMax) {
+    AddWithWhatTheyHide(std::move(group), droppable, merges);
+  } else if (HasManyOldTombstones(group, droppable)) {
+    AddMerges(std::move(group), merges);
+  }
+}
 
 /// The rows of a merge without the tombstones that hide nothing any more.
 class MergeFeed final : public RowFeed {
@@ -65,7 +124,9 @@ class MergeFeed final : public RowFeed {
       KALAM_ASSIGN_OR_RETURN(const bool more, merge_->Next());
       if (!more) return false;
       if (!merge_->deleted() || merge_->seq() > tombstones_up_to_) break;
-      if (outside_.MayHold(segments::SegmentKey(merge_->scope(), merge_->encoded_pk()))) break;
+      if (outside_.MayHoldOlder(segments::SegmentKey(merge_->scope(), merge_->encoded_pk()),
+                                merge_->seq()))
+        break;
       Seq& newest = dropped_[segments::SegmentKeyPrefix(merge_->scope())];
       newest = std::max(newest, merge_->seq());
     }
@@ -100,13 +161,8 @@ class TableCompaction {
     const TableId id = worked_.table->id;
     KALAM_ASSIGN_OR_RETURN(const Segments all, segments::ListSegments(services_.store, id));
     outcome_.segments_before = static_cast<int64_t>(all.size());
-    for (auto begin = all.begin(); begin != all.end();) {
-      const auto end = std::find_if(
-          begin, all.end(), [&](const auto& segment) { return !(segment.place == begin->place); });
-      for (const Segments& group : ChooseMerges({begin, end}, choice, tombstones_up_to_))
-        KALAM_RETURN_IF_ERROR(Merge(group));
-      begin = end;
-    }
+    for (const Segments& group : ChooseMergesOfTable(all, choice, tombstones_up_to_))
+      KALAM_RETURN_IF_ERROR(Merge(group));
     KALAM_ASSIGN_OR_RETURN(const Segments left, segments::ListSegments(services_.store, id));
     outcome_.segments_after = static_cast<int64_t>(left.size());
     return outcome_;
@@ -186,35 +242,40 @@ class TableCompaction {
 std::vector<Segments> ChooseMerges(Segments segments, const CompactionChoice& choice,
                                    Seq droppable) {
   std::vector<Segments> merges;
-  if (!choice.all) {
-    std::erase_if(segments, [](const auto& segment) { return !IsSmall(segment); });
-    if (segments.size() >= std::max<size_t>(choice.small_segments_max, 2))
-      AddMerges(std::move(segments), &merges);
-    return merges;
+  switch (choice.scope) {
+    case CompactionScope::kSmallSegments:
+      std::erase_if(segments, [](const auto& segment) { return !IsSmall(segment); });
+      if (segments.size() >= std::max<size_t>(choice.small_segments_max, 2))
+        AddMerges(std::move(segments), &merges);
+      break;
+    case CompactionScope::kOldTombstones:
+      for (Segments& group : GroupsOf(std::move(segments), /*rows_joined_max=*/0))
+        AddWithOldTombstones(std::move(group), droppable, &merges);
+      break;
+    case CompactionScope::kAll:
+      for (Segments& group : GroupsOf(std::move(segments), segments::kSegmentRowsMax)) {
+        const bool has_old_tombstones =
+            std::any_of(group.begin(), group.end(), [&](const auto& segment) {
+              return segment.tombstone_count > 0 && segment.min_seq <= droppable;
+            });
+        if (group.size() > 1 || has_old_tombstones) AddMerges(std::move(group), &merges);
+      }
+      break;
   }
-  std::sort(segments.begin(), segments.end(),
-            [](const auto& a, const auto& b) { return a.min_key < b.min_key; });
-  Segments group;
-  std::string reach;  // greatest key of the group
-  int64_t rows = 0;
-  const auto close = [&] {
-    const bool has_old_tombstones =
-        std::any_of(group.begin(), group.end(), [&](const auto& segment) {
-          return segment.tombstone_count > 0 && segment.min_seq <= droppable;
-        });
-    if (group.size() > 1 || has_old_tombstones) AddMerges(std::move(group), &merges);
-    group.clear();
-    rows = 0;
-  };
-  for (segments::SegmentRecord& segment : segments) {
-    const bool overlaps = !group.empty() && segment.min_key <= reach;
-    const bool fits = rows + segment.row_count <= segments::kSegmentRowsMax;
-    if (!group.empty() && !overlaps && !fits) close();
-    reach = group.empty() ? segment.max_key : std::max(reach, segment.max_key);
-    rows += segment.row_count;
-    group.push_back(std::move(segment));
+  return merges;
+}
+
+std::vector<Segments> ChooseMergesOfTable(const Segments& segments, const CompactionChoice& choice,
+                                          Seq droppable) {
+  std::vector<Segments> merges;
+  for (auto begin = segments.begin(); begin != segments.end();) {
+    const auto end = std::find_if(begin, segments.end(), [&](const auto& segment) {
+      return !(segment.place == begin->place);
+    });
+    for (Segments& merge : ChooseMerges({begin, end}, choice, droppable))
+      merges.push_back(std::move(merge));
+    begin = end;
   }
-  if (!group.empty()) close();
   return merges;
 }
 

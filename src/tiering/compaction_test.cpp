@@ -66,7 +66,7 @@ TEST(ChooseMerges, AMergeIsBoundedAndTakesTheOldestFirst) {
 }
 
 TEST(ChooseMerges, TheAutomaticChoiceWaitsForEnoughSmallOnes) {
-  const CompactionChoice choice{.all = false, .small_segments_max = 3};
+  const CompactionChoice choice{.scope = CompactionScope::kSmallSegments, .small_segments_max = 3};
   EXPECT_EQ(Ids(ChooseMerges(
                 {Segment(1, "a", "z", 5), Segment(2, "a", "z", kFull), Segment(3, "a", "z", 5)},
                 choice, Seq{})),
@@ -75,6 +75,35 @@ TEST(ChooseMerges, TheAutomaticChoiceWaitsForEnoughSmallOnes) {
                               Segment(3, "a", "z", 5), Segment(4, "a", "z", 5)},
                              choice, Seq{})),
             (Expected{{1, 3, 4}}));
+}
+
+constexpr CompactionChoice kTombstones{.scope = CompactionScope::kOldTombstones};
+
+TEST(ChooseMerges, ManyOldTombstonesTakeWhatOverlapsThemAlong) {
+  const std::vector<segments::SegmentRecord> segments = {
+      Segment(1, "a", "k", 100), Segment(2, "j", "p", 100, 30), Segment(3, "q", "z", 100)};
+  EXPECT_EQ(Ids(ChooseMerges(segments, kTombstones, Seq{299})), (Expected{{1, 2}}))
+      << "the third is sound, and not taken because it is small";
+  EXPECT_EQ(Ids(ChooseMerges(segments, kTombstones, Seq{298})), Expected{});
+}
+
+TEST(ChooseMerges, FewTombstonesAreLeft) {
+  EXPECT_EQ(Ids(ChooseMerges({Segment(1, "a", "k", 1000), Segment(2, "a", "k", 100, 100)},
+                             kTombstones, Seq{1000})),
+            Expected{})
+      << "a tenth of the group";
+}
+
+TEST(ChooseMerges, WhereTooManyOverlapTombstonesGoWithWhatTheyMayHide) {
+  std::vector<segments::SegmentRecord> segments;
+  for (uint64_t id = 1; id <= 20; ++id) {
+    // Neighbours overlap, so that all are one group.
+    segments.push_back(Segment(id, std::string(1, static_cast<char>('a' + id)),
+                               std::string(1, static_cast<char>('a' + id + 1)), 100));
+  }
+  segments[9].tombstone_count = 60;
+  EXPECT_EQ(Ids(ChooseMerges(segments, kTombstones, Seq{10'000})), (Expected{{9, 10}}))
+      << "the next one is younger than all of the tombstones";
 }
 
 }  // namespace

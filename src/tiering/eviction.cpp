@@ -2,9 +2,11 @@
 #include "tiering/eviction.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <future>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "replication/records.h"
@@ -21,6 +23,16 @@ constexpr size_t kBatchRowsMin = 16;
 // Commands on their way: one is applied while the next ones are made; no more of them, because a
 // writer's command joins their queue.
 constexpr size_t kInFlightMax = 3;
+// While others write: what an eviction adds to the log and to the memtables is what their commits
+// wait for, so it takes one command at a time, rests between them, and lets commands have so many
+// rows that most of their time is the sync which all share.
+constexpr size_t kBatchRowsBesidesMin = 64;
+constexpr int64_t kUsOfRow = 4;
+// In times that the command took, at most so long.
+constexpr int kRests = 3;
+constexpr auto kRestMax = std::chrono::milliseconds(2);
+// Looks in a row that find nobody writing before the eviction is alone again.
+constexpr int kCalmLooks = 8;
 // A range that always meets a writer is left hot.
 constexpr int kRoundsMax = 12;
 
@@ -32,10 +44,32 @@ struct KeyRange {
   std::string begin, end;
 };
 
+/// Tells whether others write.
+class Company {
+ public:
+  explicit Company(const std::atomic<uint64_t>& writes) : writes_(writes), seen_(writes) {}
+
+  /// To be asked before every command.
+  bool Look() {
+    const uint64_t writes = writes_.load(std::memory_order_relaxed);
+    calm_looks_ = writes == seen_ ? calm_looks_ + 1 : 0;
+    seen_ = writes;
+    return calm_looks_ < kCalmLooks;
+  }
+
+ private:
+  const std::atomic<uint64_t>& writes_;
+  uint64_t seen_;
+  int calm_looks_ = kCalmLooks;
+};
+
 class Eviction {
  public:
   Eviction(const EvictionServices& services, TableId table, std::function<bool()> cancelled)
-      : services_(services), table_(table), cancelled_(std::move(cancelled)) {}
+      : services_(services),
+        table_(table),
+        cancelled_(std::move(cancelled)),
+        company_(services.writes) {}
 
   /// One pass over `range`, in order.
   Result<EvictionOutcome> Run(KeyRange range, const Holds& holds) {
@@ -44,8 +78,10 @@ class Eviction {
     while (more || !flights.empty()) {
       if (cancelled_ && cancelled_())
         return Settle(std::move(flights), Status(ErrorKind::Cancelled, "the job was stopped"));
-      if (more && flights.size() < kInFlightMax) {
-        Result<Batch> batch = NextBatch(range, kBatchRows, holds);
+      const bool has_company = company_.Look();
+      if (more && flights.size() < (has_company ? 1 : kInFlightMax)) {
+        Result<Batch> batch =
+            NextBatch(range, has_company ? batch_rows_besides_ : kBatchRows, holds);
         if (!batch.ok()) return Settle(std::move(flights), batch.status());
         more = !batch->at_end;
         range.begin = batch->range.end;
@@ -54,8 +90,10 @@ class Eviction {
       }
       Flight flight = std::move(flights.front());
       flights.pop_front();
+      const auto waits_since = std::chrono::steady_clock::now();
       const Status status = Land(std::move(flight));
       if (!status.ok()) return Settle(std::move(flights), status);
+      if (has_company) Rest(std::chrono::steady_clock::now() - waits_since);
     }
     return outcome_;
   }
@@ -71,6 +109,15 @@ class Eviction {
     Batch batch;
     std::future<CommitResult> result;
   };
+
+  void Rest(std::chrono::nanoseconds command_took) {
+    const int64_t took_us =
+        std::chrono::duration_cast<std::chrono::microseconds>(command_took).count();
+    batch_rows_besides_ = std::clamp(static_cast<size_t>(std::max<int64_t>(took_us, 0) / kUsOfRow),
+                                     kBatchRowsBesidesMin, kBatchRows);
+    std::this_thread::sleep_for(
+        std::min<std::chrono::nanoseconds>(command_took * kRests, kRestMax));
+  }
 
   /// Reads on a fresh view, so that hardly any row is in doubt when the command is appended.
   Result<Batch> NextBatch(const KeyRange& range, size_t row_count_max, const Holds& holds) {
@@ -197,6 +244,8 @@ class Eviction {
   const EvictionServices services_;
   const TableId table_;
   const std::function<bool()> cancelled_;
+  Company company_;
+  size_t batch_rows_besides_ = kBatchRowsBesidesMin;
   EvictionOutcome outcome_;
   std::string scope_prefix_;
   storage::Scope scope_;

@@ -1,6 +1,7 @@
 // Removing the hot copies of rows that a segment holds.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -19,6 +20,8 @@ struct EvictionServices {
   storage::Store& store;
   catalog::Catalog& catalog;
   replication::ReplicationGroup& group;
+  /// Grows whenever somebody else's changes are committed: the eviction makes way for them.
+  const std::atomic<uint64_t>& writes;
 };
 
 struct EvictionOutcome {

@@ -19,6 +19,10 @@ namespace {
 // A flush that meets so few scopes gives each its own files, however small.
 constexpr size_t kOwnFoldersMax = 16;
 
+EvictionServices EvictionServicesOf(const TieringServices& services, const WorkedTable& worked) {
+  return {services.store, services.catalog, services.group, *worked.writes};
+}
+
 class ViewFlush {
  public:
   ViewFlush(const TieringServices& services, const WorkedTable& worked,
@@ -106,8 +110,8 @@ class ViewFlush {
       return worked_.work.cancelled && worked_.work.cancelled();
     };
     KALAM_ASSIGN_OR_RETURN(const EvictionOutcome evicted,
-                           EvictWritten({services_.store, services_.catalog, services_.group},
-                                        segment, view_.seq, other_scopes, cancelled));
+                           EvictWritten(EvictionServicesOf(services_, worked_), segment, view_.seq,
+                                        other_scopes, cancelled));
     if (!evicted.complete) return Status::Ok();
     auto command = std::make_shared<replication::Command>();
     command->records = {segments::ClearEvicting(segment)};
@@ -170,10 +174,9 @@ Status FinishEvictions(const TieringServices& services, const WorkedTable& worke
                          segments::ListSegments(services.store, worked.table->id));
   for (const segments::SegmentRecord& segment : segments) {
     if (!segment.evicting) continue;
-    KALAM_ASSIGN_OR_RETURN(
-        const EvictionOutcome evicted,
-        EvictHeld({services.store, services.catalog, services.group}, services.segments,
-                  worked.table, segment, worked.work.cancelled));
+    KALAM_ASSIGN_OR_RETURN(const EvictionOutcome evicted,
+                           EvictHeld(EvictionServicesOf(services, worked), services.segments,
+                                     worked.table, segment, worked.work.cancelled));
     if (!evicted.complete) continue;
     auto command = std::make_shared<replication::Command>();
     command->records = {segments::ClearEvicting(segment)};

@@ -1,6 +1,7 @@
 // A flush: one table's hot rows into segments, as one view shows them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ struct WorkedTable {
   std::string temp_directory;
   Work work;  // cancelled also when the table is dropped
   FailPoint fail_point;
+  const std::atomic<uint64_t>* writes = nullptr;  // as in EvictionServices
 
   void Reached(std::string_view point) const {
     if (fail_point) fail_point(point);

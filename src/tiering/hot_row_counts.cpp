@@ -35,19 +35,31 @@ Status HotRowCounts::Load() {
     storage::ParsedKey key;
     if (!storage::ParseKey(iterator->key(), &key))
       return Status(ErrorKind::Corruption, "a key of a row cannot be read");
-    KALAM_ASSIGN_OR_RETURN(const int64_t count, CountTable(key.table, *iterator));
-    {
-      // What commits have told so far is among what was found.
-      const std::lock_guard lock(mutex_);
-      entries_[key.table.value].row_count = 0;
-      Add(key.table, count, clock_.SteadyUs());
-    }
+    KALAM_RETURN_IF_ERROR(Count(key.table, *iterator));
     iterator->Seek(PrefixEnd(storage::TablePrefix(key.table)));
   }
   return iterator->status();
 }
 
-Result<int64_t> HotRowCounts::CountTable(TableId table, storage::Iterator& iterator) const {
+Status HotRowCounts::CountAnew(TableId table) {
+  const std::string prefix = storage::TablePrefix(table);
+  auto iterator = store_.NewIterator(storage::Family::kRows, {prefix, PrefixEnd(prefix)});
+  iterator->SeekToFirst();
+  if (!iterator->Valid()) return iterator->status();
+  return Count(table, *iterator);
+}
+
+/// `iterator` is on the first row of the table.
+Status HotRowCounts::Count(TableId table, storage::Iterator& iterator) {
+  KALAM_ASSIGN_OR_RETURN(const int64_t count, RowsOf(table, iterator));
+  // What commits have told so far is among what was found.
+  const std::lock_guard lock(mutex_);
+  entries_[table.value].row_count = 0;
+  Add(table, count, clock_.SteadyUs());
+  return Status::Ok();
+}
+
+Result<int64_t> HotRowCounts::RowsOf(TableId table, storage::Iterator& iterator) const {
   const std::string prefix = storage::TablePrefix(table);
   const std::string end = PrefixEnd(prefix);
   const int64_t bytes = store_.ApproximateBytes(storage::Family::kRows, {prefix, end});

@@ -39,6 +39,8 @@ class HotRowCounts {
   /// has hot rows, whatever else there is. Rows committed while it runs may be left out.
   /// Errors: StorageIo, Corruption.
   Status Load();
+  /// The same for one table, whose rows came into the store without commits.
+  Status CountAnew(TableId table);
   /// To be registered as an observer of the group.
   void OnCommitted(const replication::CommittedBatch& batch);
 
@@ -74,7 +76,8 @@ class HotRowCounts {
   void SetDeadline(TableId table, Entry* entry, int64_t deadline_us);
   void Forget(TableId table);
   bool LookUpPolicy(TableId table, Entry* entry) const;
-  Result<int64_t> CountTable(TableId table, storage::Iterator& iterator) const;
+  Status Count(TableId table, storage::Iterator& iterator);
+  Result<int64_t> RowsOf(TableId table, storage::Iterator& iterator) const;
 
   storage::Store& store_;
   const catalog::Catalog& catalog_;

@@ -146,6 +146,26 @@ TEST_F(HotRowCountsTest, WhatWasHotBeforeTheStartIsFound) {
   EXPECT_EQ(counts_->Largest(1), (std::vector<std::pair<TableId, int64_t>>{{table, 3}}));
 }
 
+TEST_F(HotRowCountsTest, RowsThatCameWithoutCommitsAreCountedWhenAskedTo) {
+  const TableId table = MakeTable("t", {.row_limit = 3});
+  const TableId other = MakeTable("u", {.row_limit = 3});
+  Commit(other, 1);
+  ASSERT_TRUE(counts_->Load().ok());
+  storage::WriteBatch batch;
+  std::string record;
+  replication::EncodeRowRecord({false, Seq{1}, 1, "row"}, &record);
+  for (const char* key : {"a", "b", "c"})
+    batch.Put(storage::Family::kRows, storage::RowKey(table, storage::Scope::Shared(), key),
+              record);
+  ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+  EXPECT_EQ(counts_->row_count(table), 0);
+  ASSERT_TRUE(counts_->CountAnew(table).ok());
+  ASSERT_TRUE(counts_->CountAnew(table).ok()) << "twice is as good as once";
+  EXPECT_EQ(counts_->row_count(table), 3);
+  EXPECT_EQ(counts_->row_count(other), 1) << "another table is not looked at";
+  EXPECT_EQ(counts_->TakeDue(), std::vector<TableId>{table});
+}
+
 TEST_F(HotRowCountsTest, ADroppedTableIsForgotten) {
   const TableId table = MakeTable("t", {.row_limit = 2});
   Commit(table, 2);

@@ -2,6 +2,7 @@
 #include "tiering/tiering.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -31,13 +32,23 @@ class TieringImpl final : public Tiering {
       : services_(services),
         options_(options),
         counts_(services.store, services.catalog, services.clock, options.flush_defaults),
+        old_tombstones_(services.store, services.catalog),
         observer_(services.group.AddObserver(
             [this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
               counts_.OnCommitted(*batch);
+              if (!batch->changes.empty()) writes_.fetch_add(1, std::memory_order_relaxed);
             })) {}
   ~TieringImpl() override { services_.group.RemoveObserver(observer_); }
 
   HotRowCounts& counts() override { return counts_; }
+
+  Status TakeIn(const std::vector<TableId>& tables) override {
+    for (const TableId table : tables) {
+      KALAM_RETURN_IF_ERROR(counts_.CountAnew(table));
+      old_tombstones_.Note(table);
+    }
+    return Status::Ok();
+  }
 
   Result<bool> HasHotRows(TableId table) override {
     const std::string prefix = storage::TablePrefix(table);
@@ -64,6 +75,8 @@ class TieringImpl final : public Tiering {
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
     Result<CompactionOutcome> outcome = CompactLocked(*worked, tombstones_up_to);
     if (!outcome.ok() && IsDropped(id)) return CompactionOutcome{.table_found = false};
+    // One that dropped nothing would drop nothing again.
+    if (!outcome.ok() || outcome->dropped_row_count > 0) old_tombstones_.Note(id);
     return outcome;
   }
 
@@ -78,6 +91,10 @@ class TieringImpl final : public Tiering {
 
   Result<std::vector<ManifestProblem>> CheckManifests(const std::string& storage_id) override;
   Status WriteManifests(TableId id) override;
+
+  Result<std::vector<TableId>> TakeWithOldTombstones(const DroppableTombstones& up_to) override {
+    return old_tombstones_.TakeDue(up_to);
+  }
 
   Seq PurgeLimit(TableId id) override {
     std::lock_guard lock(flushing_mutex_);
@@ -146,7 +163,9 @@ class TieringImpl final : public Tiering {
   const TieringServices services_;
   const TieringOptions options_;
   HotRowCounts counts_;
+  OldTombstones old_tombstones_;
   TableLocks locks_;
+  std::atomic<uint64_t> writes_{0};  // commits with changes; evictions have none
   std::mutex flushing_mutex_;
   std::map<uint32_t, Seq> flushing_;  // guarded by flushing_mutex_; one flush a table at a time
   const int observer_;
@@ -170,7 +189,8 @@ Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& w
                      .storage = std::move(storage),
                      .temp_directory = options_.temp_directory,
                      .work = work,
-                     .fail_point = options_.fail_point};
+                     .fail_point = options_.fail_point,
+                     .writes = &writes_};
   worked.work.cancelled = [this, id, cancelled = work.cancelled] {
     return (cancelled && cancelled()) || IsDropped(id);
   };
@@ -193,6 +213,7 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   }
   counts_.Flushed(id, outcome.ok() ? outcome->row_count : 0, left);
   KALAM_RETURN_IF_ERROR(outcome.status());
+  if (outcome->row_count > 0) old_tombstones_.Note(id);
   if (outcome->row_count >= kManyRows) {
     // Scans walk over what was forgotten until it has met its rows in a compaction, and those take
     // what lies in files alone.
@@ -213,7 +234,7 @@ Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
   if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
   return CompactTable(
       services_, worked,
-      {.all = worked.work.is_thorough, .small_segments_max = options_.small_segments_max},
+      {.scope = worked.work.compaction_scope, .small_segments_max = options_.small_segments_max},
       tombstones_up_to);
 }
 

@@ -14,18 +14,26 @@
 #include "base/status.h"
 #include "catalog/catalog.h"
 #include "tiering/hot_row_counts.h"
+#include "tiering/old_tombstones.h"
 
 namespace kalam::tiering {
 
 /// Called with the name of a step that was just done; a test ends the process there. May be empty.
 using FailPoint = std::function<void(std::string_view)>;
 
+/// Which segments a compaction merges.
+enum class CompactionScope : uint8_t {
+  kAll,            // all groups of segments whose keys overlap or which are small
+  kSmallSegments,  // the small ones of places that have many of them
+  kOldTombstones,  // overlapping ones of which a good part are tombstones that may go
+};
+
 /// What a piece of work is told and tells.
 struct Work {
   std::function<bool()> cancelled;          // polled; may be empty
   std::function<void(std::string)> report;  // progress, for people; may be empty
   bool is_repeated = false;                 // an earlier run may have left files behind
-  bool is_thorough = true;                  // of a compaction: not the small segments only
+  CompactionScope compaction_scope = CompactionScope::kAll;  // of a compaction
 };
 
 struct FlushOutcome {
@@ -94,6 +102,9 @@ class Tiering {
   virtual ~Tiering() = default;
 
   virtual HotRowCounts& counts() = 0;
+  /// Tables whose rows and segments came into the store without commits, as a namespace does that
+  /// is brought back: counts what is hot of them. Errors: StorageIo, Corruption.
+  virtual Status TakeIn(const std::vector<TableId>& tables) = 0;
   /// True when the table has rows that a flush would move. One seek.
   virtual Result<bool> HasHotRows(TableId table) = 0;
 
@@ -101,10 +112,17 @@ class Tiering {
   /// (no engine, no storage), StorageIo, MemoryExceeded, those of a proposal. After an error
   /// everything is where it was or in its segment, and the next flush goes on.
   virtual Result<FlushOutcome> Flush(TableId table, const Work& work) = 0;
-  /// Merges small and overlapping segments; drops replaced versions, and tombstones that were
-  /// published at or before `tombstones_up_to` where no other segment may hold the key.
+  /// Merges the segments that the work's scope names; drops replaced versions, and tombstones that
+  /// were published at or before `tombstones_up_to` where no other segment may hold an older
+  /// version of the key.
   virtual Result<CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
                                             const Work& work) = 0;
+
+  /// The tables in which a compaction of kOldTombstones has something to do; `up_to` says which
+  /// tombstones of a table may go. Each is named once until a flush or a compaction has changed its
+  /// segments. Looks at nothing but tables with many tombstones, and those that were flushed since
+  /// the last call. Errors: StorageIo, Corruption, those of `up_to`.
+  virtual Result<std::vector<TableId>> TakeWithOldTombstones(const DroppableTombstones& up_to) = 0;
 
   /// Takes segment files into the index that it knows nothing of, because its records were lost or
   /// the files were brought here, and writes all manifests of the table again.

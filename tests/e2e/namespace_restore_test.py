@@ -144,6 +144,27 @@ def test_files_of_a_restored_table_can_be_taken_into_an_index_again():
             assert other.rows(token, "SELECT COUNT(*) FROM app.rooms") == [["0"]]
 
 
+def test_flush_policies_see_the_rows_that_came_back():
+    with Elsewhere() as place:
+        with ServerProcess(UNLIMITED + "[flush]\ncheck_interval_seconds = 0\n") as server:
+            token = server.login()
+            server.sql(token, "CREATE NAMESPACE app")
+            server.sql(token, "CREATE SHARED TABLE app.rooms (id BIGINT PRIMARY KEY) WITH (FLUSH_POLICY = 'rows:20')")
+            server.sql(token, "INSERT INTO app.rooms (id) VALUES " + ", ".join(f"({i})" for i in range(20)))
+            run_job(server, token, f"BACKUP DATABASE IN app TO '{place}'")
+        with ServerProcess(UNLIMITED + "[flush]\ncheck_interval_seconds = 1\n") as server:
+            token = server.login()
+            run_job(server, token, f"RESTORE DATABASE IN app FROM '{place}'")
+            # Nobody writes and nobody restarts: the rows are due because they are there.
+            deadline = time.monotonic() + 30
+            flushed = "SELECT message FROM system.jobs WHERE job_type = 'flush' AND status = 'completed'"
+            while not (messages := server.rows(token, flushed)):
+                assert time.monotonic() < deadline, "the rows were not counted"
+                time.sleep(0.05)
+            assert "20 rows" in messages[0][0], messages
+            assert server.rows(token, "SELECT COUNT(*) FROM app.rooms") == [["20"]]
+
+
 def test_a_flipped_bit_leaves_the_namespace_as_it_is():
     with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
         token = server.login()

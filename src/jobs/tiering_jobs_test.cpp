@@ -1,0 +1,208 @@
+// When jobs of the cold tier are queued and what they ask of it, over a tier that only listens.
+#include "jobs/tiering_jobs.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "replication/records.h"
+#include "storage/key_layout.h"
+#include "tables/retention.h"
+
+namespace kalam::jobs {
+namespace {
+
+constexpr int64_t kStartUs = 1'760'000'000'000'000;
+constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kHourUs = 3600 * kSecondUs;
+
+/// Notes what it is asked to do.
+class ListeningTier final : public tiering::Tiering {
+ public:
+  ListeningTier(storage::Store& store, const catalog::Catalog& catalog, const Clock& clock)
+      : counts_(store, catalog, clock, {.row_limit = 3}) {}
+
+  tiering::HotRowCounts& counts() override { return counts_; }
+  Status TakeIn(const std::vector<TableId>&) override { return Status::Ok(); }
+  Result<bool> HasHotRows(TableId) override { return true; }
+  Result<tiering::FlushOutcome> Flush(TableId table, const tiering::Work&) override {
+    flushed.push_back(table);
+    return tiering::FlushOutcome{};
+  }
+  Result<tiering::CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
+                                             const tiering::Work& work) override {
+    compacted.push_back({table, tombstones_up_to, work.compaction_scope});
+    return tiering::CompactionOutcome{};
+  }
+  Result<tiering::RebuildOutcome> Rebuild(TableId, const tiering::Work&) override {
+    return tiering::RebuildOutcome{};
+  }
+  Result<std::vector<TableId>> TakeWithOldTombstones(
+      const tiering::DroppableTombstones& up_to) override {
+    ++looks;
+    if (!with_old_tombstones) return std::vector<TableId>();
+    EXPECT_TRUE(up_to(*with_old_tombstones).ok());
+    return std::vector<TableId>{with_old_tombstones->id};
+  }
+  Result<std::vector<tiering::ManifestProblem>> CheckManifests(const std::string&) override {
+    return std::vector<tiering::ManifestProblem>();
+  }
+  Status WriteManifests(TableId) override { return Status::Ok(); }
+  Seq PurgeLimit(TableId) override { return Seq{INT64_MAX}; }
+  Result<int64_t> DeleteRetired(const tiering::Work&) override { return 0; }
+  Result<bool> HasRetired() override { return false; }
+  Result<tiering::TableFiles> PrepareDrop(const catalog::TableDefinition&) override {
+    return tiering::TableFiles{};
+  }
+  Result<int64_t> CleanUpDropped(const tiering::DroppedTable&, const tiering::Work&) override {
+    return 0;
+  }
+  Result<std::vector<tiering::ManifestRow>> ListManifests() override {
+    return std::vector<tiering::ManifestRow>();
+  }
+
+  struct Compaction {
+    TableId table;
+    Seq tombstones_up_to;
+    tiering::CompactionScope scope;
+  };
+  catalog::TablePtr with_old_tombstones;
+  int looks = 0;
+  std::vector<TableId> flushed;
+  std::vector<Compaction> compacted;
+
+ private:
+  tiering::HotRowCounts counts_;
+};
+
+class TieringJobsTest : public ::testing::Test {
+ protected:
+  TieringJobsTest() : account_("test", nullptr), clock_(kStartUs) {
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("tiering_jobs_test_" + std::to_string(getpid()) + "_" +
+                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+    storage::StoreOptions options;
+    options.path = directory_;
+    store_ = storage::Store::Open(options).value();
+    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
+    replication::StandaloneOptions group_options;
+    group_options.durability = storage::Durability::kOs;
+    group_options.clock = &clock_;
+    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
+    queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
+    tier_ = std::make_unique<ListeningTier>(*store_, *catalog_, clock_);
+  }
+  ~TieringJobsTest() override {
+    queue_->Close();
+    group_->Close();
+    jobs_.reset();
+    tier_.reset();
+    queue_.reset();
+    group_.reset();
+    catalog_.reset();
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void Open(const TieringJobsOptions& options) {
+    jobs_ = std::make_unique<TieringJobs>(
+        TieringJobs::Dependencies{*store_, *catalog_, *tier_, clock_, *queue_}, options);
+  }
+  void Commit(catalog::RecordWrites records) {
+    auto command = std::make_shared<replication::Command>();
+    command->records = std::move(records);
+    ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
+  }
+  catalog::TablePtr MakeTable(const std::string& name, uint32_t deleted_retention_hours) {
+    catalog::TableDefinition table;
+    table.id = catalog_->AllocateTableId();
+    table.namespace_id = "app";
+    table.name = name;
+    table.type = catalog::TableType::kShared;
+    std::vector<catalog::ColumnDefinition> columns(1);
+    columns[0].column_id = 1;
+    columns[0].name = "id";
+    columns[0].type = DataType::Of(TypeKind::kBigInt);
+    columns[0].nullable = false;
+    columns[0].primary_key = true;
+    table.next_column_id = 2;
+    table.layouts = std::make_shared<std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
+    table.columns = std::make_shared<std::vector<catalog::ColumnDefinition>>(columns);
+    table.options.deleted_retention_hours = deleted_retention_hours;
+    Commit(catalog_->PutTable(table));
+    return catalog_->FindTable(table.id).value();
+  }
+  /// Hot rows that no commit has told of.
+  void PutRows(TableId table, int row_count) {
+    storage::WriteBatch batch;
+    std::string record;
+    replication::EncodeRowRecord({false, Seq{1}, 1, "row"}, &record);
+    for (int i = 0; i < row_count; ++i) {
+      batch.Put(storage::Family::kRows,
+                storage::RowKey(table, storage::Scope::Shared(), "key" + std::to_string(i)),
+                record);
+    }
+    ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+  }
+  void TickAfter(int64_t seconds) {
+    clock_.AdvanceUs(seconds * kSecondUs);
+    jobs_->Tick();
+    queue_->Tick();
+  }
+
+  std::filesystem::path directory_;
+  MemoryAccount account_;
+  ManualClock clock_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<replication::ReplicationGroup> group_;
+  std::unique_ptr<JobQueue> queue_;
+  std::unique_ptr<ListeningTier> tier_;
+  std::unique_ptr<TieringJobs> jobs_;
+};
+
+TEST_F(TieringJobsTest, OldTombstonesAreCompactedByTheirRetention) {
+  tier_->with_old_tombstones = MakeTable("t", 2);
+  Commit(tables::StampSeq(kStartUs, Seq{70}));
+  Commit(tables::StampSeq(kStartUs + kHourUs, Seq{90}));
+  Open({.sweep_interval_seconds = 60, .tombstone_interval_seconds = 3600});
+  TickAfter(59);
+  EXPECT_EQ(tier_->looks, 0);
+  TickAfter(1);
+  ASSERT_EQ(tier_->compacted.size(), 1u);
+  EXPECT_EQ(tier_->compacted[0].table, tier_->with_old_tombstones->id);
+  EXPECT_EQ(tier_->compacted[0].scope, tiering::CompactionScope::kOldTombstones);
+  EXPECT_EQ(tier_->compacted[0].tombstones_up_to, Seq{}) << "nothing is two hours old";
+  TickAfter(3599);
+  EXPECT_EQ(tier_->looks, 1) << "an hour between two looks";
+  TickAfter(3600 + 1);
+  ASSERT_EQ(tier_->compacted.size(), 2u);
+  EXPECT_EQ(tier_->compacted[1].tombstones_up_to, Seq{70});
+}
+
+TEST_F(TieringJobsTest, ACompactionThatIsAskedForTakesAll) {
+  const catalog::TablePtr table = MakeTable("t", 0);
+  Open({});
+  ASSERT_TRUE(jobs_->QueueCompaction(*table).ok());
+  queue_->Tick();
+  ASSERT_EQ(tier_->compacted.size(), 1u);
+  EXPECT_EQ(tier_->compacted[0].scope, tiering::CompactionScope::kAll);
+}
+
+TEST_F(TieringJobsTest, ShortMemoryFindsRowsAlsoWithoutAutomaticFlushes) {
+  const catalog::TablePtr small = MakeTable("small", 0), large = MakeTable("large", 0);
+  PutRows(small->id, 4);
+  PutRows(large->id, 9);
+  Open({.check_interval_seconds = 0});
+  TickAfter(1000);
+  EXPECT_TRUE(tier_->flushed.empty());
+  EXPECT_EQ(jobs_->FlushLargest(1, 10), 0u) << "none is worth it";
+  EXPECT_EQ(jobs_->FlushLargest(1, 5), 1u);
+  queue_->Tick();
+  EXPECT_EQ(tier_->flushed, std::vector<TableId>{large->id});
+}
+
+}  // namespace
+}  // namespace kalam::jobs

@@ -1,0 +1,169 @@
+// Which tables are worth a compaction because of their old tombstones, over a real store.
+#include "tiering/old_tombstones.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "tiering/compaction.h"
+
+namespace kalam::tiering {
+namespace {
+
+using segments::SegmentRecord;
+
+SegmentRecord Segment(TableId table, uint64_t id, const std::string& min_key,
+                      const std::string& max_key, int64_t row_count, int64_t tombstone_count) {
+  SegmentRecord segment;
+  segment.table = table;
+  segment.segment_id = id;
+  segment.place = segments::SegmentPlace::Many();
+  segment.min_key = min_key;
+  segment.max_key = max_key;
+  segment.row_count = row_count;
+  segment.tombstone_count = tombstone_count;
+  segment.min_seq = Seq{static_cast<int64_t>(id) * 100};
+  segment.max_seq = Seq{static_cast<int64_t>(id) * 100 + 99};
+  segment.storage_id = "local";
+  segment.path = "app/t/batch-0.parquet";
+  segment.size_bytes = 1000;
+  segment.footer_bytes = 100;
+  segment.checksum.assign(16, 'c');
+  segment.schema_version = 1;
+  return segment;
+}
+
+TEST(HasManyOldTombstones, AnEighthOfTheRowsIsMany) {
+  const TableId table{7};
+  EXPECT_TRUE(HasManyOldTombstones({Segment(table, 1, "a", "k", 800, 100)}, Seq{199}));
+  EXPECT_FALSE(HasManyOldTombstones({Segment(table, 1, "a", "k", 800, 99)}, Seq{199}));
+  EXPECT_FALSE(HasManyOldTombstones({Segment(table, 1, "a", "k", 800, 100)}, Seq{198}))
+      << "one of them may be younger";
+  EXPECT_FALSE(HasManyOldTombstones({Segment(table, 1, "a", "k", 3, 0)}, Seq{199}));
+  EXPECT_TRUE(HasManyOldTombstones(
+      {Segment(table, 1, "a", "k", 1000, 0), Segment(table, 2, "a", "k", 200, 150)}, Seq{299}))
+      << "the rows of all count, and the tombstones of all";
+}
+
+class OldTombstonesTest : public ::testing::Test {
+ protected:
+  OldTombstonesTest() : account_("test", nullptr) {
+    directory_ = std::filesystem::temp_directory_path() /
+                 ("old_tombstones_test_" + std::to_string(getpid()) + "_" +
+                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+    storage::StoreOptions options;
+    options.path = directory_;
+    store_ = storage::Store::Open(options).value();
+    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
+    watched_ = std::make_unique<OldTombstones>(*store_, *catalog_);
+  }
+  ~OldTombstonesTest() override {
+    watched_.reset();
+    catalog_.reset();
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  TableId MakeTable(const std::string& name) {
+    catalog::TableDefinition table;
+    table.id = catalog_->AllocateTableId();
+    table.namespace_id = "app";
+    table.name = name;
+    table.type = catalog::TableType::kShared;
+    std::vector<catalog::ColumnDefinition> columns(1);
+    columns[0].column_id = 1;
+    columns[0].name = "id";
+    columns[0].type = DataType::Of(TypeKind::kBigInt);
+    columns[0].nullable = false;
+    columns[0].primary_key = true;
+    table.next_column_id = 2;
+    table.layouts = std::make_shared<std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
+    table.columns = std::make_shared<std::vector<catalog::ColumnDefinition>>(columns);
+    const catalog::RecordWrites writes = catalog_->PutTable(table);
+    Apply(writes);
+    catalog_->OnCommitted(writes);
+    return table.id;
+  }
+
+  void Apply(const catalog::RecordWrites& writes) {
+    storage::WriteBatch batch;
+    for (const auto& write : writes) batch.Put(write.family, write.key, *write.value);
+    ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+  }
+  void Put(const SegmentRecord& segment) {
+    segments::TableSegmentsHead head;
+    head.version = segment.segment_id;
+    head.next_segment_id = segment.segment_id + 1;
+    Apply(
+        {{storage::Family::kSegments, segments::HeadKey(segment.table), segments::EncodeHead(head)},
+         {storage::Family::kSegments, segments::RecordKey(segment),
+          segments::EncodeRecord(segment)}});
+  }
+
+  /// What is due when tombstones up to `droppable` may go; counts the tables that were asked about.
+  std::vector<TableId> Due(Seq droppable) {
+    const auto due = watched_->TakeDue([&](const catalog::TableDefinition&) -> Result<Seq> {
+      ++asked_;
+      return droppable;
+    });
+    EXPECT_TRUE(due.ok()) << due.status().ToString();
+    return due.ok() ? *due : std::vector<TableId>();
+  }
+
+  std::filesystem::path directory_;
+  MemoryAccount account_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  std::unique_ptr<OldTombstones> watched_;
+  int asked_ = 0;
+};
+
+using Tables = std::vector<TableId>;
+
+TEST_F(OldTombstonesTest, ATableIsDueOnceItsTombstonesAreOldEnough) {
+  const TableId full = MakeTable("full");
+  const TableId sound = MakeTable("sound");
+  Put(Segment(full, 1, "a", "k", 80, 20));
+  Put(Segment(sound, 1, "a", "k", 80, 2));
+  EXPECT_EQ(Due(Seq{150}), Tables{});
+  EXPECT_EQ(asked_, 1) << "a table with few tombstones needs no date";
+  EXPECT_EQ(Due(Seq{198}), Tables{});
+  EXPECT_EQ(Due(Seq{199}), Tables{full});
+  EXPECT_EQ(asked_, 3);
+  EXPECT_EQ(Due(Seq{199}), Tables{}) << "named once";
+  EXPECT_EQ(asked_, 3) << "nothing is left to look at";
+}
+
+TEST_F(OldTombstonesTest, ATableIsLookedAtAgainWhenItsSegmentsChange) {
+  const TableId table = MakeTable("t");
+  Put(Segment(table, 1, "a", "k", 80, 0));
+  EXPECT_EQ(Due(Seq{1000}), Tables{});
+  Put(Segment(table, 2, "b", "c", 20, 18));
+  EXPECT_EQ(Due(Seq{1000}), Tables{}) << "nobody has told";
+  watched_->Note(table);
+  EXPECT_EQ(Due(Seq{1000}), Tables{table});
+}
+
+TEST_F(OldTombstonesTest, ATableThatIsGoneIsForgotten) {
+  watched_->Note(TableId{99});
+  EXPECT_EQ(Due(Seq{1000}), Tables{});
+  EXPECT_EQ(asked_, 0);
+}
+
+TEST_F(OldTombstonesTest, ATableThatCannotBeLookedAtHoldsUpNoOther) {
+  const TableId damaged = MakeTable("damaged");
+  const TableId table = MakeTable("t");
+  Put(Segment(damaged, 1, "a", "k", 80, 20));
+  Put(Segment(table, 1, "a", "k", 80, 20));
+  SegmentRecord unreadable = Segment(damaged, 2, "a", "k", 80, 20);
+  Apply({{storage::Family::kSegments, segments::RecordKey(unreadable), std::string("\xff")}});
+  EXPECT_EQ(Due(Seq{1000}), Tables{table});
+  const auto again =
+      watched_->TakeDue([](const catalog::TableDefinition&) -> Result<Seq> { return Seq{1000}; });
+  EXPECT_EQ(again.status().kind(), ErrorKind::Corruption) << "and is looked at again";
+}
+
+}  // namespace
+}  // namespace kalam::tiering
