@@ -23,11 +23,12 @@ class KeyRows final : public RowSource {
         scope_(std::move(scope)),
         keys_(std::move(keys)),
         include_deleted_(include_deleted),
-        decoder_(scope_.table, WantedOrCheapest(*scope_.table, std::move(wanted))) {}
+        wanted_(WantedOrCheapest(*scope_.table, std::move(wanted))),
+        decoder_(scope_.table, wanted_) {}
 
   Result<bool> Next() override {
     while (next_ < keys_.size()) {
-      KALAM_ASSIGN_OR_RETURN(row_, reader_.Get(scope_, keys_[next_++], include_deleted_));
+      KALAM_ASSIGN_OR_RETURN(row_, reader_.Get(scope_, keys_[next_++], include_deleted_, wanted_));
       if (!row_.has_value()) continue;
       KALAM_RETURN_IF_ERROR(
           decoder_.Decode(row_->schema_version, row_->row, row_->seq, row_->deleted));
@@ -37,6 +38,8 @@ class KeyRows final : public RowSource {
   }
   std::span<const Datum> cells() const override { return decoder_.cells(); }
   bool CopyStored(tables::StoredRow* stored) const override {
+    // A cold row may have been read in part.
+    if (row_->cold && wanted_.size() < scope_.table->columns->size()) return false;
     *stored = *row_;
     return true;
   }
@@ -46,6 +49,7 @@ class KeyRows final : public RowSource {
   const tables::ReadScope scope_;
   const std::vector<std::string> keys_;
   const bool include_deleted_;
+  const tables::ColumnSet wanted_;
   tables::RowDecoder decoder_;
   std::optional<tables::StoredRow> row_;
   size_t next_ = 0;

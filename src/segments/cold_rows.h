@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,11 +88,14 @@ class ColdRows {
   virtual Result<uint64_t> SegmentsVersion(TableId table, const storage::SnapshotPtr& snapshot) = 0;
 
   /// The newest cold version of one row, tombstone included; nullopt when no segment has the key.
-  /// Asks only segments whose range and Bloom filter admit the key.
+  /// Asks only segments whose range and Bloom filter admit the key. `wanted`: indexes into the
+  /// table's columns, what will be looked at; empty: all. Other cells of the row may be NULL, and
+  /// `seq` may be 0 when `_seq` is not among them.
   virtual Result<std::optional<ColdRow>> Get(const catalog::TablePtr& table,
                                              const storage::Scope& scope,
                                              std::string_view encoded_pk,
-                                             const storage::SnapshotPtr& snapshot) = 0;
+                                             const storage::SnapshotPtr& snapshot,
+                                             std::span<const uint32_t> wanted = {}) = 0;
   virtual Result<std::unique_ptr<ColdScan>> OpenKeyScan(const catalog::TablePtr& table,
                                                         const storage::Scope& scope,
                                                         const ColdKeyRange& range,

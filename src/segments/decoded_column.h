@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,5 +54,7 @@ class DecodedColumn {
   std::vector<uint32_t> offsets_;  // into heap_, of the lengths; only without a width
   std::vector<bool> nulls_;        // empty: no value is NULL
 };
+
+using DecodedColumnPtr = std::shared_ptr<const DecodedColumn>;
 
 }  // namespace kalam::segments

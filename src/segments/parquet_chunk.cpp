@@ -1,166 +1,34 @@
 // Pages, their levels and their values.
 #include "segments/parquet_chunk.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "segments/parquet_levels.h"
-#include "segments/thrift_reader.h"
+#include "segments/parquet_page.h"
 
 namespace kalam::segments {
 namespace {
 
-/// A page that claims more was not written by us.
-constexpr int64_t kPageBytesMax = int64_t{1} << 30;
-constexpr size_t kLengthBytes = 4;
-
 Status Bad(std::string_view what) { return Status(ErrorKind::Corruption, std::string(what)); }
-
-enum PageType : uint8_t { kDataPage = 0, kIndexPage = 1, kDictionaryPage = 2, kDataPageV2 = 3 };
-enum Encoding : uint8_t { kPlain = 0, kPlainDictionary = 2, kRle = 3, kRleDictionary = 8 };
-
-struct PageHeader {
-  int64_t type = -1;
-  int64_t size = -1;             // as it is read from the pages
-  int64_t compressed_size = -1;  // as it lies in the file
-  int64_t value_count = 0;
-  int64_t encoding = -1;
-  // Of the second version, whose levels are not compressed.
-  int64_t definition_bytes = 0;
-  int64_t repetition_bytes = 0;
-  bool is_compressed = true;
-};
-
-void ReadDataHeader(ThriftReader& reader, PageHeader* page) {
-  reader.Struct([&](int16_t id, ThriftReader::Type) {
-    if (id != 1 && id != 2) return false;
-    (id == 1 ? page->value_count : page->encoding) = reader.Integer();
-    return true;
-  });
-}
-
-void ReadDataHeaderV2(ThriftReader& reader, PageHeader* page) {
-  reader.Struct([&](int16_t id, ThriftReader::Type type) {
-    switch (id) {
-      case 1:
-        page->value_count = reader.Integer();
-        return true;
-      case 4:
-        page->encoding = reader.Integer();
-        return true;
-      case 5:
-        page->definition_bytes = reader.Integer();
-        return true;
-      case 6:
-        page->repetition_bytes = reader.Integer();
-        return true;
-      case 7:
-        page->is_compressed = type == ThriftReader::kTrue;
-        return type == ThriftReader::kTrue || type == ThriftReader::kFalse;
-      default:
-        return false;
-    }
-  });
-}
-
-/// Reads a page's header from the front of `rest` and drops it.
-Result<PageHeader> ReadPageHeader(std::string_view* rest) {
-  ThriftReader reader(*rest);
-  PageHeader page;
-  reader.Struct([&](int16_t id, ThriftReader::Type type) {
-    const bool is_struct = type == ThriftReader::kStruct;
-    if (id == 1) {
-      page.type = reader.Integer();
-    } else if (id == 2) {
-      page.size = reader.Integer();
-    } else if (id == 3) {
-      page.compressed_size = reader.Integer();
-    } else if ((id == 5 || id == 7) && is_struct) {
-      ReadDataHeader(reader, &page);
-    } else if (id == 8 && is_struct) {
-      ReadDataHeaderV2(reader, &page);
-    } else {
-      return false;
-    }
-    return true;
-  });
-  if (!reader.ok()) return Bad("the header of a page cannot be decoded");
-  rest->remove_prefix(reader.consumed());
-  const bool sound = page.size >= 0 && page.size <= kPageBytesMax && page.compressed_size >= 0 &&
-                     page.compressed_size <= static_cast<int64_t>(rest->size()) &&
-                     page.value_count >= 0 && page.definition_bytes >= 0 &&
-                     page.repetition_bytes >= 0 && page.definition_bytes <= page.compressed_size &&
-                     page.repetition_bytes <= page.compressed_size - page.definition_bytes &&
-                     page.definition_bytes + page.repetition_bytes <= page.size;
-  if (!sound) return Bad("the header of a page names bytes outside of its column");
-  return page;
-}
-
-/// The plain bytes of a page: `stored` itself or what it is decompressed to, in `buffer`.
-Result<std::string_view> PlainBytes(std::string_view stored, ParquetCodec codec, int64_t size,
-                                    std::vector<char>* buffer) {
-  if (codec == ParquetCodec::kUncompressed) {
-    if (static_cast<int64_t>(stored.size()) != size) return Bad("a page has the wrong size");
-    return stored;
-  }
-  // The frame says how much it holds; nothing is allocated for a size it does not confirm.
-  if (ZSTD_getFrameContentSize(stored.data(), stored.size()) != static_cast<uint64_t>(size)) {
-    return Bad("a page has the wrong size");
-  }
-  buffer->resize(static_cast<size_t>(size));
-  const size_t written =
-      ZSTD_decompress(buffer->data(), buffer->size(), stored.data(), stored.size());
-  if (ZSTD_isError(written) || written != buffer->size()) {
-    return Bad("a page cannot be decompressed");
-  }
-  return std::string_view(buffer->data(), buffer->size());
-}
-
-/// Reads `[length: 4 LE] bytes` from the front of `in` and drops it.
-bool TakeLengthPrefixed(std::string_view* in, std::string_view* bytes) {
-  uint32_t size = 0;
-  if (in->size() < kLengthBytes) return false;
-  std::memcpy(&size, in->data(), kLengthBytes);
-  if (size > in->size() - kLengthBytes) return false;
-  *bytes = in->substr(kLengthBytes, size);
-  in->remove_prefix(kLengthBytes + size);
-  return true;
-}
 
 class ChunkDecoder {
  public:
   ChunkDecoder(const ParquetColumn& column, const ParquetChunk& chunk, int64_t row_count,
-               uint32_t list_length)
-      : column_(column), chunk_(chunk), row_count_(static_cast<size_t>(row_count)) {
-    switch (column.type) {
-      case ParquetType::kBoolean:
-        width_ = 1;
-        break;
-      case ParquetType::kInt32:
-      case ParquetType::kFloat:
-        width_ = 4;
-        break;
-      case ParquetType::kInt64:
-      case ParquetType::kDouble:
-        width_ = 8;
-        break;
-      case ParquetType::kFixed:
-        width_ = static_cast<size_t>(column.width);
-        break;
-      case ParquetType::kByteArray:
-        width_ = 0;
-        break;
-    }
-    is_list_ = column.repetition_max > 0;
-    elements_per_row_ = is_list_ ? list_length : 1;
-  }
+               uint32_t list_length, Decompressor& decompressor)
+      : column_(column),
+        chunk_(chunk),
+        row_count_(static_cast<size_t>(row_count)),
+        width_(ValueWidth(column)),
+        is_list_(column.repetition_max > 0),
+        elements_per_row_(is_list_ ? list_length : 1),
+        decompressor_(decompressor) {}
 
   Result<std::shared_ptr<const DecodedColumn>> Decode(std::string_view bytes);
 
@@ -193,9 +61,10 @@ class ChunkDecoder {
   const ParquetColumn& column_;
   const ParquetChunk& chunk_;
   const size_t row_count_;
-  size_t width_ = 0;
-  bool is_list_ = false;
-  size_t elements_per_row_ = 1;
+  const size_t width_;
+  const bool is_list_;
+  const size_t elements_per_row_;
+  Decompressor& decompressor_;
 
   std::optional<Dictionary> dictionary_;
   std::vector<char> heap_;
@@ -206,7 +75,7 @@ class ChunkDecoder {
   bool row_is_null_ = false;    // the list that is open
 
   // Of the page at hand; kept to save allocations.
-  std::vector<char> plain_;
+  DataPage page_;
   std::vector<uint32_t> definition_, repetition_, indexes_;
   std::vector<uint32_t> slots_;  // where each value that is there goes
 };
@@ -227,9 +96,10 @@ Status ChunkDecoder::DecodeDictionary(const PageHeader& page, std::string_view s
   if (page.encoding != kPlain && page.encoding != kPlainDictionary) {
     return Bad("a dictionary has an unknown encoding");
   }
-  std::vector<char> buffer;
-  KALAM_ASSIGN_OR_RETURN(std::string_view bytes,
-                         PlainBytes(stored, chunk_.codec, page.size, &buffer));
+  PageBytes plain;
+  KALAM_RETURN_IF_ERROR(plain.Open(stored, chunk_.codec, page.size, decompressor_));
+  KALAM_RETURN_IF_ERROR(plain.ReachAll());
+  const std::string_view bytes = plain.bytes();
   Dictionary dictionary;
   dictionary.count = static_cast<size_t>(page.value_count);
   if (column_.type == ParquetType::kBoolean) return Bad("a dictionary has an unknown encoding");
@@ -237,7 +107,7 @@ Status ChunkDecoder::DecodeDictionary(const PageHeader& page, std::string_view s
     if (dictionary.count > bytes.size() / width_) return Bad("a dictionary ends early");
     dictionary.heap.assign(bytes.begin(), bytes.end());
   } else {
-    if (dictionary.count > bytes.size() / kLengthBytes) return Bad("a dictionary ends early");
+    if (dictionary.count > bytes.size() / kPageLengthBytes) return Bad("a dictionary ends early");
     heap_.assign(bytes.begin(), bytes.end());
     std::string_view rest = bytes;
     std::string_view value;
@@ -252,16 +122,27 @@ Status ChunkDecoder::DecodeDictionary(const PageHeader& page, std::string_view s
 
 Status ChunkDecoder::PlaceValues(size_t value_count) {
   if (value_count > row_count_ - rows_done_) return Bad("a page has too many values");
-  slots_.clear();
+  slots_.resize(value_count);
+  std::iota(slots_.begin(), slots_.end(), static_cast<uint32_t>(rows_done_));
+  rows_done_ += value_count;
+  if (column_.definition_max == 0) return Status::Ok();
+  HybridReader levels(page_.definition, std::bit_width(column_.definition_max));
+  size_t there = 0;
+  // Most pages have no NULL, and their levels are one run.
+  if (levels.Count(value_count, column_.definition_max, &there) && there == value_count) {
+    return Status::Ok();
+  }
+  KALAM_RETURN_IF_ERROR(
+      ReadLevels(page_.definition, column_.definition_max, value_count, &definition_));
+  there = 0;
   for (size_t i = 0; i < value_count; ++i) {
-    const size_t row = rows_done_ + i;
-    if (column_.definition_max > 0 && definition_[i] < column_.definition_max) {
-      SetNull(row);
+    if (definition_[i] < column_.definition_max) {
+      SetNull(slots_[i]);
     } else {
-      slots_.push_back(static_cast<uint32_t>(row));
+      slots_[there++] = slots_[i];
     }
   }
-  rows_done_ += value_count;
+  slots_.resize(there);
   return Status::Ok();
 }
 
@@ -293,29 +174,20 @@ Status ChunkDecoder::PlaceListElements(size_t value_count) {
 Status ChunkDecoder::DecodeDataPage(const PageHeader& page, std::string_view stored) {
   const auto count = static_cast<size_t>(page.value_count);
   if (count > static_cast<size_t>(chunk_.value_count)) return Bad("a page has too many values");
-  std::string_view repetition, definition, values;
-  if (page.type == kDataPageV2) {
-    repetition = stored.substr(0, static_cast<size_t>(page.repetition_bytes));
-    definition = stored.substr(repetition.size(), static_cast<size_t>(page.definition_bytes));
-    const size_t level_bytes = repetition.size() + definition.size();
-    KALAM_ASSIGN_OR_RETURN(
-        values, PlainBytes(stored.substr(level_bytes),
-                           page.is_compressed ? chunk_.codec : ParquetCodec::kUncompressed,
-                           page.size - static_cast<int64_t>(level_bytes), &plain_));
-  } else {
-    KALAM_ASSIGN_OR_RETURN(values, PlainBytes(stored, chunk_.codec, page.size, &plain_));
-    const bool there = (column_.repetition_max == 0 || TakeLengthPrefixed(&values, &repetition)) &&
-                       (column_.definition_max == 0 || TakeLengthPrefixed(&values, &definition));
-    if (!there) return Bad("the levels of a page end early");
-  }
+  KALAM_RETURN_IF_ERROR(page_.Open(page, stored, column_, chunk_.codec, decompressor_));
+  KALAM_RETURN_IF_ERROR(page_.plain.ReachAll());
   if (column_.repetition_max > 0) {
-    KALAM_RETURN_IF_ERROR(ReadLevels(repetition, column_.repetition_max, count, &repetition_));
+    KALAM_RETURN_IF_ERROR(
+        ReadLevels(page_.repetition, column_.repetition_max, count, &repetition_));
   }
-  if (column_.definition_max > 0) {
-    KALAM_RETURN_IF_ERROR(ReadLevels(definition, column_.definition_max, count, &definition_));
+  if (is_list_) {
+    KALAM_RETURN_IF_ERROR(
+        ReadLevels(page_.definition, column_.definition_max, count, &definition_));
+    KALAM_RETURN_IF_ERROR(PlaceListElements(count));
+  } else {
+    KALAM_RETURN_IF_ERROR(PlaceValues(count));
   }
-  KALAM_RETURN_IF_ERROR(is_list_ ? PlaceListElements(count) : PlaceValues(count));
-  return DecodeValues(page.encoding, values);
+  return DecodeValues(page.encoding, page_.plain.bytes().substr(page_.values_at));
 }
 
 Status ChunkDecoder::DecodeValues(int64_t encoding, std::string_view bytes) {
@@ -425,10 +297,8 @@ Result<std::shared_ptr<const DecodedColumn>> ChunkDecoder::Decode(std::string_vi
     bytes.remove_prefix(stored.size());
     if (page.type == kDictionaryPage) {
       KALAM_RETURN_IF_ERROR(DecodeDictionary(page, stored));
-    } else if (page.type == kDataPage || page.type == kDataPageV2) {
+    } else if (page.is_data()) {
       KALAM_RETURN_IF_ERROR(DecodeDataPage(page, stored));
-    } else if (page.type != kIndexPage) {
-      return Bad("a page has an unknown type");
     }
   }
   const bool last_is_whole = !is_list_ || row_is_null_ || elements_in_row_ == elements_per_row_;
@@ -444,9 +314,10 @@ Result<std::shared_ptr<const DecodedColumn>> ChunkDecoder::Decode(std::string_vi
 Result<std::shared_ptr<const DecodedColumn>> DecodeChunk(const ParquetColumn& column,
                                                          const ParquetChunk& chunk,
                                                          std::string_view bytes, int64_t row_count,
-                                                         uint32_t list_length) {
+                                                         uint32_t list_length,
+                                                         Decompressor& decompressor) {
   if (column.repetition_max > 0 && list_length == 0) return Bad("a column has an unknown form");
-  return ChunkDecoder(column, chunk, row_count, list_length).Decode(bytes);
+  return ChunkDecoder(column, chunk, row_count, list_length, decompressor).Decode(bytes);
 }
 
 }  // namespace kalam::segments

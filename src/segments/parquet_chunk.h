@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "segments/decoded_column.h"
 #include "segments/parquet_footer.h"
+#include "segments/parquet_page.h"
 
 namespace kalam::segments {
 
@@ -18,6 +19,7 @@ namespace kalam::segments {
 Result<std::shared_ptr<const DecodedColumn>> DecodeChunk(const ParquetColumn& column,
                                                          const ParquetChunk& chunk,
                                                          std::string_view bytes, int64_t row_count,
-                                                         uint32_t list_length);
+                                                         uint32_t list_length,
+                                                         Decompressor& decompressor);
 
 }  // namespace kalam::segments

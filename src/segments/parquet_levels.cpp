@@ -45,6 +45,53 @@ bool HybridReader::NextRun() {
   return true;
 }
 
+bool HybridReader::HasNext() {
+  if (repeated_left_ == 0 && packed_left_ == 0 && !NextRun()) return false;
+  return repeated_left_ > 0 || packed_bit_ + static_cast<size_t>(bit_width_) <= packed_.size() * 8;
+}
+
+uint32_t HybridReader::TakePacked() {
+  const uint32_t value = bit_width_ == 0 ? 0 : Bits(packed_, packed_bit_, bit_width_);
+  packed_bit_ += static_cast<size_t>(bit_width_);
+  --packed_left_;
+  return value;
+}
+
+bool HybridReader::Count(size_t count, uint32_t value, size_t* equal) {
+  *equal = 0;
+  while (count > 0) {
+    if (!HasNext()) return false;
+    if (repeated_left_ > 0) {
+      const size_t taken = std::min(count, repeated_left_);
+      if (repeated_ == value) *equal += taken;
+      repeated_left_ -= taken;
+      count -= taken;
+    } else {
+      if (TakePacked() == value) ++*equal;
+      --count;
+    }
+  }
+  return true;
+}
+
+bool HybridReader::Find(size_t count, uint32_t value, size_t limit, size_t* passed) {
+  *passed = 0;
+  while (count > 0) {
+    if (*passed == limit || !HasNext()) return false;
+    if (repeated_left_ > 0) {
+      const size_t wanted = repeated_ == value ? count : repeated_left_;
+      const size_t taken = std::min({wanted, repeated_left_, limit - *passed});
+      if (repeated_ == value) count -= taken;
+      repeated_left_ -= taken;
+      *passed += taken;
+    } else {
+      if (TakePacked() == value) --count;
+      ++*passed;
+    }
+  }
+  return true;
+}
+
 bool HybridReader::Read(uint32_t* out, size_t count) {
   while (count > 0) {
     if (repeated_left_ > 0) {

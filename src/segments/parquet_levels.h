@@ -15,8 +15,18 @@ class HybridReader {
 
   /// Writes the next `count` values; false when the bytes end before.
   [[nodiscard]] bool Read(uint32_t* out, size_t count);
+  /// Passes over `count` values and tells how many of them are `value`; false when the bytes end
+  /// before.
+  [[nodiscard]] bool Count(size_t count, uint32_t value, size_t* equal);
+  /// Passes over the values up to and with the `count`th that is `value`, and tells how many that
+  /// were; false when the bytes, or the next `limit` values, end before.
+  [[nodiscard]] bool Find(size_t count, uint32_t value, size_t limit, size_t* passed);
 
  private:
+  /// Makes sure that a run is there whose next value can be taken.
+  bool HasNext();
+  uint32_t TakePacked();
+
   bool NextRun();
 
   std::string_view rest_;

@@ -115,6 +115,7 @@ struct SegmentBuilder::Rep {
   std::vector<RowGroup> groups;
   std::vector<uint64_t> digests;  // of the rows, one a group
   std::vector<uint64_t> hashes;
+  Decompressor decompressor;
 
   Result<BuiltSegment> Finish(FinishedFile& file);
   Status CheckGroup(FinishedFile& file, const std::shared_ptr<const SegmentFile>& written,
@@ -183,8 +184,8 @@ Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file,
     const ParquetChunk& chunk = chunks.chunks[i];
     KALAM_ASSIGN_OR_RETURN(std::string bytes, file.Read(chunk.offset, chunk.size));
     group.chunk_checksums.push_back(ChecksumOf(bytes));
-    auto decoded =
-        DecodeChunk(footer.columns[i], chunk, bytes, chunks.row_count, shape.ListLength(i));
+    auto decoded = DecodeChunk(footer.columns[i], chunk, bytes, chunks.row_count,
+                               shape.ListLength(i), decompressor);
     if (!decoded.ok()) {
       return NotWhatWasAsked("column " + footer.columns[i].name + ": " +
                              decoded.status().message());

@@ -77,6 +77,17 @@ uint32_t SegmentColumns::ListLength(uint32_t column) const {
   return 0;
 }
 
+std::vector<uint32_t> SegmentColumns::KeyColumns() const {
+  std::vector<uint32_t> columns{cells[pk_cell].column};
+  if (user_column) columns.push_back(*user_column);
+  return columns;
+}
+
+bool SegmentColumns::MayBeNull(uint32_t column) const {
+  return column != seq_column && column != deleted_column && column != cells[pk_cell].column &&
+         !(user_column && column == *user_column);
+}
+
 Result<SegmentColumns> MapColumns(const catalog::TableDefinition& table, uint32_t schema_version,
                                   bool of_many_scopes, const ParquetFooter& footer) {
   if (schema_version == 0 || schema_version > table.layouts->size()) {

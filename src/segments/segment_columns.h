@@ -28,6 +28,10 @@ struct SegmentColumns {
 
   /// The elements of a list in `column`; 0 when it is no list.
   uint32_t ListLength(uint32_t column) const;
+  /// What a segment key is made of.
+  std::vector<uint32_t> KeyColumns() const;
+  /// False for columns that every row must have a value in.
+  bool MayBeNull(uint32_t column) const;
 };
 
 /// Finds the columns by their field ids. Errors: Corruption (a column is missing or has a type that

@@ -9,7 +9,7 @@
 #include "segments/checked_ranges.h"
 #include "segments/checksum.h"
 #include "segments/parquet_chunk.h"
-#include "types/key_codec.h"
+#include "segments/segment_cache_keys.h"
 
 namespace kalam::segments {
 namespace {
@@ -18,32 +18,10 @@ using storage::Family;
 
 constexpr int64_t kVerifyBytes = 1 << 20;
 
-/// What all cache keys of one segment begin with.
-std::string CachePrefix(char tag, TableId table, uint64_t segment_id) {
-  std::string key(1, tag);
-  EncodeBigEndian32(table.value, &key);
-  EncodeBigEndian64(segment_id, &key);
-  return key;
-}
-
-std::string FileCacheKey(const SegmentRecord& record) {
-  return CachePrefix('f', record.table, record.segment_id);
-}
-
-std::string ColumnCacheKey(const SegmentRecord& record, size_t group, uint32_t column) {
-  std::string key = CachePrefix('c', record.table, record.segment_id);
-  EncodeBigEndian32(static_cast<uint32_t>(group), &key);
-  EncodeBigEndian32(column, &key);
-  return key;
-}
-
 std::vector<uint32_t> ChosenColumns(const SegmentFile& file, ColumnChoice choice) {
   const SegmentColumns& columns = file.columns;
   std::vector<uint32_t> chosen;
-  if (choice != ColumnChoice::kSeq) {
-    if (columns.user_column) chosen.push_back(*columns.user_column);
-    chosen.push_back(columns.cells[columns.pk_cell].column);
-  }
+  if (choice != ColumnChoice::kSeq) chosen = columns.KeyColumns();
   if (choice == ColumnChoice::kAll) {
     chosen.clear();
     for (const SegmentColumns::Cell& cell : columns.cells) chosen.push_back(cell.column);
@@ -53,14 +31,6 @@ std::vector<uint32_t> ChosenColumns(const SegmentFile& file, ColumnChoice choice
   if (choice != ColumnChoice::kKey) chosen.push_back(columns.seq_column);
   std::sort(chosen.begin(), chosen.end());
   return chosen;
-}
-
-/// Columns that every row must have a value in.
-bool MayBeNull(const SegmentFile& file, uint32_t column) {
-  const SegmentColumns& columns = file.columns;
-  return column != columns.seq_column && column != columns.deleted_column &&
-         column != columns.cells[columns.pk_cell].column &&
-         !(columns.user_column && column == *columns.user_column);
 }
 
 /// In a key, around a user id that needs no escape: the bucket before it, the end mark behind it.
@@ -130,6 +100,15 @@ void GroupColumns::Key(size_t row, std::string* key) const {
     *key = SegmentKeyPrefix(storage::Scope::OfUser(user));
   }
   EncodeKey(CellValue(pk, *columns[pk.column], row), key);
+}
+
+std::optional<size_t> GroupColumns::Find(std::string_view key) const {
+  const size_t row = LowerBound(key);
+  if (row == row_count()) return std::nullopt;
+  std::string found;
+  Key(row, &found);
+  if (found != key) return std::nullopt;
+  return row;
 }
 
 size_t GroupColumns::LowerBound(std::string_view key) const {
@@ -225,7 +204,7 @@ Status SegmentReader::CheckRaw(const SegmentRecord& record, const storage::Snaps
                                int64_t offset, int64_t size) {
   const auto read = [&](int64_t from, int64_t length) { return ReadBytes(record, from, length); };
   const auto check = [&]() -> Status {
-    std::string key = CachePrefix('k', record.table, record.segment_id);
+    std::string key = ChecksCacheKey(record);
     std::shared_ptr<const CheckedRanges> ranges = cache_.Find<CheckedRanges>(key);
     if (ranges == nullptr) {
       KALAM_ASSIGN_OR_RETURN(const auto groups, ReadRowGroups(store_, record, snapshot));
@@ -295,34 +274,71 @@ Result<SegmentFilePtr> SegmentReader::Open(const catalog::TablePtr& table,
   return file;
 }
 
+std::string_view SegmentReader::ChunkBytes::Of(const ParquetChunk& chunk) const {
+  const auto after =
+      std::upper_bound(ranges.begin(), ranges.end(), chunk.offset,
+                       [](int64_t offset, const Range& range) { return offset < range.begin; });
+  const Range& range = *std::prev(after);
+  return std::string_view(range.bytes)
+      .substr(static_cast<size_t>(chunk.offset - range.begin), static_cast<size_t>(chunk.size));
+}
+
+Result<SegmentReader::ChunkBytes> SegmentReader::ReadChunks(const SegmentFile& file, size_t group,
+                                                            std::span<const uint32_t> columns,
+                                                            int64_t gap_bytes_max) {
+  const std::vector<ParquetChunk>& written = file.footer.row_groups[group].chunks;
+  std::vector<std::pair<int64_t, int64_t>> spans;
+  for (uint32_t column : columns) {
+    spans.emplace_back(written[column].offset, written[column].offset + written[column].size);
+  }
+  std::sort(spans.begin(), spans.end());
+  ChunkBytes chunks;
+  for (size_t i = 0; i < spans.size();) {
+    const int64_t begin = spans[i].first;
+    int64_t end = spans[i].second;
+    for (++i; i < spans.size() && spans[i].first <= end + gap_bytes_max; ++i) {
+      end = std::max(end, spans[i].second);
+    }
+    KALAM_ASSIGN_OR_RETURN(std::string bytes, ReadBytes(file.record, begin, end - begin));
+    chunks.ranges.push_back({begin, std::move(bytes)});
+  }
+  for (uint32_t column : columns) {
+    if (ChecksumOf(chunks.Of(written[column])) != file.groups[group].chunk_checksums[column]) {
+      return Status(ErrorKind::Corruption, "its column " + file.footer.columns[column].name +
+                                               " does not match its checksum");
+    }
+  }
+  return chunks;
+}
+
+Result<DecodedColumnPtr> SegmentReader::DecodeColumn(const SegmentFile& file, size_t group,
+                                                     uint32_t column, std::string_view chunk,
+                                                     Decompressor& decompressor) {
+  const ParquetRowGroup& written = file.footer.row_groups[group];
+  const ParquetColumn& shape = file.footer.columns[column];
+  auto decoded = DecodeChunk(shape, written.chunks[column], chunk, written.row_count,
+                             file.columns.ListLength(column), decompressor);
+  if (!decoded.ok()) return std::move(decoded).status().WithContext("its column " + shape.name);
+  if (!file.columns.MayBeNull(column) && (*decoded)->has_nulls()) {
+    return Status(ErrorKind::Corruption, "its column " + shape.name + " has a NULL");
+  }
+  return decoded;
+}
+
 Status SegmentReader::ReadMissing(const SegmentFile& file, size_t group,
                                   std::span<const uint32_t> missing, bool keep, GroupColumns* out) {
-  const ParquetRowGroup& written = file.footer.row_groups[group];
   // One request for all: the columns of a row group lie side by side.
-  int64_t begin = INT64_MAX, end = 0;
+  KALAM_ASSIGN_OR_RETURN(const ChunkBytes chunks,
+                         ReadChunks(file, group, missing, file.record.size_bytes));
+  Decompressor decompressor;
   for (uint32_t column : missing) {
-    begin = std::min(begin, written.chunks[column].offset);
-    end = std::max(end, written.chunks[column].offset + written.chunks[column].size);
-  }
-  KALAM_ASSIGN_OR_RETURN(std::string bytes, ReadBytes(file.record, begin, end - begin));
-  for (uint32_t column : missing) {
-    const ParquetChunk& chunk = written.chunks[column];
-    const std::string_view chunk_bytes = std::string_view(bytes).substr(
-        static_cast<size_t>(chunk.offset - begin), static_cast<size_t>(chunk.size));
-    const std::string& name = file.footer.columns[column].name;
-    if (ChecksumOf(chunk_bytes) != file.groups[group].chunk_checksums[column]) {
-      return Status(ErrorKind::Corruption, "its column " + name + " does not match its checksum");
-    }
-    auto decoded = DecodeChunk(file.footer.columns[column], chunk, chunk_bytes, written.row_count,
-                               file.columns.ListLength(column));
-    if (!decoded.ok()) return std::move(decoded).status().WithContext("its column " + name);
-    if (!MayBeNull(file, column) && (*decoded)->has_nulls()) {
-      return Status(ErrorKind::Corruption, "its column " + name + " has a NULL");
-    }
+    const ParquetChunk& chunk = file.footer.row_groups[group].chunks[column];
+    KALAM_ASSIGN_OR_RETURN(out->columns[column],
+                           DecodeColumn(file, group, column, chunks.Of(chunk), decompressor));
     if (keep) {
-      cache_.Put(ColumnCacheKey(file.record, group, column), *decoded, (*decoded)->memory_bytes());
+      cache_.Put(ColumnCacheKey(file.record, group, column), out->columns[column],
+                 out->columns[column]->memory_bytes());
     }
-    out->columns[column] = std::move(*decoded);
   }
   return Status::Ok();
 }

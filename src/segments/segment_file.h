@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "objects/object_storage.h"
 #include "segments/decoded_column.h"
 #include "segments/parquet_footer.h"
+#include "segments/parquet_page.h"
 #include "segments/segment_cache.h"
 #include "segments/segment_columns.h"
 #include "segments/segment_record.h"
@@ -46,11 +48,13 @@ using SegmentFilePtr = std::shared_ptr<const SegmentFile>;
 struct GroupColumns {
   SegmentFilePtr file;
   size_t group = 0;
-  std::vector<std::shared_ptr<const DecodedColumn>> columns;
+  std::vector<DecodedColumnPtr> columns;
 
   size_t row_count() const { return static_cast<size_t>(file->groups[group].row_count); }
   Seq seq(size_t row) const;
   bool deleted(size_t row) const;
+  /// The row of `key`, whose columns are there; nullopt when the group does not have it.
+  std::optional<size_t> Find(std::string_view key) const;
   /// Replaces `key` by the segment key of a row.
   void Key(size_t row, std::string* key) const;
   /// The first row whose key is not less than `key`; row_count() when all are.
@@ -58,6 +62,28 @@ struct GroupColumns {
   /// Appends the row by EncodeRow. Not thread-safe for the same `scratch`.
   void EncodeRowAt(size_t row, std::vector<Datum>* scratch, std::string* out) const;
   size_t memory_bytes() const;
+};
+
+/// What somebody wants of one row.
+struct CellChoice {
+  bool all = true;                   // every cell
+  std::vector<uint32_t> column_ids;  // when not all: of these columns alone
+  bool seq = true;                   // and `_seq`
+};
+
+/// The values of one row that were asked for.
+struct RowCells {
+  struct Cell {
+    DecodedColumnPtr column;  // null: was not asked for
+    size_t row = 0;           // in `column`
+  };
+  SegmentFilePtr file;
+  std::vector<Cell> cells;  // by column of the footer
+
+  Seq seq() const;  // 0 when it was not asked for
+  bool deleted() const;
+  /// Appends the row by EncodeRow; cells that were not asked for are NULL there.
+  void EncodeTo(std::string* out) const;
 };
 
 /// Which columns a reader wants.
@@ -82,6 +108,11 @@ class SegmentReader {
   /// `keep`: what is read goes into the cache.
   Result<GroupColumns> Read(const SegmentFilePtr& file, size_t group, ColumnChoice choice,
                             bool keep);
+  /// The row of `segment_key`, if the group has it. Decodes its own values and what the key is
+  /// found by, and keeps the latter; when the same group is asked for again and again it is read as
+  /// a whole and kept.
+  Result<std::optional<RowCells>> ReadRow(const SegmentFilePtr& file, size_t group,
+                                          std::string_view segment_key, const CellChoice& choice);
   /// False when the Bloom filter says that the segment does not have the key.
   Result<bool> MayContain(const SegmentRecord& record, std::string_view segment_key,
                           const storage::SnapshotPtr& snapshot);
@@ -107,6 +138,29 @@ class SegmentReader {
   Result<SegmentFilePtr> OpenFile(const catalog::TablePtr& table, const SegmentRecord& record,
                                   const storage::SnapshotPtr& snapshot);
   Result<std::string> ReadBytes(const SegmentRecord& record, int64_t offset, int64_t size);
+  /// Column chunks of one row group as they lie in the file.
+  struct ChunkBytes {
+    struct Range {
+      int64_t begin = 0;
+      std::string bytes;
+    };
+    std::vector<Range> ranges;
+    std::string_view Of(const ParquetChunk& chunk) const;
+  };
+  /// Each is compared with its checksum. `columns` in the order of the file. Bytes of up to
+  /// `gap_bytes_max` between two of them are read along, which costs less than another request.
+  Result<ChunkBytes> ReadChunks(const SegmentFile& file, size_t group,
+                                std::span<const uint32_t> columns, int64_t gap_bytes_max);
+  Result<DecodedColumnPtr> DecodeColumn(const SegmentFile& file, size_t group, uint32_t column,
+                                        std::string_view chunk, Decompressor& decompressor);
+  /// Where the row of a key is within its group.
+  struct RowSearch;
+  Result<std::optional<RowCells>> FindCells(const SegmentFilePtr& file, size_t group,
+                                            std::string_view segment_key, const CellChoice& choice);
+  bool FindKept(RowSearch* search);
+  Status FindInChunks(const ChunkBytes& chunks, Decompressor& decompressor, RowSearch* search);
+  bool IsAskedAgain(const SegmentFile& file, size_t group);
+  bool IsLocal(const SegmentRecord& record) const;
   Status ReadMissing(const SegmentFile& file, size_t group, std::span<const uint32_t> missing,
                      bool keep, GroupColumns* out);
   Status CheckRaw(const SegmentRecord& record, const storage::SnapshotPtr& snapshot, int64_t offset,
@@ -124,6 +178,10 @@ class SegmentReader {
   mutable std::mutex fence_mutex_;
   std::map<SegmentName, std::string> fenced_;  // guarded by fence_mutex_: the message
   std::atomic<bool> any_fenced_{false};
+  // The row group that was asked for a row last, and how often in a row. Two readers that step on
+  // each other cost time only.
+  std::atomic<uint64_t> last_group_{0};
+  std::atomic<uint32_t> group_asked_{0};
 };
 
 }  // namespace kalam::segments

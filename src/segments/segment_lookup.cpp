@@ -55,11 +55,11 @@ Result<ScopeSegments> FindScopeSegments(storage::Store& store, SegmentCache& cac
   return segments;
 }
 
-Result<std::optional<FoundRow>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
-                                           const ScopeSegments& segments,
-                                           std::string_view segment_key, Seq above,
-                                           ColumnChoice choice,
-                                           const storage::SnapshotPtr& snapshot) {
+namespace {
+
+/// The segments that may have a version above `above`, by the newest row they have.
+std::vector<const SegmentRecord*> CandidatesFor(const ScopeSegments& segments,
+                                                std::string_view segment_key, Seq above) {
   std::vector<const SegmentRecord*> candidates;
   const std::string upper = std::string(segment_key) + '\0';
   segments.ForEachIn(segment_key, upper, [&](const SegmentRecord& record) {
@@ -67,27 +67,59 @@ Result<std::optional<FoundRow>> FindNewest(SegmentReader& reader, const catalog:
   });
   std::sort(candidates.begin(), candidates.end(),
             [](const auto* a, const auto* b) { return a->max_seq > b->max_seq; });
-  std::optional<FoundRow> found;
-  for (const SegmentRecord* record : candidates) {
-    if (record->max_seq <= above) break;
+  return candidates;
+}
+
+}  // namespace
+
+Result<bool> HasNewer(SegmentReader& reader, const catalog::TablePtr& table,
+                      const ScopeSegments& segments, std::string_view segment_key, Seq above,
+                      const storage::SnapshotPtr& snapshot) {
+  for (const SegmentRecord* record : CandidatesFor(segments, segment_key, above)) {
     KALAM_ASSIGN_OR_RETURN(bool may_contain, reader.MayContain(*record, segment_key, snapshot));
+    if (!may_contain) continue;
+    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader.Open(table, *record, snapshot));
+    const size_t group = file->GroupOf(segment_key);
+    if (file->groups[group].max_seq <= above) continue;
+    KALAM_ASSIGN_OR_RETURN(GroupColumns columns,
+                           reader.Read(file, group, ColumnChoice::kKeySeq, true));
+    const std::optional<size_t> row = columns.Find(segment_key);
+    if (row && columns.seq(*row) > above) return true;
+  }
+  return false;
+}
+
+Result<std::optional<RowCells>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
+                                           const ScopeSegments& segments,
+                                           std::string_view segment_key, const CellChoice& choice,
+                                           const storage::SnapshotPtr& snapshot) {
+  const std::vector<const SegmentRecord*> candidates = CandidatesFor(segments, segment_key, Seq{});
+  std::optional<RowCells> newest;
+  Seq newest_seq;  // of its row, or a bound below it when no other segment is that new
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const SegmentRecord& record = *candidates[i];
+    if (newest && record.max_seq <= newest_seq) break;
+    KALAM_ASSIGN_OR_RETURN(bool may_contain, reader.MayContain(record, segment_key, snapshot));
     if (!may_contain) continue;
     if (storage::IsOnlyInMemory(snapshot)) {
       return Status(ErrorKind::NotInMemory, "the row may lie in a segment");
     }
-    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader.Open(table, *record, snapshot));
+    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader.Open(table, record, snapshot));
     const size_t group = file->GroupOf(segment_key);
-    if (file->groups[group].max_seq <= above) continue;
-    KALAM_ASSIGN_OR_RETURN(GroupColumns columns, reader.Read(file, group, choice, true));
-    const size_t row = columns.LowerBound(segment_key);
-    if (row == columns.row_count()) continue;
-    std::string key;
-    columns.Key(row, &key);
-    if (key != segment_key || columns.seq(row) <= above) continue;
-    above = columns.seq(row);
-    found = FoundRow{std::move(columns), row, above};
+    if (newest && file->groups[group].max_seq <= newest_seq) continue;
+    // Mostly segments hold one stretch of time each, and the row's own `_seq` decides nothing.
+    const Seq group_min_seq = file->groups[group].min_seq;
+    CellChoice wanted = choice;
+    wanted.seq |= newest.has_value() ||
+                  (i + 1 < candidates.size() && candidates[i + 1]->max_seq > group_min_seq);
+    KALAM_ASSIGN_OR_RETURN(auto found, reader.ReadRow(file, group, segment_key, wanted));
+    if (!found) continue;
+    const Seq seq = wanted.seq ? found->seq() : group_min_seq;
+    if (newest && seq <= newest_seq) continue;
+    newest_seq = seq;
+    newest = std::move(found);
   }
-  return found;
+  return newest;
 }
 
 }  // namespace kalam::segments

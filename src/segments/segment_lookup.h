@@ -36,20 +36,19 @@ Result<ScopeSegments> FindScopeSegments(storage::Store& store, SegmentCache& cac
                                         const storage::Scope& scope,
                                         const storage::SnapshotPtr& snapshot);
 
-/// Where a key was found.
-struct FoundRow {
-  GroupColumns columns;  // as chosen, and `_seq`
-  size_t row = 0;
-  Seq seq;
-};
+/// Whether there is a version of `segment_key` with a `_seq` above `above`. Asks ranges, Bloom
+/// filters and first keys of row groups before it reads anything of a file, and keeps what it
+/// reads: for many keys, one after another.
+Result<bool> HasNewer(SegmentReader& reader, const catalog::TablePtr& table,
+                      const ScopeSegments& segments, std::string_view segment_key, Seq above,
+                      const storage::SnapshotPtr& snapshot);
 
-/// Finds the newest version of `segment_key` with a `_seq` above `above`; nullopt when there is
-/// none. Asks ranges, Bloom filters and first keys of row groups before it reads anything of a
-/// file, which a snapshot that reads memory only does not (NotInMemory). `choice`: kAll or kKeySeq.
-Result<std::optional<FoundRow>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
+/// Finds the newest version of one row, tombstones included; nullopt when no segment has the key.
+/// Asks as HasNewer, and reads nothing of a file for a snapshot that reads memory only
+/// (NotInMemory).
+Result<std::optional<RowCells>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
                                            const ScopeSegments& segments,
-                                           std::string_view segment_key, Seq above,
-                                           ColumnChoice choice,
+                                           std::string_view segment_key, const CellChoice& choice,
                                            const storage::SnapshotPtr& snapshot);
 
 }  // namespace kalam::segments

@@ -60,11 +60,13 @@ Result<GroupColumns> ReadKeys(objects::ObjectStorage& storage, const std::string
                                shape.deleted_column};
   if (shape.user_column) wanted.push_back(*shape.user_column);
   const ParquetRowGroup& written = file->footer.row_groups[group];
+  Decompressor decompressor;
   for (uint32_t column : wanted) {
     const ParquetChunk& chunk = written.chunks[column];
     KALAM_ASSIGN_OR_RETURN(std::string bytes, storage.Read(path, chunk.offset, chunk.size));
-    KALAM_ASSIGN_OR_RETURN(columns.columns[column], DecodeChunk(file->footer.columns[column], chunk,
-                                                                bytes, written.row_count, 0));
+    KALAM_ASSIGN_OR_RETURN(columns.columns[column],
+                           DecodeChunk(file->footer.columns[column], chunk, bytes,
+                                       written.row_count, 0, decompressor));
     if (columns.columns[column]->has_nulls()) {
       return Status(ErrorKind::Corruption,
                     "its column " + file->footer.columns[column].name + " has a NULL");

@@ -35,7 +35,8 @@ class SegmentStoreOverFiles : public SegmentStore {
 
   Result<std::optional<ColdRow>> Get(const catalog::TablePtr& table, const storage::Scope& scope,
                                      std::string_view encoded_pk,
-                                     const storage::SnapshotPtr& snapshot) override;
+                                     const storage::SnapshotPtr& snapshot,
+                                     std::span<const uint32_t> wanted) override;
   Result<std::unique_ptr<ColdScan>> OpenKeyScan(const catalog::TablePtr& table,
                                                 const storage::Scope& scope,
                                                 const ColdKeyRange& range,
@@ -85,27 +86,38 @@ class SegmentStoreOverFiles : public SegmentStore {
   std::unordered_set<uint32_t> tables_;  // guarded by tables_mutex_
 };
 
+CellChoice ChoiceOf(const catalog::TableDefinition& table, std::span<const uint32_t> wanted) {
+  CellChoice choice;
+  choice.all = wanted.empty();
+  choice.seq = wanted.empty();
+  for (uint32_t index : wanted) {
+    if (index >= table.columns->size()) continue;
+    const catalog::ColumnDefinition& column = (*table.columns)[index];
+    if (column.name == catalog::kSeqColumn) choice.seq = true;
+    choice.column_ids.push_back(column.column_id);
+  }
+  return choice;
+}
+
 Result<std::optional<ColdRow>> SegmentStoreOverFiles::Get(const catalog::TablePtr& table,
                                                           const storage::Scope& scope,
                                                           std::string_view encoded_pk,
-                                                          const storage::SnapshotPtr& snapshot) {
+                                                          const storage::SnapshotPtr& snapshot,
+                                                          std::span<const uint32_t> wanted) {
   if (!MayHaveSegments(table->id)) return std::optional<ColdRow>();
   const storage::SnapshotPtr view = Held(snapshot);
   KALAM_ASSIGN_OR_RETURN(ScopeSegments segments,
                          FindScopeSegments(store_, reader_.cache(), table->id, scope, view));
-  // A key that passes a Bloom filter is there nearly always, so all of its columns are read at
-  // once.
   KALAM_ASSIGN_OR_RETURN(auto found,
-                         FindNewest(reader_, table, segments, SegmentKey(scope, encoded_pk), Seq{},
-                                    ColumnChoice::kAll, view));
+                         FindNewest(reader_, table, segments, SegmentKey(scope, encoded_pk),
+                                    ChoiceOf(*table, wanted), view));
   if (!found) return std::optional<ColdRow>();
   ColdRow row;
   row.encoded_pk = encoded_pk;
-  row.seq = found->seq;
-  row.deleted = found->columns.deleted(found->row);
-  row.schema_version = found->columns.file->record.schema_version;
-  std::vector<Datum> scratch;
-  found->columns.EncodeRowAt(found->row, &scratch, &row.row);
+  row.seq = found->seq();
+  row.deleted = found->deleted();
+  row.schema_version = found->file->record.schema_version;
+  found->EncodeTo(&row.row);
   return std::optional<ColdRow>(std::move(row));
 }
 

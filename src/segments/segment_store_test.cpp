@@ -92,23 +92,6 @@ TEST_F(SegmentStoreTest, PathsAndIdsAreNotUsedTwice) {
       elsewhere->NextPath(kAnn, "local", "other/folder").status().Is(ErrorKind::InvalidOperation));
 }
 
-TEST_F(SegmentStoreTest, APointReadReadsOneRowGroupAndThenNothing) {
-  std::vector<TestRow> rows;
-  for (int64_t i = 0; i < 4096; ++i) {
-    rows.push_back({"ann", i, "a name that takes some bytes " + std::to_string(i * 7919), i + 1});
-  }
-  const SegmentRecord record = AddSegment(kAnn, rows, 256);
-  EXPECT_EQ(Show("ann", 700), "a name that takes some bytes 5543300@701");
-  EXPECT_EQ(storage_->reads_, 2);  // the footer and a row group
-  EXPECT_LT(storage_->bytes_read_ - record.footer_bytes, record.size_bytes / 8);
-  EXPECT_EQ(Show("ann", 701), "a name that takes some bytes 5551219@702");
-  EXPECT_EQ(storage_->reads_, 2);
-  segments_->ReleaseMemory();
-  EXPECT_EQ(account_.used_bytes(), 0);
-  EXPECT_EQ(Show("ann", 701), "a name that takes some bytes 5551219@702");
-  EXPECT_EQ(storage_->reads_, 4);
-}
-
 TEST_F(SegmentStoreTest, TheCacheStaysWithinItsBound) {
   std::vector<TestRow> rows;
   for (int64_t i = 0; i < 8192; ++i) rows.push_back({"ann", i, std::to_string(i * i), i + 1});

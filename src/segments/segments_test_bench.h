@@ -155,7 +155,8 @@ class SegmentsTest : public testing::Test {
   }
 
   /// The file of sorted rows, as the engine would write it.
-  static std::string FileOf(const std::vector<TestRow>& rows, bool many, size_t row_group_rows) {
+  static std::string FileOf(const std::vector<TestRow>& rows, bool many, size_t row_group_rows,
+                            size_t page_rows = 100'000) {
     std::vector<TestColumn> columns{
         {.name = "id", .field_id = 1, .type = ParquetType::kInt64},
         {.name = "name", .field_id = 2, .type = ParquetType::kByteArray},
@@ -176,6 +177,7 @@ class SegmentsTest : public testing::Test {
       if (many) columns[4].cells.emplace_back(row.user);
     }
     return TestFileWriter({.row_group_rows = row_group_rows,
+                           .page_rows = page_rows,
                            .metadata = {{std::string(kTableIdMetadata), "7"},
                                         {std::string(kSchemaVersionMetadata), "1"}}})
         .Write(columns);
@@ -207,9 +209,9 @@ class SegmentsTest : public testing::Test {
 
   /// Commits one new segment.
   SegmentRecord AddSegment(const SegmentPlace& place, std::vector<TestRow> rows,
-                           size_t row_group_rows = 16384) {
+                           size_t row_group_rows = 16384, size_t page_rows = 100'000) {
     Sort(&rows);
-    const std::string file = FileOf(rows, place.many, row_group_rows);
+    const std::string file = FileOf(rows, place.many, row_group_rows, page_rows);
     auto built = Build(place, rows, file, row_group_rows);
     EXPECT_TRUE(built.ok()) << built.status().ToString();
     auto change = SegmentChange::Begin(*store_, table_->id);

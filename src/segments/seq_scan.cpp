@@ -203,8 +203,8 @@ Status SeqScan::ReadBatchRows(size_t begin, std::vector<uint32_t> order) {
     BatchRow& out = batch_[index];
     columns.Key(row, &key);
     out.seq = columns.seq(row);
-    KALAM_ASSIGN_OR_RETURN(auto newer, FindNewest(reader_, table_, segments_, key, out.seq,
-                                                  ColumnChoice::kKeySeq, snapshot_));
+    KALAM_ASSIGN_OR_RETURN(const bool newer,
+                           HasNewer(reader_, table_, segments_, key, out.seq, snapshot_));
     if (newer) continue;
     out.newest = true;
     out.deleted = columns.deleted(row);

@@ -20,8 +20,8 @@ class ListedSegments final : public segments::ColdRows {
     return uint64_t{1};
   }
   Result<std::optional<segments::ColdRow>> Get(const catalog::TablePtr&, const storage::Scope&,
-                                               std::string_view,
-                                               const storage::SnapshotPtr&) override {
+                                               std::string_view, const storage::SnapshotPtr&,
+                                               std::span<const uint32_t>) override {
     return std::optional<segments::ColdRow>();
   }
   Result<std::unique_ptr<segments::ColdScan>> OpenKeyScan(const catalog::TablePtr&,

@@ -72,7 +72,8 @@ class FakeColdRows final : public segments::ColdRows {
   Result<std::optional<segments::ColdRow>> Get(const catalog::TablePtr& table,
                                                const storage::Scope& scope,
                                                std::string_view encoded_pk,
-                                               const storage::SnapshotPtr& snapshot) override {
+                                               const storage::SnapshotPtr& snapshot,
+                                               std::span<const uint32_t> /*wanted*/) override {
     std::string key = ScopePrefix(table->id, scope).append(encoded_pk);
     KALAM_ASSIGN_OR_RETURN(auto value, store_.Get(storage::Family::kSegments, key, snapshot));
     if (!value) return std::optional<segments::ColdRow>();

@@ -35,7 +35,8 @@ storage::Scope ScopeFor(const catalog::TableDefinition& table, std::string_view 
 
 Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
                                                   std::string_view encoded_pk,
-                                                  bool include_deleted) {
+                                                  bool include_deleted,
+                                                  std::span<const uint32_t> wanted) {
   if (IsStream(*scope.table)) {
     // STREAM rows have no index by key; the newest one counts.
     ScanOptions options;
@@ -62,7 +63,7 @@ Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
                      scope.view.snapshot, &value));
   if (!found) {
     if (!MayHaveColdRows(*scope.table)) return std::optional<StoredRow>();
-    KALAM_ASSIGN_OR_RETURN(std::optional<StoredRow> cold, GetCold(scope, encoded_pk));
+    KALAM_ASSIGN_OR_RETURN(std::optional<StoredRow> cold, GetCold(scope, encoded_pk, wanted));
     if (cold && cold->deleted && !include_deleted) cold.reset();
     return cold;
   }
@@ -145,11 +146,12 @@ Result<uint64_t> TableReader::SegmentsVersion(const ReadScope& scope) {
 }
 
 Result<std::optional<StoredRow>> TableReader::GetCold(const ReadScope& scope,
-                                                      std::string_view encoded_pk) {
+                                                      std::string_view encoded_pk,
+                                                      std::span<const uint32_t> wanted) {
   if (!MayHaveColdRows(*scope.table)) return std::optional<StoredRow>();
   KALAM_ASSIGN_OR_RETURN(
       std::optional<segments::ColdRow> found,
-      cold_rows_->Get(scope.table, scope.scope, encoded_pk, scope.view.snapshot));
+      cold_rows_->Get(scope.table, scope.scope, encoded_pk, scope.view.snapshot, wanted));
   if (!found) return std::optional<StoredRow>();
   return std::optional<StoredRow>(StoredRow{std::move(found->encoded_pk), found->seq,
                                             found->deleted, found->schema_version,

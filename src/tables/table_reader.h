@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -91,9 +92,12 @@ class TableReader {
       : store_(store), clock_(clock), cold_rows_(cold_rows) {}
 
   /// The current version of one row; nullopt when there is none, or a tombstone and
-  /// `include_deleted` is false.
+  /// `include_deleted` is false. `wanted`: what will be looked at; empty: all. Other cells of the
+  /// row may be NULL, and `seq` may be 0 when `_seq` is not among them: such a row is not to be
+  /// written back.
   Result<std::optional<StoredRow>> Get(const ReadScope& scope, std::string_view encoded_pk,
-                                       bool include_deleted);
+                                       bool include_deleted,
+                                       std::span<const uint32_t> wanted = {});
   /// `resume_after`: a Position, or empty.
   Result<std::unique_ptr<RowScan>> OpenScan(const ReadScope& scope, const ScanOptions& options,
                                             std::string_view resume_after = {});
@@ -104,8 +108,10 @@ class TableReader {
   bool MayHaveColdRows(const catalog::TableDefinition& table) const;
   /// The version of the table's set of segments in a view, for RowMutation::segments_version.
   Result<uint64_t> SegmentsVersion(const ReadScope& scope);
-  /// The newest cold version of a row, tombstones included, whatever the store has.
-  Result<std::optional<StoredRow>> GetCold(const ReadScope& scope, std::string_view encoded_pk);
+  /// The newest cold version of a row, tombstones included, whatever the store has. `wanted` as for
+  /// Get.
+  Result<std::optional<StoredRow>> GetCold(const ReadScope& scope, std::string_view encoded_pk,
+                                           std::span<const uint32_t> wanted = {});
 
   storage::Store& store() const { return store_; }
   const Clock& clock() const { return clock_; }
