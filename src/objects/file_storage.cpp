@@ -8,12 +8,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "base/file_descriptor.h"
@@ -55,6 +59,8 @@ class FileStorage : public ObjectStorage {
   Status PutFile(const std::string& local_file, const std::string& path) override;
   Status Put(const std::string& path, std::string_view bytes) override;
   Result<std::string> Read(const std::string& path, int64_t offset, int64_t length) override;
+  std::optional<std::string> ReadAtOnce(const std::string& path, int64_t offset,
+                                        int64_t length) override;
   Result<ObjectEntry> Stat(const std::string& path) override;
   Status List(const std::string& prefix,
               const std::function<bool(const ObjectEntry&)>& visit) override;
@@ -211,6 +217,26 @@ Result<std::string> FileStorage::Read(const std::string& path, int64_t offset, i
     filled += static_cast<size_t>(count);
   }
   bytes.resize(filled);
+  return bytes;
+}
+
+std::optional<std::string> FileStorage::ReadAtOnce(const std::string& path, int64_t offset,
+                                                   int64_t length) {
+  if (!CheckObjectPath(path).ok() || offset < 0 || length < 0) return std::nullopt;
+  // Neither the folders on the way nor the bytes are read from a disk: a kernel or a file system
+  // that cannot promise that refuses.
+  struct open_how how {};
+  how.flags = O_RDONLY | O_CLOEXEC;
+  how.resolve = RESOLVE_CACHED;
+  const FileDescriptor fd(
+      static_cast<int>(syscall(SYS_openat2, AT_FDCWD, LocalPath(path).c_str(), &how, sizeof how)));
+  if (fd.get() < 0) return std::nullopt;
+  std::string bytes(static_cast<size_t>(length), '\0');
+  struct iovec vector {
+    bytes.data(), bytes.size()
+  };
+  // What is not in memory ends the read early.
+  if (preadv2(fd.get(), &vector, 1, offset, RWF_NOWAIT) != length) return std::nullopt;
   return bytes;
 }
 

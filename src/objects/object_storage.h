@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,12 @@ class ObjectStorage {
   virtual Status Put(const std::string& path, std::string_view bytes) = 0;
   /// `length` bytes from `offset`, fewer at the end of the object; `length` -1: up to the end.
   virtual Result<std::string> Read(const std::string& path, int64_t offset, int64_t length) = 0;
+  /// The same bytes, all `length` of them, if they can be had without waiting for a disk or a
+  /// network; nullopt when they cannot, or when nobody knows. The one method that does not block.
+  virtual std::optional<std::string> ReadAtOnce(const std::string& /*path*/, int64_t /*offset*/,
+                                                int64_t /*length*/) {
+    return std::nullopt;
+  }
   virtual Result<ObjectEntry> Stat(const std::string& path) = 0;
   /// All objects whose path begins with `prefix`, in any order, page by page as they come; stops
   /// when `visit` returns false.

@@ -30,6 +30,7 @@ class KeyRows final : public RowSource {
     while (next_ < keys_.size()) {
       KALAM_ASSIGN_OR_RETURN(row_, reader_.Get(scope_, keys_[next_++], include_deleted_, wanted_));
       if (!row_.has_value()) continue;
+      KALAM_RETURN_IF_ERROR(cold_rows_.Count(scope_, *row_));
       KALAM_RETURN_IF_ERROR(
           decoder_.Decode(row_->schema_version, row_->row, row_->seq, row_->deleted));
       return true;
@@ -53,6 +54,7 @@ class KeyRows final : public RowSource {
   tables::RowDecoder decoder_;
   std::optional<tables::StoredRow> row_;
   size_t next_ = 0;
+  tables::ColdRowsAtOnce cold_rows_;
 };
 
 class ScanRows final : public RowSource {

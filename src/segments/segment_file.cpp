@@ -17,6 +17,11 @@ namespace {
 using storage::Family;
 
 constexpr int64_t kVerifyBytes = 1 << 20;
+/// A request to a local file costs about as much as copying so many bytes.
+constexpr int64_t kLocalGapBytes = 16 << 10;
+/// What a thread that must not wait reads of a file for one row: decoding it takes a fraction of a
+/// millisecond.
+constexpr int64_t kAtOnceBytesMax = 256 << 10;
 
 std::vector<uint32_t> ChosenColumns(const SegmentFile& file, ColumnChoice choice) {
   const SegmentColumns& columns = file.columns;
@@ -180,12 +185,18 @@ Status SegmentReader::Fence(const SegmentRecord& record, std::string_view table_
 }
 
 Result<std::string> SegmentReader::ReadBytes(const SegmentRecord& record, int64_t offset,
-                                             int64_t size) {
+                                             int64_t size, bool at_once) {
   auto storage = storage_of_(record.storage_id);
   if (!storage.ok()) {
     // The caller asked for rows: for it nothing was "not found".
     return Status(ErrorKind::StorageIo,
                   "segment " + record.path + " cannot be read: " + storage.status().message());
+  }
+  if (at_once) {
+    std::optional<std::string> bytes = (*storage)->ReadAtOnce(record.path, offset, size);
+    if (!bytes) return Status(ErrorKind::NotInMemory, "a segment lies on a disk");
+    if (bytes_read_ != nullptr) bytes_read_->Add(size);
+    return *std::move(bytes);
   }
   Result<std::string> bytes = (*storage)->Read(record.path, offset, size);
   if (!bytes.ok() && bytes.status().Is(ErrorKind::NotFound)) {
@@ -259,6 +270,11 @@ Result<SegmentFilePtr> SegmentReader::OpenFile(const catalog::TablePtr& table,
   return SegmentFilePtr(std::move(file));
 }
 
+Result<SegmentFilePtr> SegmentReader::FindOpen(const SegmentRecord& record) {
+  KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
+  return cache_.Find<SegmentFile>(FileCacheKey(record));
+}
+
 Result<SegmentFilePtr> SegmentReader::Open(const catalog::TablePtr& table,
                                            const SegmentRecord& record,
                                            const storage::SnapshotPtr& snapshot) {
@@ -285,21 +301,32 @@ std::string_view SegmentReader::ChunkBytes::Of(const ParquetChunk& chunk) const 
 
 Result<SegmentReader::ChunkBytes> SegmentReader::ReadChunks(const SegmentFile& file, size_t group,
                                                             std::span<const uint32_t> columns,
-                                                            int64_t gap_bytes_max) {
+                                                            const CellChoice& choice) {
   const std::vector<ParquetChunk>& written = file.footer.row_groups[group].chunks;
   std::vector<std::pair<int64_t, int64_t>> spans;
   for (uint32_t column : columns) {
     spans.emplace_back(written[column].offset, written[column].offset + written[column].size);
   }
   std::sort(spans.begin(), spans.end());
-  ChunkBytes chunks;
+  const int64_t gap_bytes_max =
+      choice.all || !IsLocal(file.record) ? file.record.size_bytes : kLocalGapBytes;
+  std::vector<std::pair<int64_t, int64_t>> requests;
+  int64_t size = 0;
   for (size_t i = 0; i < spans.size();) {
-    const int64_t begin = spans[i].first;
-    int64_t end = spans[i].second;
+    auto [begin, end] = spans[i];
     for (++i; i < spans.size() && spans[i].first <= end + gap_bytes_max; ++i) {
       end = std::max(end, spans[i].second);
     }
-    KALAM_ASSIGN_OR_RETURN(std::string bytes, ReadBytes(file.record, begin, end - begin));
+    requests.emplace_back(begin, end);
+    size += end - begin;
+  }
+  if (choice.at_once && size > kAtOnceBytesMax) {
+    return Status(ErrorKind::NotInMemory, "a row takes much reading");
+  }
+  ChunkBytes chunks;
+  for (const auto& [begin, end] : requests) {
+    KALAM_ASSIGN_OR_RETURN(std::string bytes,
+                           ReadBytes(file.record, begin, end - begin, choice.at_once));
     chunks.ranges.push_back({begin, std::move(bytes)});
   }
   for (uint32_t column : columns) {
@@ -328,8 +355,7 @@ Result<DecodedColumnPtr> SegmentReader::DecodeColumn(const SegmentFile& file, si
 Status SegmentReader::ReadMissing(const SegmentFile& file, size_t group,
                                   std::span<const uint32_t> missing, bool keep, GroupColumns* out) {
   // One request for all: the columns of a row group lie side by side.
-  KALAM_ASSIGN_OR_RETURN(const ChunkBytes chunks,
-                         ReadChunks(file, group, missing, file.record.size_bytes));
+  KALAM_ASSIGN_OR_RETURN(const ChunkBytes chunks, ReadChunks(file, group, missing, CellChoice()));
   Decompressor decompressor;
   for (uint32_t column : missing) {
     const ParquetChunk& chunk = file.footer.row_groups[group].chunks[column];

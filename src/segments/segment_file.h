@@ -69,6 +69,8 @@ struct CellChoice {
   bool all = true;                   // every cell
   std::vector<uint32_t> column_ids;  // when not all: of these columns alone
   bool seq = true;                   // and `_seq`
+  /// Only what needs no waiting for a disk, and little work: NotInMemory otherwise.
+  bool at_once = false;
 };
 
 /// The values of one row that were asked for.
@@ -105,6 +107,8 @@ class SegmentReader {
   /// StorageIo, StaleSchema (`table` is older than the segment).
   Result<SegmentFilePtr> Open(const catalog::TablePtr& table, const SegmentRecord& record,
                               const storage::SnapshotPtr& snapshot);
+  /// As Open, when the file is open already; null otherwise.
+  Result<SegmentFilePtr> FindOpen(const SegmentRecord& record);
   /// `keep`: what is read goes into the cache.
   Result<GroupColumns> Read(const SegmentFilePtr& file, size_t group, ColumnChoice choice,
                             bool keep);
@@ -137,7 +141,8 @@ class SegmentReader {
 
   Result<SegmentFilePtr> OpenFile(const catalog::TablePtr& table, const SegmentRecord& record,
                                   const storage::SnapshotPtr& snapshot);
-  Result<std::string> ReadBytes(const SegmentRecord& record, int64_t offset, int64_t size);
+  Result<std::string> ReadBytes(const SegmentRecord& record, int64_t offset, int64_t size,
+                                bool at_once = false);
   /// Column chunks of one row group as they lie in the file.
   struct ChunkBytes {
     struct Range {
@@ -147,10 +152,10 @@ class SegmentReader {
     std::vector<Range> ranges;
     std::string_view Of(const ParquetChunk& chunk) const;
   };
-  /// Each is compared with its checksum. `columns` in the order of the file. Bytes of up to
-  /// `gap_bytes_max` between two of them are read along, which costs less than another request.
+  /// Each is compared with its checksum. Bytes between two of them are read along where that costs
+  /// less than another request.
   Result<ChunkBytes> ReadChunks(const SegmentFile& file, size_t group,
-                                std::span<const uint32_t> columns, int64_t gap_bytes_max);
+                                std::span<const uint32_t> columns, const CellChoice& choice);
   Result<DecodedColumnPtr> DecodeColumn(const SegmentFile& file, size_t group, uint32_t column,
                                         std::string_view chunk, Decompressor& decompressor);
   /// Where the row of a key is within its group.
@@ -159,7 +164,8 @@ class SegmentReader {
                                             std::string_view segment_key, const CellChoice& choice);
   bool FindKept(RowSearch* search);
   Status FindInChunks(const ChunkBytes& chunks, Decompressor& decompressor, RowSearch* search);
-  bool IsAskedAgain(const SegmentFile& file, size_t group);
+  /// Whether the whole group is to be read now; `at_once` leaves that to a reader that may wait.
+  Result<bool> IsAskedAgain(const SegmentFile& file, size_t group, bool at_once);
   bool IsLocal(const SegmentRecord& record) const;
   Status ReadMissing(const SegmentFile& file, size_t group, std::span<const uint32_t> missing,
                      bool keep, GroupColumns* out);

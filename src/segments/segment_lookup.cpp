@@ -101,15 +101,16 @@ Result<std::optional<RowCells>> FindNewest(SegmentReader& reader, const catalog:
     if (newest && record.max_seq <= newest_seq) break;
     KALAM_ASSIGN_OR_RETURN(bool may_contain, reader.MayContain(record, segment_key, snapshot));
     if (!may_contain) continue;
-    if (storage::IsOnlyInMemory(snapshot)) {
-      return Status(ErrorKind::NotInMemory, "the row may lie in a segment");
-    }
-    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader.Open(table, record, snapshot));
+    const bool at_once = storage::IsOnlyInMemory(snapshot);
+    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, at_once ? reader.FindOpen(record)
+                                                        : reader.Open(table, record, snapshot));
+    if (file == nullptr) return Status(ErrorKind::NotInMemory, "the row may lie in a segment");
     const size_t group = file->GroupOf(segment_key);
     if (newest && file->groups[group].max_seq <= newest_seq) continue;
     // Mostly segments hold one stretch of time each, and the row's own `_seq` decides nothing.
     const Seq group_min_seq = file->groups[group].min_seq;
     CellChoice wanted = choice;
+    wanted.at_once = at_once;
     wanted.seq |= newest.has_value() ||
                   (i + 1 < candidates.size() && candidates[i + 1]->max_seq > group_min_seq);
     KALAM_ASSIGN_OR_RETURN(auto found, reader.ReadRow(file, group, segment_key, wanted));

@@ -44,8 +44,8 @@ Result<bool> HasNewer(SegmentReader& reader, const catalog::TablePtr& table,
                       const storage::SnapshotPtr& snapshot);
 
 /// Finds the newest version of one row, tombstones included; nullopt when no segment has the key.
-/// Asks as HasNewer, and reads nothing of a file for a snapshot that reads memory only
-/// (NotInMemory).
+/// Asks as HasNewer. For a snapshot that reads memory only it takes of open files what the system
+/// has in memory (NotInMemory otherwise).
 Result<std::optional<RowCells>> FindNewest(SegmentReader& reader, const catalog::TablePtr& table,
                                            const ScopeSegments& segments,
                                            std::string_view segment_key, const CellChoice& choice,

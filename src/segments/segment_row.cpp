@@ -15,8 +15,6 @@ namespace {
 /// So many rows of one group in a row, and the whole of it is read: about where that costs as much
 /// as it saves.
 constexpr uint32_t kAskedAgain = 4;
-/// A request to a local file costs about as much as copying so many bytes.
-constexpr int64_t kLocalGapBytes = 16 << 10;
 
 /// Whether the keys of the file can be kept as PackedNumbers: those of one scope are in the order
 /// of their values.
@@ -167,8 +165,12 @@ Status SegmentReader::FindInChunks(const ChunkBytes& chunks, Decompressor& decom
   return Status::Ok();
 }
 
-bool SegmentReader::IsAskedAgain(const SegmentFile& file, size_t group) {
+Result<bool> SegmentReader::IsAskedAgain(const SegmentFile& file, size_t group, bool at_once) {
   const uint64_t name = BloomHash(KeysCacheKey(file.record, group));
+  if (at_once && last_group_.load(std::memory_order_relaxed) == name &&
+      group_asked_.load(std::memory_order_relaxed) + 1 == kAskedAgain) {
+    return Status(ErrorKind::NotInMemory, "a row group is to be read");
+  }
   if (last_group_.exchange(name, std::memory_order_relaxed) != name) {
     group_asked_.store(1, std::memory_order_relaxed);
     return false;
@@ -211,8 +213,7 @@ Result<std::optional<RowCells>> SegmentReader::FindCells(const SegmentFilePtr& f
   ChunkBytes chunks;
   Decompressor decompressor;
   if (!to_read.empty()) {
-    const int64_t gap_bytes_max = IsLocal(file->record) ? kLocalGapBytes : file->record.size_bytes;
-    KALAM_ASSIGN_OR_RETURN(chunks, ReadChunks(*file, group, to_read, gap_bytes_max));
+    KALAM_ASSIGN_OR_RETURN(chunks, ReadChunks(*file, group, to_read, choice));
   }
   if (!is_found_in_cache) {
     KALAM_RETURN_IF_ERROR(FindInChunks(chunks, decompressor, &search));
@@ -244,7 +245,8 @@ Result<std::optional<RowCells>> SegmentReader::ReadRow(const SegmentFilePtr& fil
                                                        std::string_view segment_key,
                                                        const CellChoice& choice) {
   KALAM_RETURN_IF_ERROR(CheckFence(file->record.table, file->record.segment_id));
-  if (IsAskedAgain(*file, group)) {
+  KALAM_ASSIGN_OR_RETURN(const bool asked_again, IsAskedAgain(*file, group, choice.at_once));
+  if (asked_again) {
     // The rows that come next are found in the cache, if it has room.
     KALAM_RETURN_IF_ERROR(Read(file, group, ColumnChoice::kAll, true).status());
   }

@@ -12,6 +12,8 @@ namespace {
 
 using storage::Family;
 
+constexpr int kColdRowsAtOnce = 2;
+
 bool IsStream(const catalog::TableDefinition& table) {
   return table.type == catalog::TableType::kStream;
 }
@@ -33,9 +35,14 @@ storage::Scope ScopeFor(const catalog::TableDefinition& table, std::string_view 
   return table.is_scoped_by_user() ? storage::Scope::OfUser(user_id) : storage::Scope::Shared();
 }
 
+Status ColdRowsAtOnce::Count(const ReadScope& scope, const StoredRow& row) {
+  if (!row.cold || !storage::IsOnlyInMemory(scope.view.snapshot) || ++count_ <= kColdRowsAtOnce)
+    return Status::Ok();
+  return Status(ErrorKind::NotInMemory, "the rows lie in segments");
+}
+
 Result<std::optional<StoredRow>> TableReader::Get(const ReadScope& scope,
-                                                  std::string_view encoded_pk,
-                                                  bool include_deleted,
+                                                  std::string_view encoded_pk, bool include_deleted,
                                                   std::span<const uint32_t> wanted) {
   if (IsStream(*scope.table)) {
     // STREAM rows have no index by key; the newest one counts.

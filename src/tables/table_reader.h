@@ -96,8 +96,7 @@ class TableReader {
   /// row may be NULL, and `seq` may be 0 when `_seq` is not among them: such a row is not to be
   /// written back.
   Result<std::optional<StoredRow>> Get(const ReadScope& scope, std::string_view encoded_pk,
-                                       bool include_deleted,
-                                       std::span<const uint32_t> wanted = {});
+                                       bool include_deleted, std::span<const uint32_t> wanted = {});
   /// `resume_after`: a Position, or empty.
   Result<std::unique_ptr<RowScan>> OpenScan(const ReadScope& scope, const ScanOptions& options,
                                             std::string_view resume_after = {});
@@ -122,6 +121,17 @@ class TableReader {
   storage::Store& store_;
   const Clock& clock_;
   segments::ColdRows* const cold_rows_;
+};
+
+/// Bounds the rows that one statement takes from segments by key where it must not wait
+/// (Store::OnlyInMemory): each is a fraction of a millisecond of work for the thread.
+class ColdRowsAtOnce {
+ public:
+  /// Errors: NotInMemory when it is one row too many.
+  Status Count(const ReadScope& scope, const StoredRow& row);
+
+ private:
+  int count_ = 0;
 };
 
 /// One change of the log, owning its bytes.

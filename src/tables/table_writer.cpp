@@ -93,6 +93,7 @@ struct TableWriter::Rep {
   std::vector<std::unique_ptr<TableShape>> shapes;
   uint32_t statement = 0;
   int64_t inserted_in_statement = 0;
+  ColdRowsAtOnce cold_rows;
 
   TableShape& ShapeOf(const TablePtr& table);
   /// `row_number` below 0: the message names no row.
@@ -137,7 +138,9 @@ Status TableWriter::Rep::CheckNotNull(const TableDefinition& table, std::span<co
 Result<std::optional<StoredRow>> TableWriter::Rep::ReadBase(const ReadScope& scope,
                                                             std::string_view key) {
   ReadScope base{scope.table, scope.scope, scope.view, nullptr};
-  return reader.Get(base, key, /*include_deleted=*/true);
+  KALAM_ASSIGN_OR_RETURN(auto row, reader.Get(base, key, /*include_deleted=*/true));
+  if (row) KALAM_RETURN_IF_ERROR(cold_rows.Count(scope, *row));
+  return row;
 }
 
 Status TableWriter::Rep::NoteBase(const ReadScope& scope, TableShape& shape, const StoredRow* base,
