@@ -53,6 +53,21 @@ TEST_F(FileStorageTest, PutFileTakesTheFileOverAndLeavesNoTemporary) {
   EXPECT_EQ(files, 1);
 }
 
+TEST_F(FileStorageTest, WhatIsReadAtOnceIsWhatIsThere) {
+  auto storage = Open(BaseFolder::kCreate);
+  ASSERT_TRUE(storage->Put("chat/t/a", "0123456789").ok());
+  ASSERT_TRUE(storage->Read("chat/t/a", 0, -1).ok());
+  // A kernel or a file system that cannot promise not to wait says nothing.
+  for (const auto& [offset, length] : {std::pair(0, 10), std::pair(3, 4), std::pair(9, 1)}) {
+    const auto bytes = storage->ReadAtOnce("chat/t/a", offset, length);
+    if (bytes) EXPECT_EQ(*bytes, std::string("0123456789").substr(offset, length));
+  }
+  EXPECT_FALSE(storage->ReadAtOnce("chat/t/a", 5, 10));
+  EXPECT_FALSE(storage->ReadAtOnce("chat/t/b", 0, 1));
+  EXPECT_FALSE(storage->ReadAtOnce("../t/a", 0, 1));
+  EXPECT_FALSE(storage->ReadAtOnce("chat/t", 0, 1));
+}
+
 TEST_F(FileStorageTest, CopiesFromAnotherFileSystem) {
   auto storage = Open(BaseFolder::kCreate);
   const std::string local = "/dev/shm/kalam-" + RandomHex(8);
