@@ -14,7 +14,7 @@
 namespace kalam::analytics {
 
 /// Changes whenever anything in this header or in the headers it includes changes its shape.
-inline constexpr const char kPluginVersion[] = "kalam-analytics-3";
+inline constexpr const char kPluginVersion[] = "kalam-analytics-4";
 
 struct InstanceOptions {
   int64_t memory_limit_bytes = 0;

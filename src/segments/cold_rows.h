@@ -69,6 +69,26 @@ struct RawSegment {
   std::shared_ptr<const void> pin;  // while it lives the file is not deleted
 };
 
+/// Where the keys of one scope stand in one segment's file, run by run (the file's row groups).
+/// Thread-safety: all methods may be called from any thread. Errors: as ColdRows.
+class SegmentKeys {
+ public:
+  virtual ~SegmentKeys() = default;
+  struct Run {
+    size_t index = 0;
+    int64_t row_begin = 0, row_end = 0;  // rows of the file, from 0: inside, not inside
+    bool has_scope = false;              // may have keys of the scope
+    /// Its keys of the scope lie between: inside, not inside; empty: no bound. Encoded primary
+    /// keys.
+    std::string key_lower, key_upper;
+  };
+  /// The run of a row of the file. Errors: InvalidOperation (there is no such row).
+  virtual Result<Run> RunOf(int64_t row) const = 0;
+  /// The rows of the run, counted from its begin, whose keys are among `encoded_pks`, which ascend.
+  virtual Result<std::vector<uint32_t>> Find(const Run& run,
+                                             std::span<const std::string> encoded_pks) const = 0;
+};
+
 /// Which segments there are is read from the same snapshot as the hot rows, so that a row that
 /// moves from hot to cold is seen exactly once. Tombstones are given out like rows: they hide older
 /// versions and tell a resume of deletions. Thread-safety: all methods may be called from any
@@ -108,6 +128,12 @@ class ColdRows {
   virtual Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
                                                       const storage::SnapshotPtr&) {
     return std::vector<RawSegment>();
+  }
+  /// The keys of one of those segments.
+  virtual Result<std::unique_ptr<SegmentKeys>> OpenKeys(const catalog::TablePtr&,
+                                                        const storage::Scope&, const SegmentRecord&,
+                                                        const storage::SnapshotPtr&) {
+    return Status(ErrorKind::NotAvailable, "there are no segments");
   }
 };
 

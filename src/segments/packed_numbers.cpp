@@ -76,4 +76,17 @@ int64_t PackedNumbers::At(size_t index) const {
   return static_cast<int64_t>(block.first + place * block.step + distance);
 }
 
+size_t PackedNumbers::LowerBound(int64_t number, size_t begin) const {
+  size_t end = size_;
+  while (begin < end) {
+    const size_t middle = begin + (end - begin) / 2;
+    if (At(middle) < number) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
+}
+
 }  // namespace kalam::segments

@@ -17,6 +17,8 @@ class PackedNumbers {
 
   size_t size() const { return size_; }
   int64_t At(size_t index) const;
+  /// The first place from `begin` on whose number is not less; size() when all are.
+  size_t LowerBound(int64_t number, size_t begin = 0) const;
   size_t memory_bytes() const {
     return sizeof *this + blocks_.capacity() * sizeof(Block) + bits_.capacity();
   }

@@ -116,8 +116,8 @@ std::optional<size_t> GroupColumns::Find(std::string_view key) const {
   return row;
 }
 
-size_t GroupColumns::LowerBound(std::string_view key) const {
-  size_t begin = 0, end = row_count();
+size_t GroupColumns::LowerBound(std::string_view key, size_t begin) const {
+  size_t end = row_count();
   std::string probe;
   while (begin < end) {
     const size_t middle = begin + (end - begin) / 2;

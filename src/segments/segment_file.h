@@ -57,8 +57,8 @@ struct GroupColumns {
   std::optional<size_t> Find(std::string_view key) const;
   /// Replaces `key` by the segment key of a row.
   void Key(size_t row, std::string* key) const;
-  /// The first row whose key is not less than `key`; row_count() when all are.
-  size_t LowerBound(std::string_view key) const;
+  /// The first row from `begin` on whose key is not less than `key`; row_count() when all are.
+  size_t LowerBound(std::string_view key, size_t begin = 0) const;
   /// Appends the row by EncodeRow. Not thread-safe for the same `scratch`.
   void EncodeRowAt(size_t row, std::vector<Datum>* scratch, std::string* out) const;
   size_t memory_bytes() const;
@@ -117,6 +117,11 @@ class SegmentReader {
   /// a whole and kept.
   Result<std::optional<RowCells>> ReadRow(const SegmentFilePtr& file, size_t group,
                                           std::string_view segment_key, const CellChoice& choice);
+  /// The rows of the group whose primary keys, behind `scope_prefix`, are among `encoded_pks`,
+  /// which ascend.
+  Result<std::vector<uint32_t>> FindRows(const SegmentFilePtr& file, size_t group,
+                                         const std::string& scope_prefix,
+                                         std::span<const std::string> encoded_pks);
   /// False when the Bloom filter says that the segment does not have the key.
   Result<bool> MayContain(const SegmentRecord& record, std::string_view segment_key,
                           const storage::SnapshotPtr& snapshot);

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "segments/bloom_filter.h"
-#include "segments/packed_numbers.h"
+#include "segments/number_keys.h"
 #include "segments/parquet_cell.h"
 #include "segments/segment_cache_keys.h"
 #include "segments/segment_file.h"
@@ -16,23 +16,6 @@ namespace {
 /// as it saves.
 constexpr uint32_t kAskedAgain = 4;
 
-/// Whether the keys of the file can be kept as PackedNumbers: those of one scope are in the order
-/// of their values.
-bool HasNumberKeys(const SegmentFile& file) {
-  const SegmentColumns& columns = file.columns;
-  if (columns.user_column) return false;
-  switch (columns.cells[columns.pk_cell].type.kind) {
-    case TypeKind::kSmallInt:
-    case TypeKind::kInt:
-    case TypeKind::kBigInt:
-    case TypeKind::kTimestamp:
-    case TypeKind::kDateTime:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /// A key as its column has it, as a column of one row.
 DecodedColumnPtr KeyCell(ParquetType stored, int64_t number) {
   const uint32_t width = stored == ParquetType::kInt32 ? sizeof(int32_t) : sizeof(int64_t);
@@ -40,35 +23,6 @@ DecodedColumnPtr KeyCell(ParquetType stored, int64_t number) {
   std::memcpy(heap.data(), &number, width);  // little-endian: the low bytes come first
   return std::make_shared<DecodedColumn>(width, std::move(heap), std::vector<uint32_t>(),
                                          std::vector<bool>(), 1);
-}
-
-std::shared_ptr<const PackedNumbers> PackKeys(const SegmentColumns::Cell& cell,
-                                              const DecodedColumn& keys) {
-  std::vector<int64_t> numbers(keys.row_count());
-  for (size_t row = 0; row < numbers.size(); ++row) numbers[row] = CellValue(cell, keys, row).i;
-  return PackedNumbers::Pack(numbers);
-}
-
-/// The place of `encoded_pk` among the keys.
-std::optional<size_t> FindPacked(const PackedNumbers& keys, TypeKind kind,
-                                 std::string_view encoded_pk) {
-  std::string probe;
-  const auto read = [&](size_t row) -> const std::string& {
-    probe.clear();
-    EncodeKey(Datum::OfInt(kind, keys.At(row)), &probe);
-    return probe;
-  };
-  size_t begin = 0, end = keys.size();
-  while (begin < end) {
-    const size_t middle = begin + (end - begin) / 2;
-    if (read(middle) < encoded_pk) {
-      begin = middle + 1;
-    } else {
-      end = middle;
-    }
-  }
-  if (begin == keys.size() || read(begin) != encoded_pk) return std::nullopt;
-  return begin;
 }
 
 bool IsChosen(const RowLayout::Cell& cell, const CellChoice& choice) {
@@ -126,7 +80,7 @@ bool SegmentReader::FindKept(RowSearch* search) {
     const auto packed = cache_.Find<PackedNumbers>(KeysCacheKey(file.record, keys.group));
     if (packed != nullptr) {
       const size_t scope_bytes = SegmentKeyPrefix(file.record.place.scope).size();
-      search->row = FindPacked(*packed, pk.type.kind, search->segment_key.substr(scope_bytes));
+      search->row = FindKey(*packed, pk.type.kind, search->segment_key.substr(scope_bytes));
       if (search->row) search->key = KeyCell(pk.stored, packed->At(*search->row));
       return true;
     }
@@ -152,8 +106,7 @@ Status SegmentReader::FindInChunks(const ChunkBytes& chunks, Decompressor& decom
                            DecodeColumn(file, keys.group, column, chunks.Of(chunk), decompressor));
     const DecodedColumn& decoded = *keys.columns[column];
     if (HasNumberKeys(file)) {
-      const SegmentColumns::Cell& pk = file.columns.cells[file.columns.pk_cell];
-      if (auto packed = PackKeys(pk, decoded)) {
+      if (auto packed = PackKeys(file, decoded)) {
         cache_.Put(KeysCacheKey(file.record, keys.group), packed, packed->memory_bytes());
         continue;
       }

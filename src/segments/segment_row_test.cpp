@@ -164,6 +164,59 @@ TEST_P(SegmentRowPropertyTest, EveryKeyIsFoundAndNoOther) {
   }
 }
 
+TEST_P(SegmentRowPropertyTest, KeysStandWhereTheirRowsAre) {
+  std::mt19937 random(static_cast<uint32_t>(GetParam()) + 1000);
+  const std::string users[4] = {"ann", "bob", "carl", "dora"};
+  const int64_t spread = GetParam() % 2 == 0 ? 1 : 1'000'003;
+  const bool many = GetParam() % 3 == 0;
+  std::vector<TestRow> rows;
+  for (const std::string& user : users) {
+    if (user == "carl" || (!many && user != "ann")) continue;
+    for (int64_t id = -200; id < 200; ++id) {
+      if (random() % 3 == 0) continue;
+      rows.push_back({user, id * spread, "name", static_cast<int64_t>(rows.size() + 1)});
+    }
+  }
+  const SegmentRecord record =
+      AddSegment(many ? kMany : kAnn, rows, 1 + random() % 90, 1 + random() % 40);
+  Sort(&rows);
+  OpenSegments(static_cast<int64_t>(random() % 3) * 20'000);
+  for (const std::string& user : users) {
+    auto keys = segments_->OpenKeys(table_, ScopeOf(user), record, nullptr);
+    ASSERT_TRUE(keys.ok()) << keys.status().ToString();
+    EXPECT_FALSE((*keys)->RunOf(record.row_count).ok());
+    EXPECT_FALSE((*keys)->RunOf(-1).ok());
+    for (int64_t row = 0; row < record.row_count;) {
+      const auto run = (*keys)->RunOf(row);
+      ASSERT_TRUE(run.ok());
+      ASSERT_EQ(run->row_begin, row);
+      ASSERT_GT(run->row_end, row);
+      // Every third key that there might be.
+      std::vector<std::string> asked;
+      std::vector<uint32_t> expected;
+      for (int64_t id = -203; id < 203; id += 3) {
+        const std::string key = KeyOf(id * spread);
+        if (!run->has_scope || key < run->key_lower ||
+            (!run->key_upper.empty() && key >= run->key_upper)) {
+          continue;
+        }
+        asked.push_back(key);
+      }
+      for (; row < run->row_end; ++row) {
+        const TestRow& each = rows[static_cast<size_t>(row)];
+        if (each.user != user) continue;
+        EXPECT_TRUE(run->has_scope);
+        const bool is_asked = (each.id / spread + 203) % 3 == 0;
+        EXPECT_EQ(is_asked, std::binary_search(asked.begin(), asked.end(), KeyOf(each.id)));
+        if (is_asked) expected.push_back(static_cast<uint32_t>(row - run->row_begin));
+      }
+      const auto found = (*keys)->Find(*run, asked);
+      ASSERT_TRUE(found.ok()) << found.status().ToString();
+      EXPECT_EQ(*found, expected) << user;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, SegmentRowPropertyTest, testing::Range(1, 13));
 
 }  // namespace

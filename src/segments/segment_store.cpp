@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "segments/merge_scan.h"
+#include "segments/segment_keys.h"
 #include "segments/segment_lookup.h"
 #include "segments/seq_scan.h"
 #include "types/key_codec.h"
@@ -55,6 +56,13 @@ class SegmentStoreOverFiles : public SegmentStore {
       raw.push_back(std::move(segment));
     }
     return raw;
+  }
+  Result<std::unique_ptr<SegmentKeys>> OpenKeys(const catalog::TablePtr& table,
+                                                const storage::Scope& scope,
+                                                const SegmentRecord& record,
+                                                const storage::SnapshotPtr& snapshot) override {
+    KALAM_ASSIGN_OR_RETURN(SegmentFilePtr file, reader_.Open(table, record, Held(snapshot)));
+    return MakeSegmentKeys(reader_, std::move(file), scope);
   }
   Result<std::unique_ptr<SegmentMerge>> OpenMerge(const catalog::TablePtr& table,
                                                   const std::vector<SegmentRecord>& records,

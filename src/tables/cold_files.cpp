@@ -15,6 +15,9 @@ namespace {
 using segments::RawSegment;
 using segments::SegmentRecord;
 
+/// Hot keys that are looked for in a run of cold rows at a time: what they take is not accounted.
+constexpr size_t kHotKeysAtOnce = 8192;
+
 int32_t FieldId(const catalog::ColumnDefinition& column) {
   if (column.name == catalog::kSeqColumn) return segments::kSeqFieldId;
   if (column.name == catalog::kDeletedColumn) return segments::kDeletedFieldId;
@@ -65,12 +68,13 @@ ColdFile FileOf(RawSegment segment) {
 class TableColdFiles final : public ColdFiles {
  public:
   TableColdFiles(TableReader& reader, const ReadScope& scope, std::vector<ColdFile> files,
-                 size_t file_count_total, ScanOptions range)
+                 std::vector<SegmentRecord> records, size_t file_count_total, ScanOptions range)
       : reader_(reader),
         hot_reader_(reader.store(), reader.clock()),
         scope_(scope),
         hot_(MakeTableSource(hot_reader_, scope_, false)),
         files_(std::move(files)),
+        records_(std::move(records)),
         file_count_total_(file_count_total),
         range_(std::move(range)),
         user_id_(scope.scope.user_id()) {
@@ -96,14 +100,32 @@ class TableColdFiles final : public ColdFiles {
   int32_t user_field_id() const override { return segments::kUserFieldId; }
   const std::string& user_id() const override { return user_id_; }
 
-  Status VisitHotKeys(const std::function<bool(std::string_view encoded_pk)>& visit) override {
+  Result<HiddenRows> FindHiddenRows(size_t file, int64_t row) override {
+    KALAM_ASSIGN_OR_RETURN(const auto keys,
+                           reader_.cold_rows()->OpenKeys(scope_.table, scope_.scope, records_[file],
+                                                         scope_.view.snapshot));
+    KALAM_ASSIGN_OR_RETURN(const segments::SegmentKeys::Run run, keys->RunOf(row));
+    HiddenRows hidden{run.row_begin, run.row_end, {}};
+    if (!run.has_scope) return hidden;
     ScanOptions options;
     options.include_deleted = true;
+    options.key_lower = run.key_lower;
+    options.key_upper = run.key_upper;
     KALAM_ASSIGN_OR_RETURN(std::unique_ptr<RowScan> scan, hot_reader_.OpenScan(scope_, options));
-    while (true) {
-      KALAM_ASSIGN_OR_RETURN(bool more, scan->Next());
-      if (!more || !visit(scan->encoded_pk())) return Status::Ok();
+    std::vector<std::string> hot_keys;
+    bool more = true;
+    while (more) {
+      hot_keys.clear();
+      while (hot_keys.size() < kHotKeysAtOnce) {
+        KALAM_ASSIGN_OR_RETURN(more, scan->Next());
+        if (!more) break;
+        hot_keys.emplace_back(scan->encoded_pk());
+      }
+      if (hot_keys.empty()) break;
+      KALAM_ASSIGN_OR_RETURN(const std::vector<uint32_t> rows, keys->Find(run, hot_keys));
+      hidden.rows.insert(hidden.rows.end(), rows.begin(), rows.end());
     }
+    return hidden;
   }
   size_t hot_part_count() const override { return hot_->part_count(); }
   Result<std::unique_ptr<ScanPart>> OpenHotPart(size_t part, std::span<const uint32_t> columns,
@@ -121,6 +143,7 @@ class TableColdFiles final : public ColdFiles {
   const ReadScope scope_;
   const std::shared_ptr<ScanSource> hot_;
   const std::vector<ColdFile> files_;
+  const std::vector<SegmentRecord> records_;  // of the files
   const size_t file_count_total_;
   const ScanOptions range_;  // of keys that the files were chosen by
   const std::string user_id_;
@@ -145,16 +168,18 @@ Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const
                                               : segments::SegmentKey(scope.scope, key_upper);
   const size_t total = segments.size();
   std::vector<ColdFile> files;
+  std::vector<SegmentRecord> records;
   for (RawSegment& segment : segments) {
     if (!IsReadAlike(table, segment.record.schema_version)) return none;
     if (segment.record.max_key < lower || segment.record.min_key >= upper) continue;
+    records.push_back(segment.record);
     files.push_back(FileOf(std::move(segment)));
   }
   ScanOptions range;
   range.key_lower = key_lower;
   range.key_upper = key_upper;
-  return std::shared_ptr<ColdFiles>(
-      std::make_shared<TableColdFiles>(reader, scope, std::move(files), total, std::move(range)));
+  return std::shared_ptr<ColdFiles>(std::make_shared<TableColdFiles>(
+      reader, scope, std::move(files), std::move(records), total, std::move(range)));
 }
 
 }  // namespace kalam::tables

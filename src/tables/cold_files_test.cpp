@@ -12,7 +12,35 @@ namespace {
 
 using segments::RawSegment;
 
-/// Segments that a test lists; nothing can be read of them.
+/// One key a row, from the segment's first to its last, in runs of ten rows.
+class CountingKeys final : public segments::SegmentKeys {
+ public:
+  CountingKeys(int64_t first, int64_t row_count) : first_(first), row_count_(row_count) {}
+  Result<Run> RunOf(int64_t row) const override {
+    Run run;
+    run.index = static_cast<size_t>(row / 10);
+    run.row_begin = row / 10 * 10;
+    run.row_end = std::min(run.row_begin + 10, row_count_);
+    run.has_scope = true;
+    run.key_lower = KeyOf(first_ + run.row_begin);
+    run.key_upper = KeyOf(first_ + run.row_end);
+    return run;
+  }
+  Result<std::vector<uint32_t>> Find(const Run& run,
+                                     std::span<const std::string> encoded_pks) const override {
+    std::vector<uint32_t> rows;
+    for (int64_t row = run.row_begin; row < run.row_end; ++row) {
+      if (std::binary_search(encoded_pks.begin(), encoded_pks.end(), KeyOf(first_ + row)))
+        rows.push_back(static_cast<uint32_t>(row - run.row_begin));
+    }
+    return rows;
+  }
+
+ private:
+  const int64_t first_, row_count_;
+};
+
+/// Segments that a test lists; nothing but their keys can be read of them.
 class ListedSegments final : public segments::ColdRows {
  public:
   bool MayHaveSegments(TableId) const override { return true; }
@@ -39,6 +67,14 @@ class ListedSegments final : public segments::ColdRows {
   Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
                                               const storage::SnapshotPtr&) override {
     return listed;
+  }
+  Result<std::unique_ptr<segments::SegmentKeys>> OpenKeys(const catalog::TablePtr&,
+                                                          const storage::Scope&,
+                                                          const segments::SegmentRecord& record,
+                                                          const storage::SnapshotPtr&) override {
+    const auto first = static_cast<int64_t>(record.segment_id) * 1000;
+    return std::unique_ptr<segments::SegmentKeys>(
+        std::make_unique<CountingKeys>(first, record.row_count));
   }
 
   std::vector<RawSegment> listed;
@@ -100,29 +136,59 @@ TEST_F(ColdFilesTest, OffersFilesWithinTheHints) {
   EXPECT_EQ(Open(table, {}, true), nullptr);
 }
 
-TEST_F(ColdFilesTest, HotKeysAreRowsAndTombstones) {
+TEST_F(ColdFilesTest, HotRowsAndTombstonesHideTheRowsOfTheirKeys) {
   const catalog::TablePtr table = MakeTable(BenchTable(TableId{9}, catalog::TableType::kUser));
-  listed_.listed = {Segment(table, "ann", 1, 100, 1)};
-  Insert(table, 7, "seven", 7);
-  Insert(table, 8, "eight", 8);
-  Insert(table, 9, "not ann's", 9, "bob");
-  Delete(table, 8);
+  listed_.listed = {Segment(table, "ann", 1000, 1024, 1), Segment(table, "ann", 2000, 2024, 2)};
+  const auto hidden = [&](const std::shared_ptr<ColdFiles>& files, size_t file, int64_t row) {
+    const auto found = files->FindHiddenRows(file, row);
+    EXPECT_TRUE(found.ok()) << found.status().ToString();
+    if (!found.ok()) return std::string();
+    std::string text =
+        std::to_string(found->row_begin) + ".." + std::to_string(found->row_end) + ":";
+    for (const uint32_t each : found->rows) text += " " + std::to_string(each);
+    return text;
+  };
+  Insert(table, 999, "before", 1);
+  Insert(table, 1000, "first of all", 1);
+  Insert(table, 1009, "last of its run", 1);
+  Insert(table, 1010, "first of its run", 1);
+  Insert(table, 1024, "last of all", 1);
+  Insert(table, 1025, "behind", 1);
+  Insert(table, 2003, "gone", 1);
+  Delete(table, 2003);
+  Insert(table, 2004, "not ann's", 1, "bob");
   const auto files = Open(table);
   ASSERT_NE(files, nullptr);
-  std::vector<std::string> keys;
-  ASSERT_TRUE(files
-                  ->VisitHotKeys([&keys](std::string_view key) {
-                    keys.emplace_back(key);
-                    return true;
-                  })
-                  .ok());
-  EXPECT_EQ(keys, (std::vector<std::string>{KeyOf(7), KeyOf(8)}));
+  EXPECT_EQ(hidden(files, 0, 5), "0..10: 0 9");
+  EXPECT_EQ(hidden(files, 0, 10), "10..20: 0");
+  EXPECT_EQ(hidden(files, 0, 24), "20..25: 4");
+  EXPECT_EQ(hidden(files, 1, 0), "0..10: 3");
+  EXPECT_EQ(hidden(files, 1, 19), "10..20:");
+  // What comes after the source's view hides nothing.
+  Insert(table, 2012, "later", 1);
+  EXPECT_EQ(hidden(files, 1, 19), "10..20:");
+  EXPECT_EQ(hidden(Open(table), 1, 19), "10..20: 2");
   const uint32_t wanted[] = {files->key_column()};
   auto part = files->OpenHotPart(0, wanted, {});
   ASSERT_TRUE(part.ok());
   EXPECT_TRUE(*(*part)->Next());
-  EXPECT_EQ((*part)->cells()[0].i, 7);
-  EXPECT_FALSE(*(*part)->Next());
+  EXPECT_EQ((*part)->cells()[0].i, 999);
+}
+
+TEST_F(ColdFilesTest, StagedWritesHideTheRowsOfTheirKeys) {
+  const catalog::TablePtr table = MakeTable(BenchTable(TableId{9}, catalog::TableType::kUser));
+  listed_.listed = {Segment(table, "ann", 1000, 1024, 1)};
+  Insert(table, 1002, "hot", 1);
+  ReadScope scope = ScopeNow(table, "ann");
+  Transaction transaction("t", scope.view, *reader_, 1 << 20, 0);
+  scope.transaction = &transaction;
+  ASSERT_TRUE(transaction.writer().Insert(scope, Cells(1005, "staged", 1)).ok());
+  const auto source = MakeTableSource(*cold_reader_, scope, false);
+  const auto files = source->OpenColdFiles({});
+  ASSERT_TRUE(files.ok() && *files != nullptr);
+  const auto hidden = (*files)->FindHiddenRows(0, 0);
+  ASSERT_TRUE(hidden.ok());
+  EXPECT_EQ(hidden->rows, (std::vector<uint32_t>{2, 5}));
 }
 
 TEST_F(ColdFilesTest, FilesOfOlderSchemasAreOfferedWhenTheyReadAlike) {

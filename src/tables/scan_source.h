@@ -52,6 +52,12 @@ struct ColdFile {
   std::shared_ptr<const void> pin;  // while it lives the file is not deleted
 };
 
+/// Rows of a cold file that do not count, within a run of its rows (as a row group of the file).
+struct HiddenRows {
+  int64_t row_begin = 0, row_end = 0;  // of the run: inside, not inside
+  std::vector<uint32_t> rows;          // from row_begin on, ascending
+};
+
 /// The rows of a source in two halves, for a reader that understands Parquet itself. A cold row counts when it is no
 /// tombstone, is the source's scope's, is the newest cold version of its key, and its key is not hot.
 /// Thread-safety: any thread.
@@ -76,8 +82,9 @@ class ColdFiles {
   virtual int32_t user_field_id() const = 0;
   virtual const std::string& user_id() const = 0;
 
-  /// Every key that has a hot version, tombstones and staged writes included, encoded; stops when `visit` returns false.
-  virtual Status VisitHotKeys(const std::function<bool(std::string_view encoded_pk)>& visit) = 0;
+  /// The run of rows of `files()[file]` that its row `row` belongs to, and those of it that a hot version hides: a row,
+  /// a tombstone or a staged write with the same key.
+  virtual Result<HiddenRows> FindHiddenRows(size_t file, int64_t row) = 0;
   /// The hot rows alone, as ScanSource::OpenPart.
   virtual size_t hot_part_count() const = 0;
   virtual Result<std::unique_ptr<ScanPart>> OpenHotPart(size_t part, std::span<const uint32_t> columns,

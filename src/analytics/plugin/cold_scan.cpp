@@ -1,4 +1,8 @@
 // The cold half of a scan: rows of Parquet files without those that hot rows or newer files hide.
+//
+// What hot rows hide is known by place: a thread that comes to a row group asks once which of its
+// rows are hidden, so that a group that nobody has touched costs no look at its keys. What newer
+// files hide is known by key.
 #include "analytics/plugin/cold_scan.h"
 
 #include <algorithm>
@@ -13,8 +17,6 @@ namespace {
 
 // Beyond so many the merged rows are cheaper than a set of keys that no cache holds.
 constexpr size_t kHiddenKeysMax = 500'000;
-// Keys between two looks at the memory they take.
-constexpr size_t kReserveEvery = 16'384;
 
 bool KeysOverlap(const tables::ColdFile& a, const tables::ColdFile& b) {
   return a.min_pk <= b.max_pk && b.min_pk <= a.max_pk;
@@ -54,6 +56,11 @@ void ReadKey(QueryState& query, ColdScan::Local& local, duckdb::idx_t row) {
   EncodeKey(*key, &local.key);
 }
 
+/// Chooses the first `count` rows.
+void KeepFirst(duckdb::idx_t count, duckdb::SelectionVector* visible) {
+  for (duckdb::idx_t i = 0; i < count; ++i) visible->set_index(i, i);
+}
+
 }  // namespace
 
 ColdScan::ColdScan(duckdb::ClientContext& context, QueryState& query, ResultSchema schema,
@@ -66,18 +73,12 @@ std::unique_ptr<ColdScan> ColdScan::Open(duckdb::ClientContext& context, QuerySt
                                          const std::vector<uint32_t>& columns,
                                          const std::vector<tables::ScanHint>& hints) {
   auto scan = std::make_unique<ColdScan>(context, query, schema, std::move(cold));
-  if (!scan->Hide()) {
+  if (!scan->HideOldVersions()) {
     query.ReturnMemory(scan->reserved_bytes_);
     return nullptr;
   }
   scan->OpenScan(columns, hints);
   return scan;
-}
-
-bool ColdScan::Hide() {
-  if (!HideHotKeys() || !HideOldVersions()) return false;
-  hidden_.Seal();
-  return Reserve();
 }
 
 bool ColdScan::Reserve() {
@@ -87,26 +88,6 @@ bool ColdScan::Reserve() {
   if (!query_.ReserveMemory(context_, missing_bytes)) return false;
   reserved_bytes_ += missing_bytes;
   return true;
-}
-
-bool ColdScan::HideHotKeys() {
-  std::string min_pk, max_pk;
-  for (const tables::ColdFile& file : cold_->files()) {
-    if (max_pk.empty() || file.min_pk < min_pk) min_pk = file.min_pk;
-    max_pk = std::max(max_pk, file.max_pk);
-  }
-  bool fits = true;
-  size_t visited = 0;
-  const Status status = cold_->VisitHotKeys([&](std::string_view key) {
-    if (context_.interrupted) return false;
-    if (key < min_pk || key > max_pk) return true;
-    hidden_.HideAll(key);
-    if (++visited % kReserveEvery == 0) fits = Reserve();
-    return fits;
-  });
-  if (context_.interrupted) throw duckdb::InterruptException();
-  if (!status.ok()) query_.Fail(status);
-  return fits && Reserve();
 }
 
 bool ColdScan::HideOldVersions() {
@@ -169,12 +150,14 @@ void ColdScan::OpenScan(const std::vector<uint32_t>& columns,
     if (found == request.wanted.end()) request.wanted.push_back(column);
     return index;
   };
-  if (!hidden_.empty()) key_place_ = place(cold_->key_column());
-  if (hidden_.needs_versions()) {
+  if (!hidden_.empty()) {
+    key_place_ = place(cold_->key_column());
     seq_place_ = place(cold_->seq_column());
-    file_place_ = request.wanted.size();
-    request.file_index = true;
   }
+  file_place_ = request.wanted.size();
+  row_place_ = file_place_ + 1;
+  request.file_index = true;
+  request.row_number = true;
   scan_ = std::make_unique<ParquetScan>(context_, query_, std::move(request));
 }
 
@@ -186,38 +169,77 @@ std::unique_ptr<ColdScan::Local> ColdScan::OpenLocal(duckdb::ExecutionContext& c
   return local;
 }
 
-duckdb::idx_t ColdScan::Select(Local& local, duckdb::SelectionVector* visible) const {
+/// Learns which rows of the run around a row are hidden by hot versions.
+void ColdScan::MeetRun(Local& local, uint64_t file, int64_t row) const {
+  const Result<tables::HiddenRows> hidden = cold_->FindHiddenRows(file, row);
+  if (!hidden.ok()) query_.Fail(hidden.status());
+  local.run_file = file;
+  local.run_begin = hidden->row_begin;
+  local.run_end = hidden->row_end;
+  local.run_hidden.clear();
+  if (hidden->rows.empty()) return;
+  local.run_hidden.resize(static_cast<size_t>(local.run_end - local.run_begin));
+  for (const uint32_t place : hidden->rows) local.run_hidden[place] = true;
+}
+
+/// The rows of the chunk that no hot version hides; `visible` is left alone when those are all.
+duckdb::idx_t ColdScan::DropHot(Local& local, duckdb::SelectionVector* visible) const {
   const duckdb::idx_t count = local.chunk.size();
-  local.keys->Begin(&local.chunk.data[key_place_], count);
-  duckdb::UnifiedVectorFormat seqs, files;
-  if (hidden_.needs_versions()) {
-    local.chunk.data[seq_place_].ToUnifiedFormat(count, seqs);
-    local.chunk.data[file_place_].ToUnifiedFormat(count, files);
-  }
-  const auto version_of = [&](duckdb::idx_t row) {
-    HiddenKeys::Version version;
-    if (hidden_.needs_versions()) {
-      version.seq = seqs.GetData<int64_t>(seqs)[seqs.sel->get_index(row)];
-      version.file =
-          static_cast<uint32_t>(files.GetData<uint64_t>(files)[files.sel->get_index(row)]);
-    }
-    return version;
+  duckdb::UnifiedVectorFormat files, rows;
+  local.chunk.data[file_place_].ToUnifiedFormat(count, files);
+  local.chunk.data[row_place_].ToUnifiedFormat(count, rows);
+  const auto* file_of = duckdb::UnifiedVectorFormat::GetData<uint64_t>(files);
+  const auto* number_of = duckdb::UnifiedVectorFormat::GetData<int64_t>(rows);
+  const auto is_in_run = [&](duckdb::idx_t i) {
+    const int64_t row = number_of[rows.sel->get_index(i)];
+    return file_of[files.sel->get_index(i)] == local.run_file && row >= local.run_begin &&
+           row < local.run_end;
   };
+  // Rows come in the order of their file, so that what holds for both ends holds between them.
+  if (is_in_run(0) && is_in_run(count - 1) && local.run_hidden.empty()) return count;
   duckdb::idx_t kept = 0;
-  if (scan_->types()[key_place_].id() == duckdb::LogicalTypeId::BIGINT) {
-    duckdb::UnifiedVectorFormat keys;
-    local.chunk.data[key_place_].ToUnifiedFormat(count, keys);
-    const auto* values = keys.GetData<int64_t>(keys);
-    for (duckdb::idx_t row = 0; row < count; ++row) {
-      const uint64_t ordered =
-          static_cast<uint64_t>(values[keys.sel->get_index(row)]) ^ (uint64_t{1} << 63);
-      if (!hidden_.IsHidden(ordered, version_of(row))) visible->set_index(kept++, row);
+  for (duckdb::idx_t i = 0; i < count; ++i) {
+    const uint64_t file = file_of[files.sel->get_index(i)];
+    const int64_t row = number_of[rows.sel->get_index(i)];
+    if (file != local.run_file || row < local.run_begin || row >= local.run_end) {
+      MeetRun(local, file, row);
     }
-    return kept;
+    if (!local.run_hidden.empty() && local.run_hidden[static_cast<size_t>(row - local.run_begin)]) {
+      if (kept == i) KeepFirst(i, visible);
+      continue;
+    }
+    if (kept < i) visible->set_index(kept, i);
+    ++kept;
   }
-  for (duckdb::idx_t row = 0; row < count; ++row) {
-    ReadKey(query_, local, row);
-    if (!hidden_.IsHidden(local.key, version_of(row))) visible->set_index(kept++, row);
+  return kept;
+}
+
+/// Of the rows that are visible so far, those that no newer file has another version of.
+duckdb::idx_t ColdScan::DropOld(Local& local, duckdb::idx_t count,
+                                duckdb::SelectionVector* visible) const {
+  const duckdb::idx_t chunk_rows = local.chunk.size();
+  if (count == chunk_rows) KeepFirst(count, visible);
+  local.keys->Begin(&local.chunk.data[key_place_], chunk_rows);
+  duckdb::UnifiedVectorFormat keys, seqs, files;
+  local.chunk.data[key_place_].ToUnifiedFormat(chunk_rows, keys);
+  local.chunk.data[seq_place_].ToUnifiedFormat(chunk_rows, seqs);
+  local.chunk.data[file_place_].ToUnifiedFormat(chunk_rows, files);
+  const bool are_numbers = scan_->types()[key_place_].id() == duckdb::LogicalTypeId::BIGINT;
+  duckdb::idx_t kept = 0;
+  for (duckdb::idx_t i = 0; i < count; ++i) {
+    const duckdb::idx_t row = visible->get_index(i);
+    const HiddenKeys::Version version{
+        seqs.GetData<int64_t>(seqs)[seqs.sel->get_index(row)],
+        static_cast<uint32_t>(files.GetData<uint64_t>(files)[files.sel->get_index(row)])};
+    bool is_hidden = false;
+    if (are_numbers) {
+      const int64_t key = keys.GetData<int64_t>(keys)[keys.sel->get_index(row)];
+      is_hidden = hidden_.IsHidden(static_cast<uint64_t>(key) ^ (uint64_t{1} << 63), version);
+    } else {
+      ReadKey(query_, local, row);
+      is_hidden = hidden_.IsHidden(local.key, version);
+    }
+    if (!is_hidden) visible->set_index(kept++, row);
   }
   return kept;
 }
@@ -229,13 +251,10 @@ bool ColdScan::Next(duckdb::ClientContext& context, Local& local,
     scan_->Next(context, local.scan.get(), local.chunk);
     const duckdb::idx_t count = local.chunk.size();
     if (count == 0) return false;
-    duckdb::SelectionVector visible;
-    duckdb::idx_t kept = count;
-    if (!hidden_.empty()) {
-      visible.Initialize(count);
-      kept = Select(local, &visible);
-      if (kept == 0) continue;
-    }
+    duckdb::SelectionVector visible(count);
+    duckdb::idx_t kept = DropHot(local, &visible);
+    if (!hidden_.empty()) kept = DropOld(local, kept, &visible);
+    if (kept == 0) continue;
     for (size_t i = 0; i < asked_columns_; ++i) {
       duckdb::Vector& to = output.data[output_columns[i]];
       if (kept == count) {

@@ -1,10 +1,12 @@
 // The cold half of a scan: rows of Parquet files without those that hot rows or newer files hide.
 #pragma once
 
+#include <cstdint>
 #include <duckdb/execution/execution_context.hpp>
 #include <duckdb/function/table_function.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "analytics/plugin/cell_reader.h"
@@ -36,6 +38,11 @@ class ColdScan {
     std::optional<CellReader> keys;
     Arena arena;
     std::string key;
+    // The run of rows that was met last, and which of them hot versions hide: a bit for each, empty
+    // when none.
+    uint64_t run_file = UINT64_MAX;
+    int64_t run_begin = 0, run_end = 0;
+    std::vector<bool> run_hidden;
   };
   std::unique_ptr<Local> OpenLocal(duckdb::ExecutionContext& context);
 
@@ -45,13 +52,13 @@ class ColdScan {
             duckdb::DataChunk& output);
 
  private:
-  bool Hide();
-  bool HideHotKeys();
   bool HideOldVersions();
   bool ReadVersions(const std::vector<size_t>& files);
   bool Reserve();
   void OpenScan(const std::vector<uint32_t>& columns, const std::vector<tables::ScanHint>& hints);
-  duckdb::idx_t Select(Local& local, duckdb::SelectionVector* visible) const;
+  void MeetRun(Local& local, uint64_t file, int64_t row) const;
+  duckdb::idx_t DropHot(Local& local, duckdb::SelectionVector* visible) const;
+  duckdb::idx_t DropOld(Local& local, duckdb::idx_t count, duckdb::SelectionVector* visible) const;
 
   duckdb::ClientContext& context_;
   QueryState& query_;
@@ -60,8 +67,8 @@ class ColdScan {
   HiddenKeys hidden_;
   int64_t reserved_bytes_ = 0;  // of the engine's memory, for hidden_
   size_t asked_columns_ = 0;
-  // Places in the chunks of scan_, when hidden_ is not empty.
-  size_t key_place_ = 0, seq_place_ = 0, file_place_ = 0;
+  // Places in the chunks of scan_; the first two when hidden_ is not empty.
+  size_t key_place_ = 0, seq_place_ = 0, file_place_ = 0, row_place_ = 0;
   std::unique_ptr<ParquetScan> scan_;
 };
 

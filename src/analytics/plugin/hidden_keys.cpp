@@ -1,4 +1,4 @@
-// The keys whose cold rows do not count.
+// The set of keys with versions.
 #include "analytics/plugin/hidden_keys.h"
 
 #include <algorithm>
@@ -10,7 +10,6 @@ namespace kalam::analytics {
 namespace {
 
 constexpr size_t kInlineBytes = 8;
-constexpr uint64_t kBitmapBitsMax = 32 << 20;
 constexpr size_t kSlotsMin = 1024;  // a power of two, as all sizes
 
 uint64_t InlinePlace(std::string_view key) {
@@ -68,8 +67,6 @@ HiddenKeys::Entry* HiddenKeys::Insert(std::string_view key) {
     const uint64_t ordered = __builtin_bswap64(InlinePlace(key));
     min_ordered_ = std::min(min_ordered_, ordered);
     max_ordered_ = std::max(max_ordered_, ordered);
-  } else {
-    all_ordered_ = false;
   }
   if ((entries_.size() + 1) * 2 > slots_.size()) Grow();
   const uint64_t hash = HashOf(key);
@@ -104,26 +101,9 @@ void HiddenKeys::Grow() {
   }
 }
 
-void HiddenKeys::Seal() {
-  if (entries_.empty() || !all_ordered_ || needs_versions_) return;
-  const uint64_t span = max_ordered_ - min_ordered_;
-  if (span >= kBitmapBitsMax) return;
-  bitmap_.assign(span / 64 + 1, 0);
-  for (const Entry& entry : entries_) {
-    const uint64_t bit = __builtin_bswap64(entry.place) - min_ordered_;
-    bitmap_[bit / 64] |= uint64_t{1} << (bit % 64);
-  }
-}
-
-void HiddenKeys::HideAll(std::string_view key) {
-  Insert(key)->version = {std::numeric_limits<int64_t>::max(),
-                          std::numeric_limits<uint32_t>::max()};
-}
-
 void HiddenKeys::HideOlder(std::string_view key, Version version) {
   Entry* entry = Insert(key);
   if (entry->version < version) entry->version = version;
-  needs_versions_ = true;
 }
 
 bool HiddenKeys::IsHidden(std::string_view key, Version version) const {
@@ -136,7 +116,7 @@ bool HiddenKeys::IsHidden(std::string_view key, Version version) const {
 
 int64_t HiddenKeys::size_bytes() const {
   return static_cast<int64_t>(slots_.capacity() * sizeof(uint32_t) +
-                              (filter_.capacity() + bitmap_.capacity()) * sizeof(uint64_t) +
+                              filter_.capacity() * sizeof(uint64_t) +
                               entries_.capacity() * sizeof(Entry) + bytes_.capacity());
 }
 

@@ -1,5 +1,4 @@
-// The keys whose cold rows do not count: hot ones, and older versions of rows that several files
-// hold.
+// The keys of rows that several cold files hold, each with the version that counts.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,7 @@
 
 namespace kalam::analytics {
 
-/// A set of encoded keys, each with the version that counts. Built by one thread, then read by any.
+/// A set of encoded keys, each with its newest version. Built by one thread, then read by any.
 class HiddenKeys {
  public:
   /// A version among the files: a higher `_seq` is newer; of equal ones the later file's counts.
@@ -21,27 +20,16 @@ class HiddenKeys {
     }
   };
 
-  /// No cold version of the key counts.
-  void HideAll(std::string_view key);
   /// Versions older than this one do not count.
   void HideOlder(std::string_view key, Version version);
-
-  /// Nothing comes any more: what is known gets the form that is asked fastest.
-  void Seal();
 
   bool IsHidden(std::string_view key, Version version) const;
   /// The same for keys of 64-bit integers: `ordered` is the number that their 8 bytes stand for.
   bool IsHidden(uint64_t ordered, Version version) const {
     if (ordered < min_ordered_ || ordered > max_ordered_) return false;
-    if (!bitmap_.empty()) {
-      const uint64_t bit = ordered - min_ordered_;
-      return (bitmap_[bit / 64] >> (bit % 64) & 1) != 0;
-    }
     return IsHiddenWithin(ordered, version);
   }
   bool empty() const { return entries_.empty(); }
-  /// False while all that was given is HideAll: then versions need not be known.
-  bool needs_versions() const { return needs_versions_; }
   size_t size() const { return entries_.size(); }
   int64_t size_bytes() const;
 
@@ -67,9 +55,6 @@ class HiddenKeys {
   std::string bytes_;
   std::string min_key_, max_key_;
   uint64_t min_ordered_ = UINT64_MAX, max_ordered_ = 0;  // of keys of 8 bytes
-  bool all_ordered_ = true;                              // every key has 8 bytes
-  bool needs_versions_ = false;
-  std::vector<uint64_t> bitmap_;  // by distance from min_ordered_; when all of that is little
 };
 
 }  // namespace kalam::analytics

@@ -124,6 +124,7 @@ ParquetScan::ParquetScan(duckdb::ClientContext& context, QueryState& query,
 
   for (const uint32_t column : request.wanted) Position(column);
   if (request.file_index) Position(duckdb::MultiFileReader::COLUMN_IDENTIFIER_FILE_INDEX);
+  if (request.row_number) Position(duckdb::MultiFileReader::COLUMN_IDENTIFIER_FILE_ROW_NUMBER);
   AddFilters(request);
   if (column_ids_.empty()) Position(duckdb::COLUMN_IDENTIFIER_EMPTY);
   duckdb::TableFunctionInitInput input(bind_data_.get(), column_ids_, {}, &filters_);
@@ -151,9 +152,11 @@ duckdb::idx_t ParquetScan::Position(duckdb::column_t column) {
   column_ids_.push_back(column);
   if (column < bound_types_.size()) {
     types_.push_back(bound_types_[column]);
+  } else if (column == duckdb::COLUMN_IDENTIFIER_EMPTY) {
+    types_.push_back(LogicalType::BOOLEAN);
   } else {
-    types_.push_back(column == duckdb::COLUMN_IDENTIFIER_EMPTY ? LogicalType::BOOLEAN
-                                                               : LogicalType::UBIGINT);
+    const bool is_row = column == duckdb::MultiFileReader::COLUMN_IDENTIFIER_FILE_ROW_NUMBER;
+    types_.push_back(is_row ? LogicalType::BIGINT : LogicalType::UBIGINT);
   }
   return column_ids_.size() - 1;
 }

@@ -19,6 +19,7 @@ struct ParquetRequest {
   std::vector<size_t> files;            // indexes into cold->files()
   std::vector<uint32_t> wanted;         // columns of the source, each once
   bool file_index = false;              // after these a column with the index into `files`
+  bool row_number = false;              // and one with the row's number in its file, from 0
   bool live_only = true;                // no tombstones
   std::vector<tables::ScanHint> hints;  // rows that do not fulfil them may be left out
 };
