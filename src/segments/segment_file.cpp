@@ -75,6 +75,7 @@ size_t SegmentFile::memory_bytes() const {
   size_t bytes = sizeof *this + footer.memory_bytes() + record.path.size() +
                  2 * record.max_key.size() + columns.cells.size() * sizeof(SegmentColumns::Cell) +
                  layout.cells.size() * sizeof(RowLayout::Cell);
+  bytes += sound_groups.size();
   for (const RowGroup& group : groups) {
     bytes += sizeof group + group.first_key.capacity() +
              group.chunk_checksums.capacity() * sizeof(uint64_t);
@@ -267,6 +268,7 @@ Result<SegmentFilePtr> SegmentReader::OpenFile(const catalog::TablePtr& table,
   if (status.Is(ErrorKind::Corruption)) return Fence(record, file->table_name, status);
   KALAM_RETURN_IF_ERROR(std::move(status));
   file->layout = (*table->layouts)[record.schema_version - 1];
+  file->sound_groups = std::vector<std::atomic<bool>>(file->groups.size());
   return SegmentFilePtr(std::move(file));
 }
 

@@ -28,7 +28,7 @@
 
 namespace kalam::segments {
 
-/// Where the rows of a segment are. Immutable.
+/// Where the rows of a segment are. Immutable, but for what is known to be sound.
 struct SegmentFile {
   SegmentRecord record;
   std::string table_name;
@@ -40,6 +40,9 @@ struct SegmentFile {
   /// The last group whose first key is at or before `key`; 0 when all begin after it.
   size_t GroupOf(std::string_view key) const;
   size_t memory_bytes() const;
+
+  /// By row group: all of its chunks were compared with their checksums. From any thread.
+  mutable std::vector<std::atomic<bool>> sound_groups;
 };
 using SegmentFilePtr = std::shared_ptr<const SegmentFile>;
 

@@ -2,6 +2,7 @@
 // others.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "segments/bloom_filter.h"
 #include "segments/number_keys.h"
@@ -163,10 +164,19 @@ Result<std::optional<RowCells>> SegmentReader::FindCells(const SegmentFilePtr& f
       if (!is_there) to_read.push_back(column);
     }
   }
+  // Whoever comes to a row group first learns of damage in any part of it.
+  CellChoice reading = choice;
+  std::atomic<bool>& is_sound = file->sound_groups[group];
+  if (!is_sound.load(std::memory_order_acquire)) {
+    reading.all = true;
+    to_read.resize(file->footer.columns.size());
+    std::iota(to_read.begin(), to_read.end(), 0);
+  }
   ChunkBytes chunks;
   Decompressor decompressor;
   if (!to_read.empty()) {
-    KALAM_ASSIGN_OR_RETURN(chunks, ReadChunks(*file, group, to_read, choice));
+    KALAM_ASSIGN_OR_RETURN(chunks, ReadChunks(*file, group, to_read, reading));
+    if (reading.all) is_sound.store(true, std::memory_order_release);
   }
   if (!is_found_in_cache) {
     KALAM_RETURN_IF_ERROR(FindInChunks(chunks, decompressor, &search));

@@ -96,7 +96,7 @@ TEST_F(SegmentRowTest, WideRowsAndNullsStandWhereTheyWerePut) {
   }
 }
 
-TEST_F(SegmentRowTest, DamageInAColumnThatIsReadIsFenced) {
+TEST_F(SegmentRowTest, DamageInTheGroupOfARowIsFenced) {
   const SegmentRecord record = AddSegment(kAnn, ManyRows(1000), 100);
   std::string& bytes = storage_->objects_[record.path];
   const std::string sound = bytes;
