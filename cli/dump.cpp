@@ -124,6 +124,9 @@ std::string WithClause(const Table& table) {
   if (const int64_t ttl = options.value("ttl_seconds", int64_t{0}); ttl > 0) {
     clause += fmt::format(", TTL_SECONDS = {}", ttl);
   }
+  if (const int64_t rows = options.value("max_buffer", int64_t{0}); rows > 0) {
+    clause += fmt::format(", MAX_BUFFER = {}", rows);
+  }
   if (const std::string access = options.value("access_level", std::string()); !access.empty()) {
     clause += ", ACCESS_LEVEL = " + Quoted(access);
   }

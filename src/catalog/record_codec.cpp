@@ -177,6 +177,7 @@ std::string EncodeTable(const TableDefinition& definition) {
   out.Text(definition.comment);
   out.Signed(definition.created_at_us);
   out.Signed(definition.updated_at_us);
+  if (definition.options.max_buffer > 0) out.Number(definition.options.max_buffer);
   return out.Take();
 }
 
@@ -199,6 +200,7 @@ Result<TableDefinition> DecodeTable(std::string_view bytes) {
   definition.comment = in.Text();
   definition.created_at_us = in.Signed();
   definition.updated_at_us = in.Signed();
+  if (in.ok() && !in.AtEnd()) definition.options.max_buffer = static_cast<uint32_t>(in.Number());
   if (!in.ok() || layouts.size() != definition.schema_version || layouts.empty()) {
     return Damaged("table definition");
   }

@@ -55,6 +55,7 @@ struct TableOptions {
   FlushPolicy flush_policy;
   AccessLevel access_level = AccessLevel::kPrivate;  // SHARED only
   uint64_t ttl_seconds = 0;                          // STREAM only
+  uint32_t max_buffer = 0;  // STREAM only: rows of one user, the newest; 0: as many as live
   uint32_t deleted_retention_hours = 168;
   bool operator==(const TableOptions&) const = default;
 };

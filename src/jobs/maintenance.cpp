@@ -1,6 +1,7 @@
 // When maintenance jobs are due.
 #include "jobs/maintenance.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -102,10 +103,14 @@ void Maintenance::QueueByteRetention(int64_t now_us) {
 
 void Maintenance::QueueStreamEvictions(int64_t now_us) {
   const auto listed = dependencies_.catalog.ListStreamTables();
+  const std::vector<TableId> over = buffers_.TablesWithDue();
   for (const TableId id : listed) {
-    const Result<bool> expired = HasExpiredRows(dependencies_.store, id, now_us);
-    if (!expired.ok()) Warn("a stream table could not be looked at", expired.status());
-    if (!expired.ok() || !*expired) continue;
+    const bool is_over = std::find(over.begin(), over.end(), id) != over.end();
+    if (!is_over) {
+      const Result<bool> expired = HasExpiredRows(dependencies_.store, id, now_us);
+      if (!expired.ok()) Warn("a stream table could not be looked at", expired.status());
+      if (!expired.ok() || !*expired) continue;
+    }
     const auto table = dependencies_.catalog.FindTable(id);
     if (!table.ok() || !*table) continue;
     const std::string name = (*table)->QualifiedName();

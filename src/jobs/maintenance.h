@@ -10,6 +10,7 @@
 #include "replication/group.h"
 #include "storage/store.h"
 #include "tables/retention.h"
+#include "tables/stream_buffers.h"
 #include "tables/table_reader.h"
 
 namespace kalam::jobs {
@@ -50,6 +51,9 @@ class Maintenance {
   /// Registers its executors with the queue; both it and the dependencies must outlive the queue's
   /// last Tick.
   Maintenance(Dependencies dependencies, const MaintenanceOptions& options);
+  ~Maintenance();
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
 
   /// Queues what is due. Looks at nothing but the clock most of the time. Errors are logged and
   /// tried again.
@@ -63,6 +67,7 @@ class Maintenance {
 
   Result<JobOutcome> Cleanup(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> EvictStream(const JobRecord& job, const JobCancelled& cancelled);
+  Result<int64_t> TrimBuffers(const catalog::TableDefinition& table, const JobCancelled& cancelled);
   Result<JobOutcome> Retain(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> CleanUpUser(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> CleanUpJobs(const JobRecord& job, const JobCancelled& cancelled);
@@ -78,6 +83,8 @@ class Maintenance {
 
   const Dependencies dependencies_;
   const MaintenanceOptions options_;
+  tables::StreamBuffers buffers_;
+  const int observer_;  // tells `buffers_` of commits
   int64_t next_stamp_steady_us_ = 0;
   int64_t next_eviction_steady_us_;
   int64_t next_sweep_steady_us_;

@@ -38,6 +38,10 @@ std::string MessageName(const nlohmann::json& parameters) {
 Maintenance::Maintenance(Dependencies dependencies, const MaintenanceOptions& options)
     : dependencies_(dependencies),
       options_(options),
+      observer_(dependencies.group.AddObserver(
+          [this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
+            buffers_.OnCommitted(*batch);
+          })),
       next_eviction_steady_us_(dependencies.clock.SteadyUs() +
                                options.stream_eviction_interval_seconds * kSecondUs),
       next_sweep_steady_us_(dependencies.clock.SteadyUs() + 60 * kSecondUs) {
@@ -57,6 +61,8 @@ Maintenance::Maintenance(Dependencies dependencies, const MaintenanceOptions& op
   bind(JobType::kUserCleanup, &Maintenance::CleanUpUser);
   bind(JobType::kJobCleanup, &Maintenance::CleanUpJobs);
 }
+
+Maintenance::~Maintenance() { dependencies_.group.RemoveObserver(observer_); }
 
 Status Maintenance::Propose(std::shared_ptr<const replication::Command> command) {
   return replication::ProposeAndWait(dependencies_.group, std::move(command)).status;
@@ -94,7 +100,21 @@ Result<JobOutcome> Maintenance::Cleanup(const JobRecord& job, const JobCancelled
       false, "Cleaned up table " + MessageName(parameters) + " successfully - space given back"};
 }
 
-Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCancelled&) {
+Result<int64_t> Maintenance::TrimBuffers(const catalog::TableDefinition& table,
+                                         const JobCancelled& cancelled) {
+  int64_t evicted = 0;
+  for (const std::string& scope : buffers_.TakeDue(table.id)) {
+    if (cancelled()) return Stopped();
+    if (table.options.max_buffer == 0) continue;
+    KALAM_ASSIGN_OR_RETURN(const int64_t rows,
+                           tables::TrimStream(dependencies_.store, scope, table.options.max_buffer,
+                                              dependencies_.clock.NowUs()));
+    evicted += rows;
+  }
+  return evicted;
+}
+
+Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCancelled& cancelled) {
   const nlohmann::json parameters = ParametersOf(job);
   const std::string name = MessageName(parameters);
   KALAM_ASSIGN_OR_RETURN(
@@ -104,6 +124,14 @@ Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCance
   KALAM_ASSIGN_OR_RETURN(
       const int64_t evicted,
       tables::EvictExpiredStreamRows(dependencies_.store, *table, dependencies_.clock.NowUs()));
+  KALAM_ASSIGN_OR_RETURN(const int64_t beyond, TrimBuffers(*table, cancelled));
+  if (beyond > 0) {
+    return JobOutcome{false, "Evicted " + std::to_string(evicted) + " expired rows and " +
+                                 std::to_string(beyond) + " beyond the buffer from " + name +
+                                 " (ttl: " + std::to_string(table->options.ttl_seconds) +
+                                 "s, max_buffer: " + std::to_string(table->options.max_buffer) +
+                                 ")"};
+  }
   if (evicted == 0) return JobOutcome{false, "No expired rows found in " + name};
   return JobOutcome{false, "Evicted " + std::to_string(evicted) + " expired rows from " + name +
                                " (ttl: " + std::to_string(table->options.ttl_seconds) + "s)"};

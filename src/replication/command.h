@@ -34,9 +34,10 @@ struct RowMutation {
   uint64_t segments_version = 0;
   std::string
       row;  // by EncodeRow: the new image; for a delete the last values (kept in the tombstone)
-  std::string old_cells;   // by EncodeSparseRow: the cells that changed; for a delete all of them;
-                           // empty for an insert
-  bool is_stream = false;  // only a change record is written
+  std::string old_cells;    // by EncodeSparseRow: the cells that changed; for a delete all of them;
+                            // empty for an insert
+  bool is_stream = false;   // only a change record is written
+  uint32_t max_buffer = 0;  // STREAM: TableOptions::max_buffer
   int64_t expire_at_us = 0;  // STREAM: when it stops being visible
   /// No change: the store forgets the version that was read at `read_seq` and its order entry, a
   /// tombstone that is purged or a row that a segment holds by now. Checked against concurrent

@@ -246,8 +246,7 @@ constexpr SettingKey kKeys[] = {
     Number("retention.dba_stats_retention_days", "7", 0, 36500,
            "Days that samples stay in dba.stats; 0 keeps them for ever."),
     Retired("stream.default_ttl_seconds", "a STREAM table names its TTL_SECONDS"),
-    Retired("stream.default_max_buffer",
-            "live queries read from the change log, there is no buffer"),
+    Retired("stream.default_max_buffer", "a STREAM table names its MAX_BUFFER"),
     Number("stream.eviction_interval_seconds", "60", 1, 86400,
            "Seconds between two looks for expired rows of STREAM tables; they are invisible from "
            "the moment they expire."),

@@ -263,8 +263,19 @@ Status ParseAlterSet(TokenCursor& cursor, AlterTable* alter) {
   std::string level;
   if (cursor.AcceptWords({"access", "level"})) {
     KALAM_ASSIGN_OR_RETURN(level, cursor.Scalar());
+  } else if (cursor.AcceptWords({"max_buffer"})) {
+    cursor.AcceptOperator("=");
+    alter->operation = AlterTable::Operation::kSetMaxBuffer;
+    KALAM_ASSIGN_OR_RETURN(alter->max_buffer, cursor.Scalar());
+    return {};
   } else if (cursor.AcceptWord("tblproperties")) {
     KALAM_RETURN_IF_ERROR(cursor.ExpectPunctuation("("));
+    if (cursor.AcceptWord("max_buffer")) {
+      if (!cursor.AcceptOperator("=")) return cursor.SyntaxError();
+      alter->operation = AlterTable::Operation::kSetMaxBuffer;
+      KALAM_ASSIGN_OR_RETURN(alter->max_buffer, cursor.Scalar());
+      return cursor.ExpectPunctuation(")");
+    }
     KALAM_RETURN_IF_ERROR(cursor.ExpectWord("access_level"));
     if (!cursor.AcceptOperator("=")) return cursor.SyntaxError();
     KALAM_ASSIGN_OR_RETURN(level, cursor.Scalar());

@@ -69,6 +69,7 @@ struct AlterTable {
     kDropDefault,
     kRenameColumn,
     kSetAccessLevel,
+    kSetMaxBuffer,
     kCreateVectorIndex,
     kDropVectorIndex,
   };
@@ -78,6 +79,7 @@ struct AlterTable {
   std::string new_name;      // rename
   std::string default_text;  // set default
   std::string access_level;  // "PUBLIC", ...
+  std::string max_buffer;    // rows, or NONE
   std::string metric;        // COSINE, L2, DOT
   // CREATE INDEX and DROP INDEX as statements of their own; such a DROP INDEX has `table` empty but
   // for the namespace.

@@ -197,6 +197,19 @@ Status SetAccessLevel(const sql::AlterTable& statement, Draft* draft) {
   return Status::Ok();
 }
 
+Status SetMaxBuffer(const sql::AlterTable& statement, Draft* draft) {
+  if (draft->table.type != catalog::TableType::kStream) {
+    return Refuse("MAX_BUFFER can only be set on STREAM tables");
+  }
+  if (catalog::FoldName(statement.max_buffer) == "none") {
+    draft->table.options.max_buffer = 0;
+  } else {
+    KALAM_ASSIGN_OR_RETURN(draft->table.options.max_buffer, ParseMaxBuffer(statement.max_buffer));
+  }
+  draft->operation = "SET MAX_BUFFER " + statement.max_buffer;
+  return Status::Ok();
+}
+
 Status ApplyOperation(AdminContext& context, const sql::AlterTable& statement, Draft* draft) {
   switch (statement.operation) {
     case Operation::kAddColumn:
@@ -216,6 +229,8 @@ Status ApplyOperation(AdminContext& context, const sql::AlterTable& statement, D
       return RenameColumn(statement, draft);
     case Operation::kSetAccessLevel:
       return SetAccessLevel(statement, draft);
+    case Operation::kSetMaxBuffer:
+      return SetMaxBuffer(statement, draft);
     case Operation::kCreateVectorIndex:
     case Operation::kDropVectorIndex:
       break;  // no new version: see ChangeVectorIndex

@@ -88,6 +88,7 @@ std::string OptionsJson(const TableDefinition& table) {
   out["storage_id"] = options.storage_id;
   out["deleted_retention_hours"] = options.deleted_retention_hours;
   if (table.type == TableType::kStream) out["ttl_seconds"] = options.ttl_seconds;
+  if (options.max_buffer > 0) out["max_buffer"] = options.max_buffer;
   if (table.type == TableType::kUser) out["use_user_storage"] = options.use_user_storage;
   if (table.type == TableType::kShared) {
     out["access_level"] = std::string(catalog::AccessLevelLowerName(options.access_level));

@@ -117,6 +117,11 @@ Status ParseOption(const std::string& key, const std::string& value, GivenTableO
     given->has_ttl = true;
     return Status::Ok();
   }
+  if (key == "MAX_BUFFER") {
+    KALAM_ASSIGN_OR_RETURN(given->options.max_buffer, ParseMaxBuffer(value));
+    given->has_max_buffer = true;
+    return Status::Ok();
+  }
   if (key == "ACCESS_LEVEL") {
     auto level = ParseAccessLevel(value);
     if (!level) {
@@ -150,6 +155,15 @@ std::optional<catalog::AccessLevel> ParseAccessLevel(std::string_view text) {
   return std::nullopt;
 }
 
+Result<uint32_t> ParseMaxBuffer(std::string_view text) {
+  // Every read of a table that has one walks over so many rows at most.
+  constexpr uint64_t kMaxBufferEnd = 10'000'000;
+  KALAM_ASSIGN_OR_RETURN(const uint64_t rows, NumberOption("MAX_BUFFER", text));
+  if (rows == 0) return Invalid("MAX_BUFFER must be greater than 0");
+  if (rows >= kMaxBufferEnd) return Invalid("MAX_BUFFER must be less than 10,000,000");
+  return static_cast<uint32_t>(rows);
+}
+
 Result<GivenTableOptions> ParseTableOptions(
     const std::vector<std::pair<std::string, std::string>>& options) {
   GivenTableOptions given;
@@ -165,6 +179,9 @@ Status CheckTableOptions(const GivenTableOptions& given, TableType type) {
     return Invalid("STREAM tables must specify 'TTL_SECONDS'");
   if (type != TableType::kStream && given.has_ttl) {
     return Invalid("TTL_SECONDS is only supported for STREAM tables");
+  }
+  if (type != TableType::kStream && given.has_max_buffer) {
+    return Invalid("MAX_BUFFER is only supported for STREAM tables");
   }
   if (type != TableType::kShared && given.has_access_level) {
     return Invalid("ACCESS_LEVEL is only supported for SHARED tables");

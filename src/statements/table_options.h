@@ -1,6 +1,7 @@
 // The WITH (...) options of CREATE TABLE.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ struct GivenTableOptions {
   std::optional<catalog::TableType> type;
   catalog::TableOptions options;
   bool has_ttl = false;
+  bool has_max_buffer = false;
   bool has_access_level = false;
 };
 
@@ -26,6 +28,8 @@ Result<GivenTableOptions> ParseTableOptions(
     const std::vector<std::pair<std::string, std::string>>& options);
 /// Whether they fit the table's type. Errors: InvalidSql.
 Status CheckTableOptions(const GivenTableOptions& given, catalog::TableType type);
+/// Rows of MAX_BUFFER. Errors: InvalidSql.
+Result<uint32_t> ParseMaxBuffer(std::string_view text);
 /// "USER", "SHARED", "STREAM" in any case.
 std::optional<catalog::TableType> ParseTableType(std::string_view text);
 /// "PUBLIC", "PRIVATE", "RESTRICTED", "DBA" in any case.

@@ -17,6 +17,7 @@ StagedScope& StagedRows::ScopeOf(const catalog::TableDefinition& table,
   staged->table = table.id;
   staged->scope = scope;
   staged->is_stream = table.type == catalog::TableType::kStream;
+  staged->max_buffer = table.options.max_buffer;
   scopes_.push_back(std::move(staged));
   return *scopes_.back();
 }
@@ -87,6 +88,7 @@ std::vector<replication::RowMutation> StagedRows::TakeMutations() {
     mutation.row = std::move(row->current.row);
     mutation.old_cells = std::move(row->old_cells);
     mutation.is_stream = staged->is_stream;
+    mutation.max_buffer = staged->max_buffer;
     mutation.expire_at_us = row->expire_at_us;
   }
   scopes_.clear();

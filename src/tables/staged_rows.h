@@ -37,6 +37,7 @@ struct StagedScope {
   TableId table;
   storage::Scope scope;
   bool is_stream = false;
+  uint32_t max_buffer = 0;
   /// By encoded primary key. In a STREAM table, where keys need not be unique: inserted rows by
   /// their ordinal, deleted ones by a key that the writer makes of their `_seq`.
   std::map<std::string, StagedRow, std::less<>> rows;

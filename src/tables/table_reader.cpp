@@ -1,10 +1,12 @@
 // Point reads and the choice of the scan that a read needs.
 #include "tables/table_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "segments/cold_rows.h"
 #include "tables/scans.h"
+#include "tables/stream_buffers.h"
 #include "tables/table_writer.h"
 
 namespace kalam::tables {
@@ -97,7 +99,18 @@ Result<std::unique_ptr<RowScan>> TableReader::OpenScan(const ReadScope& scope,
   std::string_view stored_resume =
       !by_key && IsStagedPosition(resume_after) ? std::string_view() : resume_after;
   int64_t now_us = IsStream(*scope.table) ? clock_.NowUs() : 0;
-  ScanRequest stored{scope, options, stored_resume, now_us};
+  ScanOptions bounded;
+  const ScanOptions* asked = &options;
+  if (IsStream(*scope.table) && scope.table->options.max_buffer > 0) {
+    KALAM_ASSIGN_OR_RETURN(
+        const Seq dropped,
+        NewestBeyondBuffer(store_, storage::ScopePrefix(scope.table->id, scope.scope),
+                           scope.table->options.max_buffer, now_us, scope.view.snapshot));
+    bounded = options;
+    bounded.seq_after = std::max(bounded.seq_after, dropped);
+    asked = &bounded;
+  }
+  ScanRequest stored{scope, *asked, stored_resume, now_us};
   std::unique_ptr<RowScan> scan;
   if (IsStream(*scope.table)) {
     scan = OpenStreamScan(store_, stored);

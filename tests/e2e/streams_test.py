@@ -79,5 +79,74 @@ async def test_users_have_streams_of_their_own_and_subscribers_see_what_arrives(
         await client.close()
 
 
+def test_a_buffer_keeps_the_newest_rows_of_each_user():
+    with ServerProcess(QUICK) as server:
+        root = prepare(server)
+        server.sql(root, "CREATE STREAM TABLE app.recent (id BIGINT, room TEXT) WITH (TTL_SECONDS = 600, MAX_BUFFER = 100)")
+        server.sql(root, "CREATE USER ann WITH PASSWORD 'password-ann' ROLE 'user'")
+        ann = server.login("ann", "password-ann")
+        server.sql(ann, "INSERT INTO app.recent VALUES (1, 'of ann')")
+        for begin in range(0, 1000, 250):
+            server.sql(root, "INSERT INTO app.recent VALUES " + ", ".join(f"({key}, 'lobby')" for key in range(begin, begin + 250)))
+            # At once, whenever the older ones are removed.
+            assert keys(server, root, "app.recent") == list(range(begin + 150, begin + 250))
+        assert server.rows(root, "SELECT COUNT(*), MIN(id) FROM app.recent WHERE room = 'lobby'") == [["100", "900"]]
+        assert server.rows(root, "SELECT COUNT(*) FROM app.recent GROUP BY room") == [["100"]]
+        assert server.rows(root, "SELECT id FROM app.recent ORDER BY id LIMIT 1") == [["900"]]
+        assert server.rows(root, "SELECT id FROM app.recent WHERE id = 899") == []
+        evicted = "SELECT message FROM system.jobs WHERE job_type = 'stream_eviction' AND status = 'completed'"
+
+        def count_evicted():
+            return sum(int(row[0].split(" and ")[1].split()[0]) for row in server.rows(root, evicted) if "app:recent" in row[0])
+
+        wait_for(lambda: count_evicted() == 900, "what is beyond the buffer was not removed")
+        assert keys(server, ann, "app.recent") == [1]
+        for how in ("stop", "kill"):
+            server.sql(root, "INSERT INTO app.recent VALUES " + ", ".join(f"({key}, 'lobby')" for key in range(2000, 2050)))
+            newest = [key for key in keys(server, root, "app.recent")]
+            assert len(newest) == 100
+            if how == "stop":
+                server.stop()
+            else:
+                server.process.send_signal(signal.SIGKILL)
+                server.process.wait()
+            server.start()
+            root = server.login()
+            assert keys(server, root, "app.recent") == newest
+        server.sql(root, "ALTER TABLE app.recent SET MAX_BUFFER 10")
+        assert len(keys(server, root, "app.recent")) == 10
+        server.sql(root, "ALTER STREAM TABLE app.recent SET TBLPROPERTIES (MAX_BUFFER = 20)")
+        options = server.rows(root, "SELECT options FROM system.tables WHERE table_name = 'recent'")[0][0]
+        assert '"max_buffer":20' in str(options).replace(" ", "").replace("'", '"'), options
+        server.stop()
+        server.start()
+        root = server.login()
+        server.sql(root, "INSERT INTO app.recent VALUES " + ", ".join(f"({key}, 'lobby')" for key in range(3000, 3100)))
+        assert keys(server, root, "app.recent") == list(range(3080, 3100))
+        server.sql(root, "ALTER TABLE app.recent SET MAX_BUFFER NONE")
+        for statement in ("CREATE SHARED TABLE app.x (id BIGINT PRIMARY KEY) WITH (MAX_BUFFER = 5)",
+                          "CREATE STREAM TABLE app.x (id BIGINT) WITH (TTL_SECONDS = 5, MAX_BUFFER = 0)",
+                          "CREATE STREAM TABLE app.x (id BIGINT) WITH (TTL_SECONDS = 5, MAX_BUFFER = 'many')",
+                          "ALTER TABLE app.recent SET MAX_BUFFER 0", "ALTER TABLE app.recent SET MAX_BUFFER 10000000"):
+            assert "MAX_BUFFER" in server.sql(root, statement, expect=400)["error"]["message"], statement
+
+
+async def test_subscribers_see_all_that_arrives_also_beyond_the_buffer():
+    with ServerProcess(QUICK) as server:
+        root = prepare(server)
+        server.sql(root, "CREATE STREAM TABLE app.recent (id BIGINT) WITH (TTL_SECONDS = 600, MAX_BUFFER = 2)")
+        server.sql(root, "INSERT INTO app.recent VALUES (1), (2), (3)")
+        client = await LiveClient.connect(server, root)
+        await client.subscribe("s", "SELECT id FROM app.recent", {})
+        first = await client.receive()
+        assert sorted(int(row["id"]) for row in first["rows"]) == [2, 3], first
+        server.sql(root, "INSERT INTO app.recent VALUES (4), (5), (6)")
+        seen = []
+        while len(seen) < 3:
+            seen += [int(row["id"]) for row in (await client.receive())["rows"]]
+        assert seen == [4, 5, 6], seen
+        await client.close()
+
+
 if __name__ == "__main__":
     run_tests(globals())
