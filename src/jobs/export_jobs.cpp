@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "exports/scope_archive.h"
+
 namespace kalam::jobs {
 namespace {
 
@@ -17,12 +19,25 @@ constexpr int64_t kSweepIntervalUs = 3600 * kSecondUs;
 
 struct Parameters {
   std::string user_id, export_id;
+  std::string namespace_id;  // empty: what the user has
+  std::vector<std::string> users;
+  bool is_schema_only = false;
 };
 
 Parameters ParametersOf(const JobRecord& job) {
   const auto json = nlohmann::json::parse(job.parameters_json, nullptr, false);
   if (!json.is_object()) return {};
-  return {.user_id = json.value("user_id", ""), .export_id = json.value("export_id", "")};
+  Parameters parameters{.user_id = json.value("user_id", ""),
+                        .export_id = json.value("export_id", ""),
+                        .namespace_id = json.value("namespace_id", ""),
+                        .users = {},
+                        .is_schema_only = json.value("schema_only", false)};
+  const auto users = json.find("users");
+  if (users == json.end() || !users->is_array()) return parameters;
+  for (const auto& user : *users) {
+    if (user.is_string()) parameters.users.push_back(user.get<std::string>());
+  }
+  return parameters;
 }
 
 /// What of a user id may stand in the name of a file that people download.
@@ -55,6 +70,31 @@ Result<JobRecord> ExportJobs::QueueExport(std::string_view user_id) {
       fmt::format("user_export:{}:{:%Y%m%d}", user_id, now));
 }
 
+Result<JobRecord> ExportJobs::QueueNamespaceExport(std::string_view user_id,
+                                                   const std::string& namespace_id,
+                                                   const std::vector<std::string>& users,
+                                                   bool is_schema_only) {
+  const int64_t now_us = dependencies_.clock.NowUs();
+  const auto now = fmt::gmtime(static_cast<std::time_t>(now_us / kSecondUs));
+  const std::string export_id = fmt::format("namespace-{}-{:%Y%m%d-%H%M%S}-{:06}",
+                                            PlainName(namespace_id), now, now_us % kSecondUs);
+  const nlohmann::json parameters = {{"user_id", user_id},
+                                     {"export_id", export_id},
+                                     {"namespace_id", namespace_id},
+                                     {"users", users},
+                                     {"schema_only", is_schema_only}};
+  return dependencies_.queue.Submit(
+      JobType::kUserExport,
+      parameters.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+      fmt::format("namespace_export:{}:{}", user_id, namespace_id));
+}
+
+std::string ExportJobs::DownloadPath(const JobRecord& job) {
+  const Parameters parameters = ParametersOf(job);
+  return fmt::format("/v1/exports/{}/{}", exports::PathPart(parameters.user_id),
+                     parameters.export_id);
+}
+
 Result<std::vector<ExportRow>> ExportJobs::List(std::string_view user_id) const {
   KALAM_ASSIGN_OR_RETURN(std::vector<JobRecord> jobs, dependencies_.queue.List());
   std::vector<ExportRow> rows;
@@ -83,6 +123,7 @@ void ExportJobs::Tick() {
 
 Result<JobOutcome> ExportJobs::Export(const JobRecord& job, const JobCancelled& cancelled) {
   const Parameters parameters = ParametersOf(job);
+  if (!parameters.namespace_id.empty()) return ExportNamespace(job, cancelled);
   const std::string path =
       exports::ExportPath(dependencies_.data_directory, parameters.user_id, parameters.export_id);
   KALAM_ASSIGN_OR_RETURN(
@@ -102,6 +143,33 @@ Result<JobOutcome> ExportJobs::Export(const JobRecord& job, const JobCancelled& 
   }
   return JobOutcome{false, fmt::format("Exported {} Parquet files ({} bytes) to {}",
                                        summary.table_count, summary.archive_bytes, path)};
+}
+
+Result<JobOutcome> ExportJobs::ExportNamespace(const JobRecord& job,
+                                               const JobCancelled& cancelled) {
+  const Parameters parameters = ParametersOf(job);
+  std::vector<exports::ExportedIndex> indexes;
+  if (dependencies_.indexes) {
+    KALAM_ASSIGN_OR_RETURN(indexes, dependencies_.indexes(parameters.namespace_id));
+  }
+  KALAM_ASSIGN_OR_RETURN(
+      const exports::NamespaceExportSummary summary,
+      exports::ExportNamespace(
+          dependencies_.services,
+          {.namespace_id = parameters.namespace_id,
+           .users = parameters.users,
+           .indexes = std::move(indexes),
+           .is_schema_only = parameters.is_schema_only,
+           .archive_path = exports::ExportPath(dependencies_.data_directory, parameters.user_id,
+                                               parameters.export_id),
+           .work_folder = dependencies_.data_directory + "/tmp/export-" + job.job_id,
+           .cancelled = cancelled,
+           .report = [this, id = job.job_id](std::string message) {
+             dependencies_.queue.Report(id, std::move(message));
+           }}));
+  return JobOutcome{
+      false, fmt::format("Exported {} rows of {} tables and {} files ({} bytes)", summary.row_count,
+                         summary.table_count, summary.file_count, summary.archive_bytes)};
 }
 
 }  // namespace kalam::jobs

@@ -1,11 +1,13 @@
 // The jobs that give users their own rows as an archive.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "exports/namespace_export.h"
 #include "exports/user_export.h"
 #include "jobs/job_queue.h"
 
@@ -27,6 +29,9 @@ class ExportJobs {
     const Clock& clock;
     JobQueue& queue;
     std::string data_directory;
+    /// The indexes of a namespace beside its primary keys; empty: there are none.
+    std::function<Result<std::vector<exports::ExportedIndex>>(const std::string& namespace_id)>
+        indexes = {};
     int64_t retention_seconds = 7 * 86'400;  // archives go as the records of their jobs do
   };
   /// Registers its executor with the queue; the dependencies must outlive the queue's last Tick.
@@ -34,6 +39,13 @@ class ExportJobs {
 
   /// Errors: IdempotentConflict when an export of the user is queued or runs.
   Result<JobRecord> QueueExport(std::string_view user_id);
+  /// A namespace, for the user who asks for it. `users`: whose rows, beside those that the server
+  /// knows of. Errors: IdempotentConflict when an export of it is queued or runs.
+  Result<JobRecord> QueueNamespaceExport(std::string_view user_id, const std::string& namespace_id,
+                                         const std::vector<std::string>& users,
+                                         bool is_schema_only);
+  /// Where the archive of an export job of ours is downloaded: `/v1/exports/{user}/{export id}`.
+  static std::string DownloadPath(const JobRecord& job);
   /// The exports of one user, newest first.
   Result<std::vector<ExportRow>> List(std::string_view user_id) const;
   /// Removes old archives now and then; looks at nothing but the clock most of the time.
@@ -41,6 +53,7 @@ class ExportJobs {
 
  private:
   Result<JobOutcome> Export(const JobRecord& job, const JobCancelled& cancelled);
+  Result<JobOutcome> ExportNamespace(const JobRecord& job, const JobCancelled& cancelled);
 
   const Dependencies dependencies_;
   int64_t next_sweep_steady_us_ = 0;

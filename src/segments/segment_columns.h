@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "catalog/schema.h"
+#include "segments/cell_value.h"
 #include "segments/decoded_column.h"
 #include "segments/parquet_footer.h"
 #include "types/row_codec.h"
@@ -15,11 +16,7 @@ namespace kalam::segments {
 
 /// The columns of one file over the layout of its schema version. Immutable.
 struct SegmentColumns {
-  struct Cell {
-    uint32_t column = 0;  // index into the footer's columns
-    DataType type;
-    ParquetType stored = ParquetType::kInt32;
-  };
+  using Cell = StoredCell;
   std::vector<Cell> cells;  // as in the layout
   size_t pk_cell = 0;       // index into cells
   uint32_t seq_column = 0;
@@ -38,8 +35,5 @@ struct SegmentColumns {
 /// its SQL type is not written as).
 Result<SegmentColumns> MapColumns(const catalog::TableDefinition& table, uint32_t schema_version,
                                   bool of_many_scopes, const ParquetFooter& footer);
-
-/// The value of a row; byte-like ones point into `column`.
-Datum CellValue(const SegmentColumns::Cell& cell, const DecodedColumn& column, size_t row);
 
 }  // namespace kalam::segments

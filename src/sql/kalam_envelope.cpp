@@ -86,6 +86,7 @@ std::string_view FeatureOf(const TokenCursor& cursor) {
   if (cursor.PeekWord("restore")) return "restore";
   if (cursor.PeekWord("export") && cursor.PeekWord("user", 1) && cursor.PeekWord("data", 2))
     return "export";
+  if (cursor.PeekWord("export") && cursor.PeekWord("namespace", 1)) return "export";
   if (cursor.PeekWord("cluster")) return "cluster";
   return "";
 }
@@ -231,7 +232,8 @@ Result<Statement> ParseOther(TokenCursor& cursor) {
     return cursor.Error("Unsupported statement type: " + Upper(cursor.text()));
   }
   if (feature == "cluster") KALAM_RETURN_IF_ERROR(CheckClusterCommand(cursor));
-  if (feature == "export" && cursor.token(3).kind != TokenKind::kEnd) {
+  if (feature == "export" && cursor.PeekWord("user", 1) &&
+      cursor.token(3).kind != TokenKind::kEnd) {
     for (int skipped = 0; skipped < 3; ++skipped) cursor.Skip();
     return cursor.SyntaxError();
   }

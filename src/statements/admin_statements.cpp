@@ -134,6 +134,7 @@ class AdminStatementsImpl : public AdminStatements {
         .clock = services_.clock,
         .queue = *jobs_,
         .data_directory = services_.data_directory,
+        .indexes = [this](const std::string& ns) { return IndexesOf(services_, ns); },
         .retention_seconds = limits_.job_retention_seconds});
   }
   std::unique_ptr<jobs::BackupJobs> MakeBackupJobs() {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "backup/namespace_restore.h"
@@ -23,12 +24,25 @@ namespace kalam::statements {
 namespace {
 
 struct BackupStatement {
-  enum class Kind : uint8_t { kBackup, kRestore, kExport };
+  enum class Kind : uint8_t { kBackup, kRestore, kExport, kExportNamespace };
   Kind kind = Kind::kBackup;
   std::string namespace_id;  // empty: all of them
   std::string storage_id;    // empty: `path` is a folder of this machine
   std::string path;
+  std::vector<std::string> users;  // of EXPORT NAMESPACE
+  bool is_schema_only = false;     // of it, too
 };
+
+/// `'a,b'` as ids.
+std::vector<std::string> SplitIds(const std::string& text) {
+  std::vector<std::string> ids;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) ids.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return ids;
+}
 
 /// Errors: InvalidSql with a position.
 Result<BackupStatement> Parse(const sql::OtherStatement& statement) {
@@ -36,6 +50,17 @@ Result<BackupStatement> Parse(const sql::OtherStatement& statement) {
   BackupStatement backup;
   if (cursor.AcceptWords({"export", "user", "data"})) {
     backup.kind = BackupStatement::Kind::kExport;
+    KALAM_RETURN_IF_ERROR(cursor.ExpectEnd());
+    return backup;
+  }
+  if (cursor.AcceptWords({"export", "namespace"})) {
+    backup.kind = BackupStatement::Kind::kExportNamespace;
+    KALAM_ASSIGN_OR_RETURN(backup.namespace_id, cursor.Name());
+    backup.is_schema_only = cursor.AcceptWords({"schema", "only"});
+    if (cursor.AcceptWords({"for", "users"})) {
+      KALAM_ASSIGN_OR_RETURN(const std::string users, cursor.Text());
+      backup.users = SplitIds(users);
+    }
     KALAM_RETURN_IF_ERROR(cursor.ExpectEnd());
     return backup;
   }
@@ -116,6 +141,28 @@ Result<StatementResult> QueueExport(AdminContext& context, const StatementRun& r
                   job.job_id));
 }
 
+Result<StatementResult> QueueNamespaceExport(AdminContext& context, const StatementRun& run,
+                                             const BackupStatement& statement) {
+  if (!catalog::IsAdmin(run.actor.role)) {
+    return Status(ErrorKind::PermissionDenied,
+                  "Only dba or system roles can export a namespace, whose rows are of all users");
+  }
+  if (context.exports == nullptr) {
+    return Status(ErrorKind::NotAvailable, "Exports are not available on this server");
+  }
+  const std::string& name = statement.namespace_id;
+  if (!context.services.catalog.NamespaceExists(name) || catalog::IsReservedNamespace(name))
+    return Status(ErrorKind::NotFound, fmt::format("Namespace '{}' not found", name));
+  KALAM_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                         context.exports->QueueNamespaceExport(
+                             run.actor.user_id, name, statement.users, statement.is_schema_only));
+  KALAM_RETURN_IF_ERROR(
+      Commit(context.services.group,
+             {AuditWrite(MakeAudit(run, "EXPORT_NAMESPACE", name, "Job: " + job.job_id))}));
+  return Told(fmt::format("Namespace export started. Job ID: {}. Download: {}", job.job_id,
+                          jobs::ExportJobs::DownloadPath(job)));
+}
+
 std::string Target(const BackupStatement& statement) {
   return statement.storage_id.empty() ? statement.path
                                       : statement.storage_id + ":" + statement.path;
@@ -193,6 +240,8 @@ Result<StatementResult> ExecuteBackup(AdminContext& context, const StatementRun&
                                       const sql::OtherStatement& other) {
   KALAM_ASSIGN_OR_RETURN(const BackupStatement statement, Parse(other));
   if (statement.kind == BackupStatement::Kind::kExport) return QueueExport(context, run);
+  if (statement.kind == BackupStatement::Kind::kExportNamespace)
+    return QueueNamespaceExport(context, run, statement);
   if (context.backups == nullptr) {
     return Status(ErrorKind::NotAvailable, "Backups are not available on this server");
   }

@@ -59,4 +59,22 @@ void RunVectorIndexJobs(const StatementServices& services, jobs::JobQueue& queue
   });
 }
 
+Result<std::vector<exports::ExportedIndex>> IndexesOf(const StatementServices& services,
+                                                      const std::string& namespace_id) {
+  std::vector<exports::ExportedIndex> indexes;
+  if (services.vector_indexes == nullptr) return indexes;
+  for (const vectors::IndexDefinition& index : services.vector_indexes->Definitions()) {
+    KALAM_ASSIGN_OR_RETURN(const auto table, services.catalog.FindTable(index.table));
+    if (table == nullptr || table->namespace_id != namespace_id) continue;
+    for (const catalog::ColumnDefinition& column : *table->columns) {
+      if (column.column_id != index.column_id) continue;
+      indexes.push_back({.table = table->name,
+                         .column = column.name,
+                         .metric = std::string(vectors::MetricName(index.metric)),
+                         .name = index.name});
+    }
+  }
+  return indexes;
+}
+
 }  // namespace kalam::statements

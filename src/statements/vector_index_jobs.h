@@ -1,6 +1,10 @@
 // The job that writes the snapshots of vector indexes after a flush of their table.
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "exports/namespace_export.h"
 #include "jobs/job_queue.h"
 #include "jobs/tiering_jobs.h"
 #include "statements/admin_statements.h"
@@ -11,5 +15,9 @@ namespace kalam::statements {
 /// with an index. Nothing without vector indexes. `tiering` may be null.
 void RunVectorIndexJobs(const StatementServices& services, jobs::JobQueue& queue,
                         jobs::TieringJobs* tiering);
+
+/// The vector indexes of a namespace, for whoever moves it. Errors: StorageIo.
+Result<std::vector<exports::ExportedIndex>> IndexesOf(const StatementServices& services,
+                                                      const std::string& namespace_id);
 
 }  // namespace kalam::statements

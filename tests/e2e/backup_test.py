@@ -1,32 +1,12 @@
 """Backups of the running server and their way back: consistent while writes go on, checked, all or nothing."""
 import json
 import os
-import threading
 import time
 
-from backup_world import (EXIT_AT_STEP, Elsewhere, answers, files_below, fill, newest_job, run_job, start_job,
+from backup_world import (EXIT_AT_STEP, Elsewhere, Writer, answers, files_below, fill, newest_job, run_job, start_job,
                           start_job_that_ends_the_server, wait_for_job)
 from flush_test import run_job as run_job_of_tables
 from server_process import UNLIMITED, ServerProcess, SmallDisk, run_tests
-
-
-class Writer(threading.Thread):
-    """Writes pairs of rows in one transaction, of which a consistent copy has both or none."""
-
-    def __init__(self, server, token):
-        super().__init__(daemon=True)
-        self.server, self.token = server, token
-        self.stopping, self.count, self.failure = False, 0, None
-
-    def run(self):
-        try:
-            while not self.stopping:
-                i = self.count + 1
-                self.server.sql(self.token, f"BEGIN; INSERT INTO app.left_rows (id) VALUES ({i}); "
-                                            f"INSERT INTO app.right_rows (id) VALUES ({i}); COMMIT;")
-                self.count = i
-        except Exception as error:  # noqa: BLE001 - told by the test
-            self.failure = error
 
 
 def test_a_backup_while_writes_go_on_is_one_moment():

@@ -2,6 +2,7 @@
 import http.client
 import os
 import tempfile
+import threading
 import time
 
 from flush_test import run_job as run_job_of_tables
@@ -112,3 +113,22 @@ class Elsewhere:
 
     def __exit__(self, *_):
         self.temporary.cleanup()
+
+
+class Writer(threading.Thread):
+    """Writes pairs of rows in one transaction, of which a consistent copy has both or none."""
+
+    def __init__(self, server, token):
+        super().__init__(daemon=True)
+        self.server, self.token = server, token
+        self.stopping, self.count, self.failure = False, 0, None
+
+    def run(self):
+        try:
+            while not self.stopping:
+                i = self.count + 1
+                self.server.sql(self.token, f"BEGIN; INSERT INTO app.left_rows (id) VALUES ({i}); "
+                                            f"INSERT INTO app.right_rows (id) VALUES ({i}); COMMIT;")
+                self.count = i
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.failure = error
