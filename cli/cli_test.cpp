@@ -13,6 +13,7 @@
 #include "render.h"
 #include "session.h"
 #include "shell.h"
+#include "sql_text.h"
 #include "subscription.h"
 
 namespace kalam::cli {
@@ -210,6 +211,19 @@ TEST(Answers, ReadsResultsAndErrors) {
   EXPECT_EQ(failed->error_details, "SELEC");
   reply.body = "<html>";
   EXPECT_FALSE(ParseAnswer(reply, TimestampFormat::kIso8601, 0).ok());
+}
+
+TEST(SqlLiteral, EveryFormReadsBackAsWhatItWas) {
+  EXPECT_EQ(SqlLiteral(Datum::Null(TypeKind::kText)), "NULL");
+  EXPECT_EQ(SqlLiteral(Datum::Boolean(true)), "TRUE");
+  EXPECT_EQ(SqlLiteral(Datum::BigInt(INT64_MIN)), "-9223372036854775808");
+  EXPECT_EQ(SqlLiteral(Datum::Decimal(-12300, 3)), "-12.300");
+  EXPECT_EQ(SqlLiteral(Datum::Double(0.1)), "'0.1'");
+  EXPECT_EQ(SqlLiteral(Datum::Text("it's; -- no comment")), "'it''s; -- no comment'");
+  EXPECT_EQ(SqlLiteral(Datum::Bytes(TypeKind::kBytes, std::string_view("\x00\xff'", 3))),
+            "X'00ff27'");
+  EXPECT_EQ(SqlLiteral(Datum::OfInt(TypeKind::kDate, -1)), "'1969-12-31'");
+  EXPECT_EQ(QuotedName("a\"b"), "\"a\"\"b\"");
 }
 
 }  // namespace

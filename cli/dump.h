@@ -1,9 +1,7 @@
-// Moving a namespace between servers as plain SQL.
+// Writing a namespace so that another server can be filled with it.
 #pragma once
 
 #include <cstdio>
-#include <istream>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "session.h"
@@ -12,20 +10,18 @@ namespace kalam::cli {
 
 struct DumpOptions {
   std::string namespace_id;
-  std::string users;         // ids beside those of system.users, separated by commas
+  std::string users;         // ids beside those that the server knows of, separated by commas
   bool schema_only = false;  // no rows
 };
 
-/// Writes statements that make the namespace again: tables, rows of all users by key, views. Rows
-/// are read page by page, each as it is at that moment. Needs the role dba. Errors: what the server
-/// answers; StorageIo when `output` cannot be written.
+/// Writes statements that make the namespace again: tables, rows of all users, indexes, views. The
+/// rows are those of one moment: the server makes an archive of them first. Of files in FILE
+/// columns only the references are written. Needs the role dba. Errors: what the server answers;
+/// StorageIo when `output` cannot be written.
 Status Dump(Session& session, const DumpOptions& options, std::FILE* output);
 
-/// Runs what Dump wrote, and stops at the first statement that fails: the error names it. Says how
-/// many there were.
-Result<int64_t> Load(Session& session, std::istream& input);
-
-/// A cell of an answer as a literal. `type`: the column's data_type in the answer's schema.
-std::string SqlLiteral(const nlohmann::ordered_json& cell, const nlohmann::ordered_json& type);
+/// The same as a zip archive with `schema.sql`, `after.sql` (indexes and views), a Parquet file for
+/// every scope, and the files of FILE columns. What is left at `path` after an error is of no use.
+Status DumpArchive(Session& session, const DumpOptions& options, const std::string& path);
 
 }  // namespace kalam::cli

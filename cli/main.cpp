@@ -10,6 +10,7 @@
 #include "base/build_facts.h"
 #include "credentials.h"
 #include "dump.h"
+#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "session.h"
@@ -134,11 +135,22 @@ int RunDump(const cli::Options& options, cli::Session& session) {
   const cli::DumpOptions dump{.namespace_id = options.dump_namespace,
                               .users = options.dump_users,
                               .schema_only = options.dump_schema_only};
+  const bool is_archive = options.dump_format == "parquet";
+  if (is_archive && options.dump_output.empty())
+    return Fail(Status(ErrorKind::InvalidInput, "An archive needs a file: -o app.zip"));
   if (options.dump_output.empty()) {
     const Status dumped = cli::Dump(session, dump, stdout);
     return dumped.ok() ? 0 : Fail(dumped);
   }
   const std::string temporary = options.dump_output + ".new";
+  if (is_archive) {
+    const Status dumped = cli::DumpArchive(session, dump, temporary);
+    if (dumped.ok() && std::rename(temporary.c_str(), options.dump_output.c_str()) == 0) return 0;
+    std::remove(temporary.c_str());
+    return Fail(dumped.ok()
+                    ? Status(ErrorKind::StorageIo, "Cannot write the file " + options.dump_output)
+                    : dumped);
+  }
   std::FILE* file = std::fopen(temporary.c_str(), "wb");
   if (file == nullptr) {
     return Fail(Status(ErrorKind::InvalidInput, "Cannot write the file " + options.dump_output));
@@ -155,6 +167,12 @@ int RunDump(const cli::Options& options, cli::Session& session) {
 }
 
 int RunLoad(const cli::Options& options, cli::Session& session) {
+  if (options.load_file != "-" && cli::IsArchive(options.load_file)) {
+    const Result<int64_t> loaded = cli::LoadArchive(session, options.load_file);
+    if (!loaded.ok()) return Fail(loaded.status());
+    fmt::print("{} statements loaded\n", *loaded);
+    return 0;
+  }
   std::ifstream file;
   if (options.load_file != "-") {
     file.open(options.load_file);

@@ -135,13 +135,19 @@ void AddAgentFlags(CLI::App& app, Options* options, bool* non_interactive, std::
 }
 
 void AddTransferCommands(CLI::App& app, Options* options) {
-  auto* dump = app.add_subcommand("dump", "Write a namespace as SQL statements");
+  auto* dump = app.add_subcommand("dump", "Write a namespace as SQL statements or as an archive");
   dump->add_option("namespace", options->dump_namespace, "The namespace")->required();
-  dump->add_option("-o,--output", options->dump_output, "File (default: standard output)");
-  dump->add_option("--users", options->dump_users,
-                   "Users whose rows are written, beside those of system.users; with commas");
+  dump->add_option("-o,--output", options->dump_output,
+                   "File (default: standard output; needed for parquet)");
+  dump->add_option("--format", options->dump_format,
+                   "sql: statements; parquet: a zip archive with Parquet files and the files of "
+                   "FILE columns")
+      ->check(CLI::IsMember({"sql", "parquet"}));
+  dump->add_option(
+      "--users", options->dump_users,
+      "Users whose rows are written, beside those that the server knows of; with commas");
   dump->add_flag("--schema-only", options->dump_schema_only, "No rows");
-  auto* load = app.add_subcommand("load", "Run the statements that `kalam dump` wrote");
+  auto* load = app.add_subcommand("load", "Fill the server with what `kalam dump` wrote");
   load->add_option("file", options->load_file, "The file; - reads standard input")->required();
   dump->fallthrough();
   load->fallthrough();

@@ -47,6 +47,7 @@ struct Options {
   bool init_agent = false, init_agent_asks = true;
   AgentProject agent;
   std::string dump_namespace, dump_output, dump_users;  // `kalam dump`
+  std::string dump_format = "sql";                      // or parquet
   bool dump_schema_only = false;
   std::string load_file;  // `kalam load`
   bool show_version = false, show_help = false;

@@ -182,6 +182,13 @@ Result<client::HttpReply> Session::Get(std::string_view path) {
   return http_->Request("GET", path, "", "");
 }
 
+Status Session::Download(const std::string& path, std::FILE* file) {
+  KALAM_ASSIGN_OR_RETURN(const client::HttpReply reply,
+                         http_->Download(path, tokens_.jwt_token, file));
+  if (reply.status == 200) return {};
+  return Status(ErrorKind::InvalidInput, "The download failed: " + MessageOf(reply));
+}
+
 Result<Answer> Session::RunOnce(std::string_view sql) {
   KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql, namespace_));
   if (form) {

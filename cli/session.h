@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -53,6 +54,8 @@ class Session {
   /// Runs a batch, in the namespace of the last USE that was run by itself. An expired token is
   /// renewed once, and the batch is sent again (the server refused it unread).
   Result<Answer> Run(std::string_view sql);
+  /// Writes what lies at a path of the server to `file`. Errors: also when the server refuses.
+  Status Download(const std::string& path, std::FILE* file);
   /// GET of a public endpoint.
   Result<client::HttpReply> Get(std::string_view path);
 

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 
@@ -35,14 +36,18 @@ bool LooksClosed(const Connection& connection) {
 
 }  // namespace
 
+Status HttpClient::Connect() {
+  if (connection_ && LooksClosed(*connection_)) connection_.reset();
+  if (connection_) return {};
+  buffer_.clear();
+  KALAM_ASSIGN_OR_RETURN(connection_, Connection::Open(endpoint_, connect_timeout_ms_));
+  return {};
+}
+
 Result<HttpReply> HttpClient::Send(std::string_view method, std::string_view path,
                                    std::string_view token, std::string_view content_type,
                                    std::span<const std::string_view> body) {
-  if (connection_ && LooksClosed(*connection_)) connection_.reset();
-  if (!connection_) {
-    buffer_.clear();
-    KALAM_ASSIGN_OR_RETURN(connection_, Connection::Open(endpoint_, connect_timeout_ms_));
-  }
+  KALAM_RETURN_IF_ERROR(Connect());
   std::string request = std::string(method) + " " + std::string(path) +
                         " HTTP/1.1\r\nHost: " + endpoint_.host + "\r\n";
   if (!token.empty()) request += "Authorization: Bearer " + std::string(token) + "\r\n";
@@ -75,18 +80,24 @@ Result<HttpReply> HttpClient::Send(std::string_view method, std::string_view pat
   return reply;
 }
 
-Result<HttpReply> HttpClient::ReadReply() {
+Status HttpClient::ReadHead(std::string* head, HttpReply* reply) {
   size_t head_end;
   while ((head_end = buffer_.find("\r\n\r\n")) == std::string::npos) {
     KALAM_RETURN_IF_ERROR(connection_->Read(&buffer_, receive_timeout_ms_));
   }
-  const std::string head = buffer_.substr(0, head_end + 2);
+  *head = buffer_.substr(0, head_end + 2);
   buffer_.erase(0, head_end + 4);
-  HttpReply reply;
-  if (head.size() < 12 || head.compare(0, 5, "HTTP/") != 0) {
+  if (head->size() < 12 || head->compare(0, 5, "HTTP/") != 0) {
     return Status(ErrorKind::InvalidInput, "This is not an HTTP server: " + endpoint_.Url());
   }
-  std::from_chars(head.data() + 9, head.data() + 12, reply.status);
+  std::from_chars(head->data() + 9, head->data() + 12, reply->status);
+  return {};
+}
+
+Result<HttpReply> HttpClient::ReadReply() {
+  std::string head;
+  HttpReply reply;
+  KALAM_RETURN_IF_ERROR(ReadHead(&head, &reply));
   if (HeaderValue(head, "transfer-encoding") == "chunked") {
     while (true) {
       size_t line_end;
@@ -112,6 +123,39 @@ Result<HttpReply> HttpClient::ReadReply() {
     buffer_.erase(0, size);
   }
   if (HeaderValue(head, "connection") == "close") connection_.reset();
+  return reply;
+}
+
+Result<HttpReply> HttpClient::Download(std::string_view path, std::string_view token,
+                                       std::FILE* file) {
+  // A connection of its own: what is left of a download that fails is not read as an answer.
+  connection_.reset();
+  KALAM_RETURN_IF_ERROR(Connect());
+  KALAM_RETURN_IF_ERROR(connection_->Write(
+      "GET " + std::string(path) + " HTTP/1.1\r\nHost: " + endpoint_.host +
+      "\r\nAuthorization: Bearer " + std::string(token) + "\r\nConnection: close\r\n\r\n"));
+  const auto download = [&]() -> Result<HttpReply> {
+    std::string head;
+    HttpReply reply;
+    KALAM_RETURN_IF_ERROR(ReadHead(&head, &reply));
+    size_t left = 0;
+    const std::string_view length = HeaderValue(head, "content-length");
+    std::from_chars(length.data(), length.data() + length.size(), left);
+    while (left > 0) {
+      if (buffer_.empty()) KALAM_RETURN_IF_ERROR(connection_->Read(&buffer_, receive_timeout_ms_));
+      const size_t count = std::min(left, buffer_.size());
+      if (reply.status != 200) {
+        reply.body.append(buffer_, 0, count);
+      } else if (std::fwrite(buffer_.data(), 1, count, file) != count) {
+        return Status(ErrorKind::StorageIo, "Cannot write the download; the disk may be full");
+      }
+      buffer_.erase(0, count);
+      left -= count;
+    }
+    return reply;
+  };
+  Result<HttpReply> reply = download();
+  connection_.reset();
   return reply;
 }
 

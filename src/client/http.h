@@ -1,6 +1,7 @@
 // HTTP/1.1 requests over one keep-alive connection.
 #pragma once
 
+#include <cstdio>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,10 +33,15 @@ class HttpClient {
   /// A body in pieces of another type; the pieces are sent one after the other.
   Result<HttpReply> Send(std::string_view method, std::string_view path, std::string_view token,
                          std::string_view content_type, std::span<const std::string_view> body);
+  /// GET, with a body of any size that goes to `file` as it comes; the reply has a body only when
+  /// the status is not 200. Errors: as Request; StorageIo when the file cannot be written.
+  Result<HttpReply> Download(std::string_view path, std::string_view token, std::FILE* file);
   const Endpoint& endpoint() const { return endpoint_; }
 
  private:
   Result<HttpReply> ReadReply();
+  Status Connect();
+  Status ReadHead(std::string* head, HttpReply* reply);
   const Endpoint endpoint_;
   const int connect_timeout_ms_;
   const int receive_timeout_ms_;
