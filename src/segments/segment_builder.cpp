@@ -101,8 +101,9 @@ Status NotWhatWasAsked(std::string_view what) {
 }  // namespace
 
 int64_t RowGroupRowsFor(int64_t row_bytes_average) {
-  // A row group is decoded whole for one row, and put together in memory when it is written.
-  constexpr int64_t kGroupBytes = 4 << 20;
+  // One row decompresses its group's pages up to it, and a group is put together in memory when it
+  // is written; many groups cost bytes, and time where all of them are read.
+  constexpr int64_t kGroupBytes = 1 << 20;
   constexpr int64_t kRowsMin = 16;
   const int64_t rows = kGroupBytes / std::max<int64_t>(1, row_bytes_average);
   return std::clamp(static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))), kRowsMin,

@@ -15,7 +15,7 @@
 namespace kalam::segments {
 
 /// How many rows a row group should have, for rows of about so many bytes: kRowGroupRows, fewer
-/// when they are wide (a power of two). A point read decodes a whole group.
+/// when they are wide (a power of two), about 1 MB of them.
 int64_t RowGroupRowsFor(int64_t row_bytes_average);
 
 /// A segment whose file is written, ready to be committed.

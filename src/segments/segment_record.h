@@ -27,8 +27,7 @@
 
 namespace kalam::segments {
 
-/// Rows of every row group but the last one of a file, unless its writer chose otherwise. A row
-/// that is read by its key costs the decoding of a group.
+/// Rows of every row group but the last one of a file, at most: see RowGroupRowsFor.
 inline constexpr int64_t kRowGroupRows = 8192;
 /// Rows at which a flush begins another segment.
 inline constexpr int64_t kSegmentRowsMax = 131072;

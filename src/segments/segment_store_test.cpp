@@ -271,9 +271,10 @@ TEST_F(SegmentStoreTest, ABuilderRefusesWhatAFileDoesNotHold) {
 TEST(RowGroupRowsTest, WideRowsGetSmallGroups) {
   EXPECT_EQ(RowGroupRowsFor(100), 8192);
   EXPECT_EQ(RowGroupRowsFor(0), 8192);
-  EXPECT_EQ(RowGroupRowsFor(1000), 4096);
-  EXPECT_EQ(RowGroupRowsFor(6000), 512);
-  EXPECT_EQ(RowGroupRowsFor(100 << 10), 32);
+  EXPECT_EQ(RowGroupRowsFor(200), 4096);
+  EXPECT_EQ(RowGroupRowsFor(1000), 1024);
+  EXPECT_EQ(RowGroupRowsFor(6000), 128);
+  EXPECT_EQ(RowGroupRowsFor(32 << 10), 32);
   EXPECT_EQ(RowGroupRowsFor(100 << 20), 16);
 }
 
