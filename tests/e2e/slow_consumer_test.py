@@ -160,6 +160,12 @@ class Writer:
             between()
 
 
+def cached_kilobytes(server):
+    """What the block cache and the write buffers hold: they fill with whatever passes, and have bounds of their own."""
+    accounts = server.request("GET", "/v1/api/metrics/memory")[2]["accounts"]["children"]
+    return sum(account["used_bytes"] for account in accounts if account["name"] in ("block_cache", "memtables")) // 1024
+
+
 def private_kilobytes(server):
     with open(f"/proc/{server.process.pid}/smaps_rollup", encoding="ascii") as rollup:
         return int(next(line for line in rollup if line.startswith("Private_Dirty")).split()[1])
@@ -196,7 +202,7 @@ def test_who_stops_reading_costs_little_and_gets_everything():
         slow = []
         # Write buffers and caches are as full as they get before anything is measured.
         writer.write(max(CHANGES // 2, 20000), keep_up)
-        warm, warm_lags = private_kilobytes(server), sorted(lags)
+        warm, warm_cached, warm_lags = private_kilobytes(server), cached_kilobytes(server), sorted(lags)
         lags.clear()
         begin = len(writer.written)
         for _ in range(STALLED):
@@ -206,21 +212,26 @@ def test_who_stops_reading_costs_little_and_gets_everything():
             stalled.pinged = time.monotonic()
             slow.append(stalled)
         idle = private_kilobytes(server)
-        worst = 0
+        worst = worst_cached = 0
+
+        def look():
+            nonlocal worst, worst_cached
+            private, cached = private_kilobytes(server), cached_kilobytes(server)
+            if private - cached > worst - worst_cached:
+                worst, worst_cached = private, cached
 
         def measured():
-            nonlocal worst
             keep_up()
             if len(lags) % 20 == 0:
-                worst = max(worst, private_kilobytes(server))
+                look()
 
         writer.write(CHANGES, measured)
-        worst = max(worst, private_kilobytes(server))
+        look()
         kernel = next(line for line in open("/proc/net/sockstat", encoding="ascii") if line.startswith("TCP")).split()[-1]
-        each = (worst - warm) / STALLED
+        each = (worst - worst_cached - warm + warm_cached) / STALLED
         lags.sort()
         print(f"        {CHANGES} changes past {STALLED} subscribers that do not read: private {warm} -> {idle} (subscribed) -> "
-              f"{worst} KB at most, {each:.1f} KB each; kernel sockets {int(kernel) * 4} KB")
+              f"{worst} KB at most, block cache and write buffers {warm_cached} -> {worst_cached} KB, {each:.1f} KB each; kernel sockets {int(kernel) * 4} KB")
         print(f"        somebody else has a batch of {BATCH} after p50 {lags[len(lags) // 2] * 1e3:.2f} ms, p99 "
               f"{lags[len(lags) * 99 // 100] * 1e3:.2f} ms (before: {warm_lags[len(warm_lags) // 2] * 1e3:.2f}, "
               f"{warm_lags[len(warm_lags) * 99 // 100] * 1e3:.2f} ms)")
