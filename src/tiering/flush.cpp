@@ -25,9 +25,8 @@ EvictionServices EvictionServicesOf(const TieringServices& services, const Worke
 
 class ViewFlush {
  public:
-  ViewFlush(const TieringServices& services, const WorkedTable& worked,
-            const replication::View& view)
-      : services_(services), worked_(worked), view_(view) {}
+  ViewFlush(const TieringServices& services, const WorkedTable& worked, replication::View view)
+      : services_(services), worked_(worked), view_(std::move(view)) {}
 
   Result<FlushOutcome> Run() {
     const TableId id = worked_.table->id;
@@ -59,8 +58,14 @@ class ViewFlush {
     KALAM_RETURN_IF_ERROR(cursor.Start());
     if (cursor.at_end()) return Status::Ok();
     const SegmentTarget target = worked_.TargetAt(place, "flush");
-    Status status;
-    while (status.ok() && !cursor.at_end()) status = FlushSegment(target, cursor);
+    Status status = FlushSegment(target, cursor);
+    while (status.ok()) {
+      // While a snapshot shows them, rows that were forgotten pass through every compaction.
+      view_.snapshot = services_.group.TakeView().snapshot;
+      status = cursor.Renew(view_.snapshot);
+      if (!status.ok() || cursor.at_end()) break;
+      status = FlushSegment(target, cursor);
+    }
     const Status evicted = FinishEviction();
     KALAM_RETURN_IF_ERROR(status);
     KALAM_RETURN_IF_ERROR(evicted);
@@ -120,8 +125,8 @@ class ViewFlush {
 
   const TieringServices& services_;
   const WorkedTable& worked_;
-  const replication::View& view_;
-  ScopeSet large_scopes_;  // met, and left out, while small ones are flushed
+  replication::View view_;  // the snapshot is that of the segment under way, the `_seq` stays
+  ScopeSet large_scopes_;   // met, and left out, while small ones are flushed
   FlushOutcome outcome_;
   std::future<Status> eviction_;  // of the last committed segment; its end is waited for
 };
@@ -204,8 +209,8 @@ Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked)
 }
 
 Result<FlushOutcome> FlushView(const TieringServices& services, const WorkedTable& worked,
-                               const replication::View& view) {
-  return ViewFlush(services, worked, view).Run();
+                               replication::View view) {
+  return ViewFlush(services, worked, std::move(view)).Run();
 }
 
 }  // namespace kalam::tiering

@@ -40,8 +40,9 @@ Status FinishEvictions(const TieringServices& services, const WorkedTable& worke
 /// own. Errors: StorageIo.
 Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked);
 
-/// The flush proper. `worked.table` must not be older than `view`.
+/// The flush proper: what is hot and not newer than `view`, whose snapshot is given back with the
+/// first segment. `worked.table` must not be older than `view`.
 Result<FlushOutcome> FlushView(const TieringServices& services, const WorkedTable& worked,
-                               const replication::View& view);
+                               replication::View view);
 
 }  // namespace kalam::tiering

@@ -19,8 +19,9 @@ Status Unreadable() { return Status(ErrorKind::Corruption, "a key of a row canno
 class HotCursor {
  public:
   HotCursor(storage::Store& store, const replication::View& view, const std::string& prefix)
-      : up_to_(view.seq),
-        iterator_(store.NewIterator(Family::kRows, {prefix, PrefixEnd(prefix)}, view.snapshot)) {}
+      : store_(store), prefix_(prefix), up_to_(view.seq) {
+    Open(view.snapshot);
+  }
 
   /// Finds the next record; false at the end.
   Result<bool> Next() {
@@ -37,6 +38,14 @@ class HotCursor {
     iterator_->Seek(key);
     return Settle();
   }
+  /// On the current record in a newer snapshot, or on the next one where that is gone.
+  Result<bool> Renew(const storage::SnapshotPtr& snapshot) {
+    if (started_ && !iterator_->Valid()) return false;
+    const std::string key(started_ ? iterator_->key() : std::string_view());
+    Open(snapshot);
+    if (!started_) return true;
+    return Seek(key);
+  }
   std::string_view key() const { return iterator_->key(); }
   const replication::RowRecord& record() const { return record_; }
   /// Bytes of the current record, as stored.
@@ -52,8 +61,14 @@ class HotCursor {
     return false;
   }
 
+  void Open(const storage::SnapshotPtr& snapshot) {
+    iterator_ = store_.NewIterator(Family::kRows, {prefix_, PrefixEnd(prefix_)}, snapshot);
+  }
+
+  storage::Store& store_;
+  const std::string prefix_;
   const Seq up_to_;
-  const std::unique_ptr<storage::Iterator> iterator_;
+  std::unique_ptr<storage::Iterator> iterator_;
   replication::RowRecord record_;
   bool started_ = false;
 };
@@ -65,6 +80,9 @@ class HotScopeFeed final : public RowFeed {
       : scope_(scope), prefix_(storage::ScopePrefix(table, scope)), cursor_(store, view, prefix_) {}
 
   Result<bool> Next() override { return cursor_.Next(); }
+  Result<bool> Renew(const storage::SnapshotPtr& snapshot) override {
+    return cursor_.Renew(snapshot);
+  }
   const storage::Scope& scope() const override { return scope_; }
   std::string_view encoded_pk() const override { return cursor_.key().substr(prefix_.size()); }
   Seq seq() const override { return cursor_.record().seq; }
@@ -101,6 +119,13 @@ class SmallScopesFeed final : public RowFeed {
     at_ = 0;
     if (rows_.empty()) return false;
     return Decode();
+  }
+  Result<bool> Renew(const storage::SnapshotPtr& snapshot) override {
+    // The scope that is being given out stays as it was read: what has changed since hides it.
+    if (started_ && more_) {
+      KALAM_ASSIGN_OR_RETURN(more_, cursor_.Renew(snapshot));
+    }
+    return true;
   }
   const storage::Scope& scope() const override { return scope_; }
   std::string_view encoded_pk() const override {

@@ -22,6 +22,9 @@ class RowFeed {
   virtual ~RowFeed() = default;
   /// Moves to the next row; false at the end, also when asked again. Errors: StorageIo, Corruption.
   virtual Result<bool> Next() = 0;
+  /// Goes on with a newer snapshot, behind what was given out; the current row may be another one.
+  /// False when none is left. Errors: as Next.
+  virtual Result<bool> Renew(const storage::SnapshotPtr&) { return true; }
   // The current row; views valid until Next.
   virtual const storage::Scope& scope() const = 0;
   virtual std::string_view encoded_pk() const = 0;
@@ -35,7 +38,8 @@ class RowFeed {
 using ScopeSet = std::set<std::string, std::less<>>;
 
 /// The hot rows of one scope, tombstones included, as `view` shows them. Rows above the view's
-/// `_seq` are left out, so that what was fed can be told from what came later by `_seq` alone.
+/// `_seq` are left out, also of newer snapshots, so that what was fed can be told from what came
+/// later by `_seq` alone: what is hot and not above it has not changed since, and was fed.
 /// `store` must outlive it.
 std::unique_ptr<RowFeed> FeedHotScope(storage::Store& store, const replication::View& view,
                                       TableId table, const storage::Scope& scope);

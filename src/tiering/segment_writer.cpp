@@ -232,6 +232,14 @@ Status FeedCursor::Move() {
   return Status::Ok();
 }
 
+Status FeedCursor::Renew(const storage::SnapshotPtr& snapshot) {
+  if (feed_at_end_) return Status::Ok();
+  KALAM_ASSIGN_OR_RETURN(const bool more, feed_.Renew(snapshot));
+  feed_at_end_ = !more;
+  at_end_ = feed_at_end_ && ahead_.empty();
+  return Status::Ok();
+}
+
 Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, FeedCursor& cursor,
                     bool evicting, int64_t now_us, segments::SegmentChange* change) {
   const auto done = [&](std::string_view step) {

@@ -42,6 +42,8 @@ class FeedCursor {
   bool at_end() const { return at_end_; }
   const RowFeed& row() const { return ahead_.empty() ? feed_ : *ahead_.front(); }
   Status Move();
+  /// As RowFeed::Renew.
+  Status Renew(const storage::SnapshotPtr& snapshot);
 
   /// Bytes of the rows that were met so far, those ahead among them: keys and what is stored.
   int64_t row_bytes() const { return row_bytes_; }

@@ -201,11 +201,11 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
   if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
   const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
-  const replication::View view = services_.group.TakeView();
+  replication::View view = services_.group.TakeView();
   // Not before the view: every row of it must have a version that the definition knows.
   KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));
   if (worked.table == nullptr) return FlushOutcome{.table_found = false};
-  Result<FlushOutcome> outcome = FlushView(services_, worked, view);
+  Result<FlushOutcome> outcome = FlushView(services_, worked, std::move(view));
   // To look for rows would be to walk over all that the flush has forgotten.
   bool left = outcome.ok() && counts_.row_count(id) > outcome->row_count;
   if (!outcome.ok()) {
