@@ -31,16 +31,21 @@ struct SchedulingAttributes {
   uint64_t deadline_ns = 0, period_ns = 0;
 };
 
-}  // namespace
-
-void RunBehindOthers() {
+/// The caller takes long turns, and is so much nicer.
+void Schedule(int nicer) {
   errno = 0;
   const int nice_now = getpriority(PRIO_PROCESS, 0);
   SchedulingAttributes attributes;
-  attributes.nice = std::min(kNicest, (errno == 0 ? nice_now : 0) + kNicer);
+  attributes.nice = std::min(kNicest, (errno == 0 ? nice_now : 0) + nicer);
   // Where it is not allowed the thread runs like the others: slower for them, but not wrong.
-  if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
+  if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0 && nicer > 0)
     setpriority(PRIO_PROCESS, 0, attributes.nice);
 }
+
+}  // namespace
+
+void TakeLongTurns() { Schedule(0); }
+
+void RunBehindOthers() { Schedule(kNicer); }
 
 }  // namespace kalam

@@ -27,5 +27,15 @@ TEST(RunBehindOthers, IsForTheThreadAndThoseItStarts) {
   EXPECT_EQ(Nice(), before) << "other threads stay as they are";
 }
 
+TEST(TakeLongTurns, LeavesTheShare) {
+  const int before = Nice();
+  int of_thread = 0;
+  std::thread([&] {
+    TakeLongTurns();
+    of_thread = Nice();
+  }).join();
+  EXPECT_EQ(of_thread, before);
+}
+
 }  // namespace
 }  // namespace kalam

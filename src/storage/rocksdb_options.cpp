@@ -70,12 +70,13 @@ class CorruptionFence final : public rocksdb::EventListener {
   }
 };
 
-/// Compactions make way for writers; memtables do not, for which writers wait.
-class CompactionsBehindOthers final : public rocksdb::EventListener {
+/// Compactions are interrupted by whoever wakes up, but keep their share: when they fall behind,
+/// because others use the machine, RocksDB stops all writers.
+class CompactionsTakeLongTurns final : public rocksdb::EventListener {
  public:
   void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
-    thread_local bool is_behind = false;
-    if (!std::exchange(is_behind, true)) RunBehindOthers();
+    thread_local bool is_set = false;
+    if (!std::exchange(is_set, true)) TakeLongTurns();
   }
 };
 
@@ -166,7 +167,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   database.info_log = std::make_shared<LogForwarder>();
   database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   database.listeners.push_back(std::make_shared<CorruptionFence>());
-  database.listeners.push_back(std::make_shared<CompactionsBehindOthers>());
+  database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>());
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;
   database.max_file_opening_threads = 1;
