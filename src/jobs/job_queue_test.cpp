@@ -178,8 +178,9 @@ TEST_F(JobQueueTest, AJobThatIsKilledWhileItStartsStaysKilled) {
     expected[id] = queue_->Kill(id).ok() ? JobStatus::kCancelled : JobStatus::kCompleted;
   }
   queue_->Close();  // every thread is at its end
-  for (const JobRecord& job : queue_->List().value())
-    EXPECT_EQ(job.status, expected[job.job_id]) << job.job_id;
+  const std::vector<JobRecord> jobs = queue_->List().value();
+  EXPECT_EQ(jobs.size(), expected.size());
+  for (const JobRecord& job : jobs) EXPECT_EQ(job.status, expected[job.job_id]) << job.job_id;
 }
 
 TEST_F(JobQueueTest, AJobCutOffByACrashRunsAgainAfterTheRestart) {
