@@ -62,8 +62,10 @@ class Readers {
              static_cast<double>(environment_.server().memory().private_bytes) / kMegabyte});
       }
       const int64_t due = first + (now_ns - begin_ns) * kChangesPerSecond / kSecondNs;
-      for (size_t i = 0; i < writers_.size() && sent_ < due; ++i) {
-        if (!writers_[i].busy) KALAM_RETURN_IF_ERROR(SendOne(i));
+      // In turn: the server closes a connection that sends nothing for a minute and a quarter.
+      for (size_t tried = 0; tried < writers_.size() && sent_ < due; ++tried) {
+        next_writer_ = (next_writer_ + 1) % writers_.size();
+        if (!writers_[next_writer_].busy) KALAM_RETURN_IF_ERROR(SendOne(next_writer_));
       }
       KALAM_RETURN_IF_ERROR(TakeEvents(1));
     }
@@ -143,6 +145,7 @@ class Readers {
   load::Socket poller_;
   std::vector<Reader> readers_;
   std::vector<Writer> writers_;
+  size_t next_writer_ = 0;
   std::vector<std::string> messages_;
   std::vector<MemorySample> samples_;
   int64_t sent_ = 0, delivered_ = 0;
