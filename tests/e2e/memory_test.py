@@ -308,8 +308,8 @@ async def test_a_small_budget_holds_under_work():
 
 
 def test_the_largest_table_goes_to_cold_storage_when_memory_is_short():
-    # Any process is beyond the warning level; no policy ever flushes.
-    config = UNLIMITED + ("[memory]\nbudget = \"48MiB\"\nwarning_percent = 10\ncritical_percent = 100\n"
+    # Any process is beyond the warning level, also at rest; no policy ever flushes.
+    config = UNLIMITED + ("[memory]\nbudget = \"24MiB\"\nwarning_percent = 10\ncritical_percent = 100\n"
                           "[flush]\ncheck_interval_seconds = 0\n")
     with ServerProcess(config) as server:
         root = server.login()
