@@ -57,6 +57,8 @@ TEST_F(RenderTest, NarrowTerminalShrinksTheWidestColumn) {
     EXPECT_LE(DisplayWidth(text.substr(begin, text.find('\n', begin) - begin)), 30);
   }
   EXPECT_THAT(text, HasSubstr("..."));
+  // The whole line is used: two borders, a space on each side, what "id" takes.
+  EXPECT_THAT(RenderTable(table, 90), HasSubstr("│ " + std::string(78, 'x') + "... │\n"));
 }
 
 TEST_F(RenderTest, LineBreaksStayInsideTheirCell) {

@@ -11,7 +11,6 @@
 namespace kalam::cli {
 namespace {
 
-constexpr int kCappedWidth = 32;
 constexpr int kSmallWidth = 6;
 constexpr const char* kWeekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -66,7 +65,6 @@ int TotalWidth(const std::vector<int>& widths) {
 
 void FitWidths(std::vector<int>* widths, int terminal_width) {
   if (widths->empty() || TotalWidth(*widths) <= terminal_width) return;
-  for (int& width : *widths) width = std::min(width, kCappedWidth);
   for (const int floor : {kSmallWidth, 1}) {
     while (TotalWidth(*widths) > terminal_width) {
       const auto widest = std::max_element(widths->begin(), widths->end());

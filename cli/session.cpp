@@ -34,6 +34,18 @@ bool IsPast(const std::string& rfc3339) {
   return us.ok() && *us < SystemClock().NowUs() + 5'000'000;
 }
 
+// What is typed unseen is typed twice: nobody could mend a slip in root's password later.
+Result<std::string> AskNewPassword(const Prompt& prompt, std::string question,
+                                   const std::string& user) {
+  while (true) {
+    KALAM_ASSIGN_OR_RETURN(std::string password,
+                           prompt(question + "Password for " + user + ": ", true));
+    KALAM_ASSIGN_OR_RETURN(const std::string repeated, prompt("Repeat it: ", true));
+    if (password == repeated) return password;
+    question = "The two were not the same.\n";
+  }
+}
+
 }  // namespace
 
 Session::Session(const Options& options, const Configuration& configuration, CredentialStore& store)
@@ -157,25 +169,30 @@ Status Session::Authenticate(const Prompt& prompt) {
 }
 
 Status Session::Setup(const Prompt& prompt) {
-  KALAM_ASSIGN_OR_RETURN(
-      const std::string root_password,
-      prompt("This server is new. First it needs a password for root (at least 8 characters).\n"
-             "Password for root: ",
-             true));
-  KALAM_ASSIGN_OR_RETURN(const std::string user,
-                         prompt("Now an account of your own, with all rights of an administrator.\n"
-                                "User name: ",
-                                false));
-  KALAM_ASSIGN_OR_RETURN(const std::string password, prompt("Password for " + user + ": ", true));
-  KALAM_ASSIGN_OR_RETURN(
-      const client::HttpReply reply,
-      http_->Request(
-          "POST", "/v1/api/auth/setup", "",
-          Dump({{"user", user}, {"password", password}, {"root_password", root_password}})));
-  if (reply.status != 200)
-    return Status(ErrorKind::InvalidInput, "Setup failed: " + MessageOf(reply));
-  KALAM_RETURN_IF_ERROR(Login(user, password));
-  return SaveCredentials();
+  std::string question =
+      "This server is new. First it needs a password for root (at least 8 characters).\n";
+  while (true) {
+    KALAM_ASSIGN_OR_RETURN(const std::string root_password,
+                           AskNewPassword(prompt, question, "root"));
+    KALAM_ASSIGN_OR_RETURN(
+        const std::string user,
+        prompt("Now an account of your own, with all rights of an administrator.\n"
+               "User name: ",
+               false));
+    KALAM_ASSIGN_OR_RETURN(const std::string password, AskNewPassword(prompt, "", user));
+    KALAM_ASSIGN_OR_RETURN(
+        const client::HttpReply reply,
+        http_->Request(
+            "POST", "/v1/api/auth/setup", "",
+            Dump({{"user", user}, {"password", password}, {"root_password", root_password}})));
+    if (reply.status == 200) {
+      KALAM_RETURN_IF_ERROR(Login(user, password));
+      return SaveCredentials();
+    }
+    if (reply.status != 400)
+      return Status(ErrorKind::InvalidInput, "Setup failed: " + MessageOf(reply));
+    question = "That was refused: " + MessageOf(reply) + "\nOnce more, or Ctrl+C to leave.\n";
+  }
 }
 
 Result<client::HttpReply> Session::Get(std::string_view path) {
