@@ -62,8 +62,33 @@ TEST_F(RenderTest, NarrowTerminalShrinksTheWidestColumn) {
 }
 
 TEST_F(RenderTest, LineBreaksStayInsideTheirCell) {
-  const TextTable table{{"t"}, {{{"a\nb", false}}}};
-  EXPECT_THAT(RenderTable(table, 80), HasSubstr("│ a b │"));
+  const TextTable table{{"t", "u"}, {{{"a\nbc\n", false}, {"d\te", false}}}};
+  EXPECT_EQ(RenderTable(table, 80),
+            "┌────┬─────┐\n"
+            "│ t  │ u   │\n"
+            "├────┼─────┤\n"
+            "│ a  │ d e │\n"
+            "│ bc │     │\n"
+            "└────┴─────┘\n");
+}
+
+TEST_F(RenderTest, WhatIsTooWideIsAListOfItsColumns) {
+  const TextTable table{{"id", "long_name"},
+                        {{{"1", false}, {"first\nsecond", false}}, {{"2", false}, {"", true}}}};
+  EXPECT_EQ(RenderList(table),
+            "─[ 1 ]─\n"
+            "id        │ 1\n"
+            "long_name │ first\n"
+            "          │ second\n"
+            "─[ 2 ]─\n"
+            "id        │ 2\n"
+            "long_name │ NULL\n");
+  EXPECT_EQ(RenderList({{"id"}, {}}), "");
+  const TextTable wide{{"a_longer_name", "another_name"}, {{{"1", false}, {"2", false}}}};
+  // 13 + 12 columns of text and 7 of borders.
+  EXPECT_TRUE(IsReadableAsTable(wide, 32));
+  EXPECT_TRUE(IsReadableAsTable(wide, 31)) << "12 columns of a_longer_name are left";
+  EXPECT_FALSE(IsReadableAsTable(wide, 30));
 }
 
 TEST_F(RenderTest, Csv) {

@@ -26,6 +26,7 @@ constexpr char kHelp[] = R"(Statements end with ; or with an empty line. Command
   \d, \describe [ns.]table       columns of a table
   \as USER SQL                   run a statement as another user
   \format table|json|csv         how results are shown
+  \x [on|off|auto]               a row as a list of its columns; auto: when the table is too wide
   \refresh-tables, \refresh      ask the server for names again (completion)
   \stats, \metrics               the server's figures
   \sessions                      sessions of PostgreSQL clients
@@ -133,6 +134,22 @@ bool Shell::Health() {
                node.value("is_self", false) ? " (connected)" : "");
   }
   return status == "healthy";
+}
+
+bool Shell::SetListRows(const std::string& arguments) {
+  if (arguments == "on" || (arguments.empty() && style_.list_rows != ListRows::kAlways)) {
+    style_.list_rows = ListRows::kAlways;
+    fmt::print("Rows are shown as lists\n");
+  } else if (arguments == "off" || arguments.empty()) {
+    style_.list_rows = ListRows::kNever;
+    fmt::print("Rows are shown as tables\n");
+  } else if (arguments == "auto") {
+    style_.list_rows = ListRows::kWhenCut;
+    fmt::print("Rows are shown as lists when the table is too wide\n");
+  } else {
+    return fmt::print(stderr, "Usage: \\x [on|off|auto]\n"), false;
+  }
+  return true;
 }
 
 bool Shell::Cluster(const std::string& arguments) {
@@ -249,6 +266,7 @@ bool Shell::ExecuteMeta(const std::string& line, Next* next) {
     fmt::print("Output format set to: {}\n", arguments);
     return true;
   }
+  if (command == "\\x") return SetListRows(arguments);
   if (command == "\\refresh-tables" || command == "\\refresh") {
     completion_.Refresh(session_);
     fmt::print("Names refreshed\n");

@@ -24,8 +24,12 @@ void PrintEntry(const ResultEntry& entry, const OutputStyle& style) {
     return;
   }
   if (entry.has_rows) {
+    const bool list = style.list_rows == ListRows::kAlways ||
+                      (style.list_rows == ListRows::kWhenCut &&
+                       !IsReadableAsTable(entry.table, style.terminal_width));
     if (!entry.table.columns.empty())
-      fmt::print("{}", RenderTable(entry.table, style.terminal_width));
+      fmt::print("{}",
+                 list ? RenderList(entry.table) : RenderTable(entry.table, style.terminal_width));
     fmt::print("({} {})\n", entry.row_count, entry.row_count == 1 ? "row" : "rows");
     if (!entry.notice.empty()) fmt::print("{}\n", Paint(style, Color::kYellow, entry.notice));
     return;

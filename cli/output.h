@@ -9,9 +9,17 @@
 
 namespace kalam::cli {
 
+/// When a row is shown as a list of its columns instead of a line of a table.
+enum class ListRows : uint8_t {
+  kWhenCut,  // when the terminal is too narrow to read the table
+  kAlways,
+  kNever,
+};
+
 /// How to print. Colors only on a terminal.
 struct OutputStyle {
   OutputFormat format = OutputFormat::kTable;
+  ListRows list_rows = ListRows::kWhenCut;
   bool color = false;
   int terminal_width = 80;
 };

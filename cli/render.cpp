@@ -12,6 +12,8 @@ namespace kalam::cli {
 namespace {
 
 constexpr int kSmallWidth = 6;
+// A column that is cut below this shows nothing of use.
+constexpr int kReadableWidth = 12;
 constexpr const char* kWeekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -36,22 +38,36 @@ Character FrontCharacter(std::string_view text) {
   return {bytes, width < 0 ? 1 : width};
 }
 
-// Control characters would break the table's lines.
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) c = ' ';
+// The text's lines; other control characters, which would break the table, become spaces.
+std::vector<std::string> Lines(std::string_view text) {
+  std::vector<std::string> lines(1);
+  for (const char c : text) {
+    if (c == '\n')
+      lines.emplace_back();
+    else
+      lines.back() += static_cast<uint8_t>(c) < 0x20 || c == 0x7f ? ' ' : c;
   }
-  return line;
+  if (lines.size() > 1 && lines.back().empty()) lines.pop_back();
+  return lines;
+}
+
+std::vector<std::string> Lines(const TextCell& cell) {
+  return cell.is_null ? std::vector<std::string>{"NULL"} : Lines(cell.text);
+}
+
+int WidestLine(const std::vector<std::string>& lines) {
+  int width = 0;
+  for (const std::string& line : lines) width = std::max(width, DisplayWidth(line));
+  return width;
 }
 
 std::vector<int> NaturalWidths(const TextTable& table) {
   std::vector<int> widths;
   for (const std::string& column : table.columns)
-    widths.push_back(std::max(1, DisplayWidth(column)));
+    widths.push_back(std::max(1, WidestLine(Lines(column))));
   for (const auto& row : table.rows) {
     for (size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].is_null ? 4 : DisplayWidth(OneLine(row[i].text)));
+      widths[i] = std::max(widths[i], WidestLine(Lines(row[i])));
     }
   }
   return widths;
@@ -84,10 +100,21 @@ std::string Line(const std::vector<int>& widths, const char* left, const char* m
   return line + right + "\n";
 }
 
-void AppendCell(std::string_view text, int width, std::string* line) {
-  const std::string cut = CutToWidth(text, width);
-  *line += " " + cut +
-           std::string(static_cast<size_t>(std::max(0, width - DisplayWidth(cut)) + 1), ' ') + "│";
+std::string Spaces(int count) { return std::string(static_cast<size_t>(std::max(0, count)), ' '); }
+
+// As many lines of text as the highest cell has.
+void AppendRow(const std::vector<std::vector<std::string>>& cells, const std::vector<int>& widths,
+               std::string* text) {
+  size_t height = 1;
+  for (const auto& cell : cells) height = std::max(height, cell.size());
+  for (size_t line = 0; line < height; ++line) {
+    *text += "│";
+    for (size_t i = 0; i < cells.size(); ++i) {
+      const std::string cut = line < cells[i].size() ? CutToWidth(cells[i][line], widths[i]) : "";
+      *text += " " + cut + Spaces(widths[i] - DisplayWidth(cut)) + " │";
+    }
+    *text += "\n";
+  }
 }
 
 std::string CsvCell(const std::string& text) {
@@ -139,23 +166,49 @@ std::string CutToWidth(std::string_view text, int width) {
   return std::string(text.substr(0, end)) + std::string(dots);
 }
 
+bool IsReadableAsTable(const TextTable& table, int terminal_width) {
+  const std::vector<int> natural = NaturalWidths(table);
+  std::vector<int> fitted = natural;
+  FitWidths(&fitted, terminal_width);
+  for (size_t i = 0; i < natural.size(); ++i) {
+    if (fitted[i] < std::min(natural[i], kReadableWidth)) return false;
+  }
+  return true;
+}
+
 std::string RenderTable(const TextTable& table, int terminal_width) {
   std::vector<int> widths = NaturalWidths(table);
   FitWidths(&widths, terminal_width);
+  std::vector<std::vector<std::string>> cells;
+  for (const std::string& column : table.columns) cells.push_back(Lines(column));
   std::string text = Line(widths, "┌", "┬", "┐");
-  text += "│";
-  for (size_t i = 0; i < table.columns.size(); ++i)
-    AppendCell(OneLine(table.columns[i]), widths[i], &text);
-  text += "\n" + Line(widths, "├", "┼", "┤");
+  AppendRow(cells, widths, &text);
+  text += Line(widths, "├", "┼", "┤");
   for (const auto& row : table.rows) {
-    text += "│";
-    for (size_t i = 0; i < widths.size(); ++i) {
-      AppendCell(i < row.size() && !row[i].is_null ? OneLine(row[i].text) : "NULL", widths[i],
-                 &text);
-    }
-    text += "\n";
+    for (size_t i = 0; i < cells.size(); ++i)
+      cells[i] = Lines(i < row.size() ? row[i] : TextCell{"", true});
+    AppendRow(cells, widths, &text);
   }
   return text + Line(widths, "└", "┴", "┘");
+}
+
+std::string RenderList(const TextTable& table) {
+  int name_width = 1;
+  for (const std::string& column : table.columns)
+    name_width = std::max(name_width, DisplayWidth(Lines(column)[0]));
+  std::string text;
+  for (size_t number = 0; number < table.rows.size(); ++number) {
+    text += fmt::format("─[ {} ]─\n", number + 1);
+    const auto& row = table.rows[number];
+    for (size_t i = 0; i < row.size() && i < table.columns.size(); ++i) {
+      std::string name = Lines(table.columns[i])[0];
+      for (const std::string& line : Lines(row[i])) {
+        text += name + Spaces(name_width - DisplayWidth(name)) + " │ " + line + "\n";
+        name.clear();
+      }
+    }
+  }
+  return text;
 }
 
 std::string RenderCsv(const TextTable& table) {

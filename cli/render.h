@@ -28,9 +28,13 @@ int DisplayWidth(std::string_view text);
 std::string CutToWidth(std::string_view text, int width);
 
 /// Box drawing, one space padding, left aligned. Natural widths when they fit `terminal_width`;
-/// else columns are capped at 32, then the widest shrinks until it fits, down to 6 and then below.
-/// Line breaks and tabs inside cells are shown as spaces.
+/// else the widest column shrinks until it fits, down to 6 and then below. A cell of several lines
+/// makes its row so high; tabs and other control characters are shown as spaces.
 std::string RenderTable(const TextTable& table, int terminal_width);
+/// Whether RenderTable leaves at least 12 columns of everything that is wider.
+bool IsReadableAsTable(const TextTable& table, int terminal_width);
+/// Each row as a list of `column │ value`, under a line with its number. Nothing is cut.
+std::string RenderList(const TextTable& table);
 /// Header and rows; quoted where needed; NULL as `NULL`; nothing at all without rows.
 std::string RenderCsv(const TextTable& table);
 

@@ -39,6 +39,7 @@ class Shell {
   void Info();
   bool Health();
   std::string ClusterId();
+  bool SetListRows(const std::string& arguments);
   bool Cluster(const std::string& arguments);
   bool Credential(const std::string& command, const std::string& arguments);
   void ShowHistory();
