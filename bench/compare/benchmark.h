@@ -21,6 +21,8 @@ struct Benchmark {
   std::function<Status(Peer&)> set_up;  // may be empty
   /// Timed. Warm-ups have numbers from kFirstWarmUp on.
   std::function<Status(Peer&, int iteration)> run;
+  /// Instead of `run`, where only a part of an iteration counts: returns that part in microseconds.
+  std::function<Result<double>(Peer&, int iteration)> measure;
   std::function<Status(Peer&)> tear_down;  // may be empty; also called after a failure
 };
 inline constexpr int kFirstWarmUp = 10'000;
@@ -30,6 +32,7 @@ void AddQueryBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddParallelBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddLiveBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddScaleBenchmarks(std::vector<Benchmark>* benchmarks);
+void AddLoadBenchmarks(std::vector<Benchmark>* benchmarks);
 
 /// `INSERT INTO table (columns) VALUES row(first), row(first + 1), ...`.
 std::string InsertRows(const std::string& table, const std::string& columns, int first, int count,

@@ -2,12 +2,16 @@
 #include "compare/compare_command.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <fstream>
+#include <thread>
 
 #include "compare/html_report.h"
 #include "suite/environment.h"
@@ -17,13 +21,15 @@ namespace kalam::bench {
 const char kCompareUsage[] =
     "       kalam-bench compare [--url URL]... [--user NAME] [--password TEXT] [--server PATH] "
     "[--config FILE]\n"
-    "                           [--json FILE] [--html FILE] [--long] [benchmark...]\n"
-    "Without --url: the server of this build. With one: both in turn. With two: those two.\n";
+    "                           [--start COMMAND]... [--json FILE] [--html FILE] [--long] "
+    "[benchmark...]\n"
+    "Without --url: the server of this build. With one: both in turn. With two: those two.\n"
+    "--start says how the server at the URL of the same place is started, for cold_start.\n";
 
 namespace {
 
 struct CompareOptions {
-  std::vector<std::string> urls;
+  std::vector<std::string> urls, start_commands;
   std::string user = "root", password;
   std::string binary, config_file = "bench/load.toml";
   std::string json_path = "build/compare.json", html_path = "build/compare.html";
@@ -47,6 +53,8 @@ Status ParseArguments(const std::vector<std::string>& arguments, CompareOptions*
     const std::string& value = arguments[++i];
     if (argument == "--url") {
       options->urls.push_back(value);
+    } else if (argument == "--start") {
+      options->start_commands.push_back(value);
     } else if (argument == "--user") {
       options->user = value;
     } else if (argument == "--password") {
@@ -101,6 +109,7 @@ std::vector<Benchmark> ChosenBenchmarks(const CompareOptions& options, std::stri
   AddParallelBenchmarks(&all);
   AddLiveBenchmarks(&all);
   AddScaleBenchmarks(&all);
+  AddLoadBenchmarks(&all);
   for (const std::string& name : options.chosen) {
     if (std::none_of(all.begin(), all.end(), [&](const Benchmark& b) { return b.name == name; }))
       *unknown = name;
@@ -112,6 +121,31 @@ std::vector<Benchmark> ChosenBenchmarks(const CompareOptions& options, std::stri
       chosen.push_back(std::move(benchmark));
   }
   return chosen;
+}
+
+constexpr int kStopTimeoutMs = 30'000;
+
+/// Ends the server of this machine that listens there and starts it by the command.
+Result<load::Endpoint> StartAnew(const load::Endpoint& endpoint, const std::string& command) {
+  const auto running = load::FindListener(endpoint);
+  if (!running)
+    return Status(ErrorKind::NotAvailable, "no process of this machine is seen to listen there");
+  kill(*running, SIGTERM);
+  const int64_t deadline_ns = load::SteadyNs() + int64_t{kStopTimeoutMs} * 1'000'000;
+  while (kill(*running, 0) == 0) {
+    if (load::SteadyNs() > deadline_ns)
+      return Status(ErrorKind::Timeout, "the server did not end when told to");
+    // It may be a child that --start has made.
+    waitpid(*running, nullptr, WNOHANG);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const pid_t started = fork();
+  if (started == 0) {
+    setsid();
+    execl("/bin/sh", "sh", "-c", ("exec " + command + " >/dev/null 2>&1").c_str(), nullptr);
+    _exit(127);
+  }
+  return endpoint;
 }
 
 /// Our own server, when it takes part; it must outlive the peers.
@@ -131,13 +165,23 @@ Result<std::vector<std::unique_ptr<Peer>>> ConnectPeers(
     server.environment = {std::string("KALAMDB_ROOT_PASSWORD=") + kOwnPassword};
     KALAM_ASSIGN_OR_RETURN(load::ServerProcess started, load::ServerProcess::Start(server));
     *own = std::make_unique<load::ServerProcess>(std::move(started));
-    Peer::Options peer{"this build", (*own)->port(), "root", kOwnPassword, "", run};
+    Peer::Options peer{"this build", (*own)->port(), "root", kOwnPassword, "", run, {}};
+    peer.restart = [server = own->get()]() -> Result<load::Endpoint> {
+      KALAM_RETURN_IF_ERROR(server->Restart());
+      return load::Endpoint(server->port());
+    };
     KALAM_ASSIGN_OR_RETURN(auto connected, Peer::Connect(std::move(peer)));
     peers.push_back(std::move(connected));
   }
-  for (const std::string& url : options.urls) {
+  for (size_t i = 0; i < options.urls.size(); ++i) {
+    const std::string& url = options.urls[i];
     KALAM_ASSIGN_OR_RETURN(load::Endpoint endpoint, load::ParseUrl(url));
-    Peer::Options peer{url, endpoint, options.user, options.password, "", run};
+    Peer::Options peer{url, endpoint, options.user, options.password, "", run, {}};
+    if (i < options.start_commands.size()) {
+      peer.restart = [endpoint, command = options.start_commands[i]] {
+        return StartAnew(endpoint, command);
+      };
+    }
     Result<std::unique_ptr<Peer>> connected = Peer::Connect(std::move(peer));
     if (!connected.ok())
       return Status(ErrorKind::Execution, url + ": " + std::string(connected.status().message()));
@@ -172,15 +216,11 @@ int RunCompare(const std::vector<std::string>& arguments, const std::string& ser
   bool failed = false;
   for (const Benchmark& benchmark : benchmarks) {
     outcomes.push_back(RunBenchmark(benchmark, *peers));
-    PrintOutcome(outcomes.back());
+    PrintOutcome(outcomes.back(), *peers);
     failed = failed || outcomes.back().errors[0].rfind("failed", 0) == 0;
   }
-  if (own != nullptr) {
-    const load::ProcessMemory memory = own->memory();
-    fmt::print("this build afterwards: {:.1f} MB resident, {:.1f} MB private\n",
-               static_cast<double>(memory.rss_bytes) / (1 << 20),
-               static_cast<double>(memory.private_bytes) / (1 << 20));
-  }
+  for (const auto& peer : *peers)
+    fmt::print("{} afterwards: {}\n", peer->label(), ToText(peer->MeasureMemory()));
   std::ofstream(options.json_path) << OutcomesJson(outcomes, *peers);
   std::ofstream(options.html_path) << HtmlReport(outcomes, *peers, Machine(), Now());
   fmt::print("written to {} and {}\n", options.json_path, options.html_path);

@@ -148,7 +148,9 @@ std::string Table(const std::vector<Outcome>& outcomes,
       } else {
         html += fmt::format("<td colspan='5' class='text'>{}</td>", Escape(outcome.errors[peer]));
       }
-      html += "<td class='text'>" + (peer == 0 ? Escape(outcome.shape) : "") + "</td></tr>";
+      html += "<td class='text'>" + (peer == 0 ? Escape(outcome.shape) : "");
+      for (const std::string& note : outcome.notes[peer]) html += "<br>" + Escape(note);
+      html += "</td></tr>";
     }
   }
   return html + "</table></div>";

@@ -1,6 +1,14 @@
 // Requests to a server under measurement.
 #include "compare/peer.h"
 
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include "load/server_process.h"
+
 namespace kalam::bench {
 namespace {
 
@@ -18,11 +26,16 @@ Status Check(const load::HttpResponse& response) {
 
 }  // namespace
 
-std::string Peer::MakeLogin() const {
-  return load::MakePost("/v1/api/auth/login", "",
-                        "{\"user\":" + load::JsonString(options_.user) +
-                            ",\"username\":" + load::JsonString(options_.user) +
-                            ",\"password\":" + load::JsonString(options_.password) + "}");
+Result<std::string> Peer::LogIn(const std::string& user, const std::string& password) const {
+  KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(options_.endpoint));
+  const std::string request = load::MakePost(
+      "/v1/api/auth/login", "",
+      "{\"user\":" + load::JsonString(user) + ",\"username\":" + load::JsonString(user) +
+          ",\"password\":" + load::JsonString(password) + "}");
+  KALAM_ASSIGN_OR_RETURN(const load::HttpResponse answer, client.SendOk(request, kTimeoutMs));
+  const auto token = load::FieldText(answer.body, "access_token");
+  if (!token) return Status(ErrorKind::Execution, "no access_token in the answer of login");
+  return std::string(*token);
 }
 
 Result<std::unique_ptr<Peer>> Peer::Connect(Options options) {
@@ -30,11 +43,7 @@ Result<std::unique_ptr<Peer>> Peer::Connect(Options options) {
   KALAM_RETURN_IF_ERROR(peer->Grow(1));
   peer->token_ = peer->options_.token;
   if (peer->token_.empty()) {
-    KALAM_ASSIGN_OR_RETURN(load::HttpResponse answer,
-                           peer->clients_[0].SendOk(peer->MakeLogin(), kTimeoutMs));
-    const auto token = load::FieldText(answer.body, "access_token");
-    if (!token) return Status(ErrorKind::Execution, "no access_token in the answer of login");
-    peer->token_ = std::string(*token);
+    KALAM_ASSIGN_OR_RETURN(peer->token_, peer->LogIn(peer->options_.user, peer->options_.password));
   }
   KALAM_RETURN_IF_ERROR(
       peer->Sql("CREATE NAMESPACE IF NOT EXISTS " + peer->options_.namespace_id).status());
@@ -73,12 +82,21 @@ Result<std::string> Peer::Cell(std::string_view sql) {
 }
 
 Status Peer::Parallel(const std::vector<std::string>& statements) {
+  KALAM_RETURN_IF_ERROR(Begin(statements));
+  return Finish(statements.size());
+}
+
+Status Peer::Begin(const std::vector<std::string>& statements) {
   KALAM_RETURN_IF_ERROR(Grow(statements.size()));
   for (size_t i = 0; i < statements.size(); ++i) {
     KALAM_RETURN_IF_ERROR(clients_[i].socket().SendAll(load::MakeSql(token_, statements[i])));
   }
+  return {};
+}
+
+Status Peer::Finish(size_t statement_count) {
   Status first;
-  for (size_t i = 0; i < statements.size(); ++i) {
+  for (size_t i = 0; i < statement_count; ++i) {
     KALAM_ASSIGN_OR_RETURN(load::HttpResponse response, clients_[i].Send({}, kTimeoutMs));
     Status status = Check(response);
     if (first.ok()) first = std::move(status);
@@ -108,11 +126,52 @@ Result<load::WebSocketClient> Peer::OpenSocket() const {
 }
 
 Status Peer::LoginAndQuery(const std::string& sql) {
+  KALAM_ASSIGN_OR_RETURN(const std::string token, LogIn(options_.user, options_.password));
   KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(options_.endpoint));
-  KALAM_ASSIGN_OR_RETURN(load::HttpResponse login, client.SendOk(MakeLogin(), kTimeoutMs));
-  const auto token = load::FieldText(login.body, "access_token");
-  if (!token) return Status(ErrorKind::Execution, "no access_token in the answer of login");
-  return client.SendOk(load::MakeSql(*token, sql), kTimeoutMs).status();
+  return client.SendOk(load::MakeSql(token, sql), kTimeoutMs).status();
+}
+
+Result<double> Peer::TimeColdStart(const std::string& sql) {
+  if (!options_.restart)
+    return Status(ErrorKind::NotAvailable, "give --start COMMAND for a server on this machine");
+  clients_.clear();
+  KALAM_ASSIGN_OR_RETURN(options_.endpoint, options_.restart());
+  const std::string request = load::MakeSql(token_, sql);
+  const int64_t begin_ns = load::SteadyNs();
+  while (true) {
+    const int64_t now_ns = load::SteadyNs();
+    Result<load::HttpClient> client = load::HttpClient::Connect(options_.endpoint);
+    if (client.ok() && client->SendOk(request, kTimeoutMs).ok()) {
+      const double microseconds = static_cast<double>(load::SteadyNs() - begin_ns) / 1000.0;
+      clients_.push_back(std::move(*client));
+      return microseconds;
+    }
+    if (now_ns - begin_ns > int64_t{kTimeoutMs} * 1'000'000)
+      return Status(ErrorKind::Timeout, "the server did not come back");
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
+
+Peer::Memory Peer::MeasureMemory() {
+  if (const auto pid = load::FindListener(options_.endpoint)) {
+    const load::ProcessMemory memory = load::MeasureProcess(*pid);
+    if (memory.rss_bytes > 0) return {memory.rss_bytes, memory.private_bytes};
+  }
+  Memory memory;
+  const Result<std::string> rss =
+      Cell("SELECT metric_value FROM system.stats WHERE metric_name = 'memory_rss_bytes'");
+  if (rss.ok()) memory.rss_bytes = strtoll(rss->c_str(), nullptr, 10);
+  return memory;
+}
+
+std::string ToText(const Peer::Memory& memory) {
+  const auto megabytes = [](int64_t bytes) {
+    return fmt::format("{:.1f} MB", static_cast<double>(bytes) / (1 << 20));
+  };
+  std::string text =
+      memory.rss_bytes < 0 ? "memory unknown" : megabytes(memory.rss_bytes) + " resident";
+  if (memory.private_bytes >= 0) text += ", " + megabytes(memory.private_bytes) + " private";
+  return text;
 }
 
 }  // namespace kalam::bench

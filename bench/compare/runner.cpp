@@ -39,14 +39,22 @@ std::string Reason(const Status& status) {
   return prefix + std::string(status.message());
 }
 
+Result<double> TimeIteration(const Benchmark& benchmark, Peer& peer, int number) {
+  if (benchmark.measure) return benchmark.measure(peer, number);
+  const int64_t begin_ns = load::SteadyNs();
+  KALAM_RETURN_IF_ERROR(benchmark.run(peer, number));
+  return static_cast<double>(load::SteadyNs() - begin_ns) / 1000.0;
+}
+
 std::string Milliseconds(double microseconds) { return fmt::format("{:.3f}", microseconds / 1000); }
 
 }  // namespace
 
 Outcome RunBenchmark(const Benchmark& benchmark, std::vector<std::unique_ptr<Peer>>& peers) {
-  Outcome outcome{benchmark.name, benchmark.category, benchmark.shape, {}, {}};
+  Outcome outcome{benchmark.name, benchmark.category, benchmark.shape, {}, {}, {}};
   outcome.microseconds.resize(peers.size());
   outcome.errors.resize(peers.size());
+  outcome.notes.resize(peers.size());
   ProgressBar bar(benchmark.name);
   const auto note = [&](size_t peer, const Status& status) {
     if (!status.ok() && outcome.errors[peer].empty()) outcome.errors[peer] = Reason(status);
@@ -63,16 +71,16 @@ Outcome RunBenchmark(const Benchmark& benchmark, std::vector<std::unique_ptr<Pee
     for (size_t turn = 0; turn < peers.size(); ++turn) {
       const size_t peer = (turn + static_cast<size_t>(step)) % peers.size();
       if (!outcome.ok(peer)) continue;
-      const int64_t begin_ns = load::SteadyNs();
-      const Status status = benchmark.run(*peers[peer], number);
-      const int64_t end_ns = load::SteadyNs();
-      note(peer, status);
-      if (timed && status.ok())
-        outcome.microseconds[peer].push_back(static_cast<double>(end_ns - begin_ns) / 1000.0);
+      const Result<double> microseconds = TimeIteration(benchmark, *peers[peer], number);
+      note(peer, microseconds.status());
+      std::vector<std::string> notes = peers[peer]->TakeNotes();
+      if (timed) outcome.notes[peer] = std::move(notes);
+      if (timed && microseconds.ok()) outcome.microseconds[peer].push_back(*microseconds);
     }
   }
   for (size_t peer = 0; peer < peers.size(); ++peer) {
     if (benchmark.tear_down) note(peer, benchmark.tear_down(*peers[peer]));
+    (void)peers[peer]->TakeNotes();
   }
   return outcome;
 }
@@ -86,7 +94,7 @@ void PrintOutcomeHeader(const std::vector<std::unique_ptr<Peer>>& peers) {
   fmt::print("{}\n", peers.size() == 2 ? " | times faster [95 %]" : "");
 }
 
-void PrintOutcome(const Outcome& outcome) {
+void PrintOutcome(const Outcome& outcome, const std::vector<std::unique_ptr<Peer>>& peers) {
   fmt::print("{:<26}", outcome.name);
   bool complete = true;
   for (size_t peer = 0; peer < outcome.errors.size(); ++peer) {
@@ -106,6 +114,10 @@ void PrintOutcome(const Outcome& outcome) {
   fmt::print("\n");
   for (const std::string& error : outcome.errors) {
     if (error.size() > 34) fmt::print("    {}\n", error);
+  }
+  for (size_t peer = 0; peer < outcome.notes.size(); ++peer) {
+    for (const std::string& note : outcome.notes[peer])
+      fmt::print("    {}{}\n", outcome.notes.size() > 1 ? peers[peer]->label() + ": " : "", note);
   }
   std::fflush(stdout);
 }
@@ -138,7 +150,12 @@ std::string OutcomesJson(const std::vector<Outcome>& outcomes,
         json += fmt::format(",\"ratio\":{:.4f},\"ratio_low\":{:.4f},\"ratio_high\":{:.4f}",
                             ratio.value, ratio.low, ratio.high);
       }
-      json += "}";
+      json += ",\"notes\":[";
+      for (size_t note = 0; note < outcome.notes[peer].size(); ++note) {
+        json += note > 0 ? "," : "";
+        AppendJsonString(outcome.notes[peer][note], &json);
+      }
+      json += "]}";
     }
   }
   return json + "\n]\n";

@@ -15,6 +15,8 @@ struct Outcome {
   std::vector<std::vector<double>> microseconds;
   /// One a peer: empty, or why there is no figure.
   std::vector<std::string> errors;
+  /// One list a peer: what its benchmark noted.
+  std::vector<std::vector<std::string>> notes;
   bool ok(size_t peer) const { return errors[peer].empty(); }
 };
 
@@ -24,7 +26,7 @@ struct Outcome {
 Outcome RunBenchmark(const Benchmark& benchmark, std::vector<std::unique_ptr<Peer>>& peers);
 
 void PrintOutcomeHeader(const std::vector<std::unique_ptr<Peer>>& peers);
-void PrintOutcome(const Outcome& outcome);
+void PrintOutcome(const Outcome& outcome, const std::vector<std::unique_ptr<Peer>>& peers);
 std::string OutcomesJson(const std::vector<Outcome>& outcomes,
                          const std::vector<std::unique_ptr<Peer>>& peers);
 

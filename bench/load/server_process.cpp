@@ -49,7 +49,62 @@ bool Exited(pid_t pid, int* code) {
   return true;
 }
 
+std::string LogOf(const ServerProcess::Options& options) {
+  return options.directory + "/server.out";
+}
+
+// The inode of the listening socket of the port, from /proc/net/tcp or tcp6; 0 for none.
+uint64_t ListenerInode(const std::string& table, int port) {
+  std::ifstream file(table);
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::string slot, local, remote, state, skipped;
+    fields >> slot >> local >> remote >> state;
+    if (state != "0A" || std::stoi(local.substr(local.rfind(':') + 1), nullptr, 16) != port)
+      continue;
+    for (int i = 0; i < 5; ++i) fields >> skipped;
+    uint64_t inode = 0;
+    fields >> inode;
+    return inode;
+  }
+  return 0;
+}
+
+bool HoldsSocket(const std::filesystem::path& process, const std::string& socket) {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(process / "fd", failure)) {
+    if (std::filesystem::read_symlink(entry.path(), failure) == socket) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+ProcessMemory MeasureProcess(pid_t pid) {
+  const std::string process = "/proc/" + std::to_string(pid);
+  ProcessMemory memory = {KilobyteField(process + "/smaps_rollup", "Rss:"),
+                          KilobyteField(process + "/smaps_rollup", "Private_Dirty:")};
+  if (memory.rss_bytes == 0) memory = {KilobyteField(process + "/status", "VmRSS:"), -1};
+  return memory;
+}
+
+std::optional<pid_t> FindListener(const Endpoint& endpoint) {
+  if (endpoint.host != "127.0.0.1" && endpoint.host != "localhost") return std::nullopt;
+  uint64_t inode = ListenerInode("/proc/net/tcp", endpoint.port);
+  if (inode == 0) inode = ListenerInode("/proc/net/tcp6", endpoint.port);
+  if (inode == 0) return std::nullopt;
+  const std::string socket = "socket:[" + std::to_string(inode) + "]";
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") == std::string::npos &&
+        HoldsSocket(entry.path(), socket))
+      return static_cast<pid_t>(std::stol(name));
+  }
+  return std::nullopt;
+}
 
 int64_t KernelTcpBytes() {
   std::ifstream file("/proc/net/sockstat");
@@ -64,35 +119,46 @@ int64_t KernelTcpBytes() {
   return 0;
 }
 
-Result<ServerProcess> ServerProcess::Start(const Options& options) {
-  std::filesystem::create_directories(options.directory);
-  ServerProcess server;
-  server.port_ = FreePort();
-  server.secret_ = RandomHex(64);
-  const std::string log = options.directory + "/server.out";
+void ServerProcess::Spawn() {
+  const std::string log = LogOf(options_);
   std::vector<std::string> arguments = {
-      options.binary, "--host",         "127.0.0.1", "--port", std::to_string(server.port_),
-      "--data-dir",   options.directory};
-  if (!options.config_file.empty())
-    arguments.insert(arguments.end(), {"--config", options.config_file});
+      options_.binary,       "--host",     "127.0.0.1",       "--port",
+      std::to_string(port_), "--data-dir", options_.directory};
+  if (!options_.config_file.empty())
+    arguments.insert(arguments.end(), {"--config", options_.config_file});
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
 
-  server.pid_ = fork();
-  if (server.pid_ == 0) {
-    const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    dup2(out, STDOUT_FILENO);
-    dup2(out, STDERR_FILENO);
-    setenv("KALAMDB_JWT_SECRET", server.secret_.c_str(), 1);
-    setenv("KALAMDB_LOGS_DIR", (options.directory + "/logs").c_str(), 1);
-    for (const std::string& variable : options.environment) {
-      const size_t equals = variable.find('=');
-      setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
-    }
-    execv(argv[0], argv.data());
-    _exit(127);
+  pid_ = fork();
+  if (pid_ != 0) return;
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  dup2(out, STDOUT_FILENO);
+  dup2(out, STDERR_FILENO);
+  setenv("KALAMDB_JWT_SECRET", secret_.c_str(), 1);
+  setenv("KALAMDB_LOGS_DIR", (options_.directory + "/logs").c_str(), 1);
+  for (const std::string& variable : options_.environment) {
+    const size_t equals = variable.find('=');
+    setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
   }
+  execv(argv[0], argv.data());
+  _exit(127);
+}
+
+Status ServerProcess::Restart() {
+  Stop();
+  Spawn();
+  return {};
+}
+
+Result<ServerProcess> ServerProcess::Start(const Options& options) {
+  std::filesystem::create_directories(options.directory);
+  ServerProcess server;
+  server.options_ = options;
+  server.port_ = FreePort();
+  server.secret_ = RandomHex(64);
+  server.Spawn();
+  const std::string log = LogOf(options);
   const int64_t deadline_ns = SteadyNs() + int64_t{kStartTimeoutMs} * 1'000'000;
   while (SteadyNs() < deadline_ns) {
     int code = 0;
@@ -109,7 +175,10 @@ Result<ServerProcess> ServerProcess::Start(const Options& options) {
 }
 
 ServerProcess::ServerProcess(ServerProcess&& other) noexcept
-    : pid_(other.pid_), port_(other.port_), secret_(std::move(other.secret_)) {
+    : options_(std::move(other.options_)),
+      pid_(other.pid_),
+      port_(other.port_),
+      secret_(std::move(other.secret_)) {
   other.pid_ = -1;
 }
 
@@ -138,10 +207,7 @@ void ServerProcess::Kill() {
   pid_ = -1;
 }
 
-ProcessMemory ServerProcess::memory() const {
-  const std::string rollup = "/proc/" + std::to_string(pid_) + "/smaps_rollup";
-  return {KilobyteField(rollup, "Rss:"), KilobyteField(rollup, "Private_Dirty:")};
-}
+ProcessMemory ServerProcess::memory() const { return MeasureProcess(pid_); }
 
 double ServerProcess::cpu_seconds() const {
   std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");

@@ -4,10 +4,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "load/socket.h"
 
 namespace kalam::load {
 
@@ -18,6 +20,11 @@ struct ProcessMemory {
   /// just-linked binary shows megabytes of dirty text.
   int64_t private_bytes = 0;
 };
+
+/// Zeros for a process that is gone; private bytes are -1 for one whose maps may not be read.
+ProcessMemory MeasureProcess(pid_t pid);
+/// The process of this machine that listens on the loopback endpoint, as far as /proc shows it.
+std::optional<pid_t> FindListener(const Endpoint& endpoint);
 
 /// The user of the kernel's TCP buffers, all of this machine's sockets (/proc/net/sockstat).
 int64_t KernelTcpBytes();
@@ -38,6 +45,8 @@ class ServerProcess {
   /// Stops with SIGTERM.
   ~ServerProcess();
 
+  /// Starts a stopped or running server again on the same data and port without waiting for it.
+  Status Restart();
   /// SIGTERM, then waits; the exit code, or -1 when it did not end within 10 s (it is killed then).
   int Stop();
   void Kill();
@@ -55,6 +64,9 @@ class ServerProcess {
 
  private:
   ServerProcess() = default;
+  /// Forks and executes; the port and the secret are set.
+  void Spawn();
+  Options options_;
   pid_t pid_ = -1;
   int port_ = 0;
   std::string secret_;

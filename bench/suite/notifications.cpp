@@ -50,7 +50,7 @@ Status OneSubscriber(Environment& environment, Report& report) {
     syncs.push_back(sync_us);
   }
   const std::string note = fmt::format("fsync {:.1f} us taken off", Median(syncs));
-  report.Add({"INSERT to notification, p50", "ms", Median(p50), 0.2, false, note});
+  report.Add({"INSERT to notification, p50", "ms", Median(p50), 0.15, false, note});
   report.Add({"INSERT to notification, p99", "ms", Median(p99), 2, false, note});
   return {};
 }

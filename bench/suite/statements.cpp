@@ -141,30 +141,43 @@ void ReportLatencies(const Medians& m, Report& report) {
               false, fmt::format("{:.1f} us", Median(m.insert_many))});
 }
 
+// Rates of 64 clients, each beside the one of GET /health just before.
 Status ReportRates(Environment& environment, Report& report) {
   const std::string health = load::MakeGet("/health");
-  std::vector<double> ratios, insert_rates, health_rates;
-  int64_t next_id = 100'000'000;
+  const std::string& token = environment.root_token();
+  std::vector<double> select_ratios, select_rates, insert_ratios, insert_rates, health_rates;
+  const auto rate = [&](const std::function<std::string(int, int64_t)>& next) -> Result<double> {
+    KALAM_ASSIGN_OR_RETURN(const load::LoopResult result,
+                           load::RunClosedLoop(environment.port(), kClients, kRateSeconds, next));
+    if (result.failures > 0)
+      return Status(ErrorKind::Execution, "a request failed: " + result.first_failure);
+    return result.rate();
+  };
+  int64_t next_id = 100'000'000, next_read = 0;
   for (int round = 0; round < kRounds; ++round) {
-    KALAM_ASSIGN_OR_RETURN(const load::LoopResult plain,
-                           load::RunClosedLoop(environment.port(), kClients, kRateSeconds,
-                                               [&](int, int64_t) { return health; }));
+    KALAM_ASSIGN_OR_RETURN(const double plain, rate([&](int, int64_t) { return health; }));
+    KALAM_ASSIGN_OR_RETURN(const double select, rate([&](int, int64_t) {
+                             return load::MakeSql(
+                                 token, "SELECT id, name, score FROM bench.items WHERE id = $1",
+                                 fmt::format("[{}]", ++next_read * 997 % kSeedRows));
+                           }));
     KALAM_ASSIGN_OR_RETURN(
-        const load::LoopResult insert,
-        load::RunClosedLoop(environment.port(), kClients, kRateSeconds, [&](int, int64_t) {
+        const double insert, rate([&](int, int64_t) {
           return load::MakeSql(
-              environment.root_token(),
-              "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)",
+              token, "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)",
               fmt::format("[{},\"a name\",1.5,true]", ++next_id));
         }));
-    if (insert.failures > 0)
-      return Status(ErrorKind::Execution, "an INSERT failed: " + insert.first_failure);
-    ratios.push_back(insert.rate() / plain.rate());
-    insert_rates.push_back(insert.rate());
-    health_rates.push_back(plain.rate());
+    select_ratios.push_back(select / plain);
+    select_rates.push_back(select);
+    insert_ratios.push_back(insert / plain);
+    insert_rates.push_back(insert);
+    health_rates.push_back(plain);
   }
-  report.Add({"64 clients: durable INSERT rate / health rate", "x", Median(ratios), 0.4, true,
-              fmt::format("{:.0f}/s of {:.0f}/s", Median(insert_rates), Median(health_rates))});
+  const double of = Median(health_rates);
+  report.Add({"64 clients: SELECT by key rate / health rate", "x", Median(select_ratios), 0.6, true,
+              fmt::format("{:.0f}/s of {:.0f}/s", Median(select_rates), of)});
+  report.Add({"64 clients: durable INSERT rate / health rate", "x", Median(insert_ratios), 0.5,
+              true, fmt::format("{:.0f}/s of {:.0f}/s", Median(insert_rates), of)});
   return {};
 }
 
