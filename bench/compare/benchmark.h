@@ -33,6 +33,7 @@ void AddParallelBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddLiveBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddScaleBenchmarks(std::vector<Benchmark>* benchmarks);
 void AddLoadBenchmarks(std::vector<Benchmark>* benchmarks);
+void AddChatBenchmark(std::vector<Benchmark>* benchmarks);
 
 /// `INSERT INTO table (columns) VALUES row(first), row(first + 1), ...`.
 std::string InsertRows(const std::string& table, const std::string& columns, int first, int count,

@@ -110,6 +110,7 @@ std::vector<Benchmark> ChosenBenchmarks(const CompareOptions& options, std::stri
   AddLiveBenchmarks(&all);
   AddScaleBenchmarks(&all);
   AddLoadBenchmarks(&all);
+  AddChatBenchmark(&all);
   for (const std::string& name : options.chosen) {
     if (std::none_of(all.begin(), all.end(), [&](const Benchmark& b) { return b.name == name; }))
       *unknown = name;

@@ -41,6 +41,7 @@ class Peer {
   const std::string& label() const { return options_.label; }
   const load::Endpoint& endpoint() const { return options_.endpoint; }
   const std::string& token() const { return token_; }
+  const std::string& namespace_id() const { return options_.namespace_id; }
   /// `name` in the run's namespace.
   std::string Table(std::string_view name) const;
 
