@@ -2,6 +2,8 @@
 #include "statements/sql_request_batch.h"
 
 #include "base/id_generators.h"
+#include "statements/audit.h"
+#include "statements/families.h"
 
 namespace kalam::statements {
 namespace {
@@ -53,7 +55,16 @@ Status RequestBatch::Run() {
   return {};
 }
 
+// A statement under another name is answered when the record of that is durable, whatever came of
+// it. The record shares the command of what it changes.
 Status RequestBatch::RunOne(RequestStatement& statement) {
+  Status status = RunUnaudited(statement);
+  if (!audit_) return status;
+  Status audited = Commit(environment_.services.group, {*std::exchange(audit_, std::nullopt)});
+  return audited.ok() ? std::move(status) : std::move(audited);
+}
+
+Status RequestBatch::RunUnaudited(RequestStatement& statement) {
   if (statement.kind == StatementKind::kTransaction) {
     return RunTransaction(std::get<sql::TransactionStatement>(statement.parsed->body));
   }
@@ -99,9 +110,12 @@ Status RequestBatch::EnterImpersonation(const RequestStatement& statement,
         CheckNotSharedDml(environment_.services.catalog, namespace_id_, statement));
   // Once, however often its transaction has to run.
   if (index_ >= audited_count_) {
-    KALAM_RETURN_IF_ERROR(environment_.admin.Audit(input_.caller, "EXECUTE_AS_USER",
-                                                   "user:" + *statement.execute_as, std::nullopt,
-                                                   input_.client_address, statement.execute_as));
+    audit_ = AuditWrite({.timestamp_us = environment_.services.clock.NowUs(),
+                         .actor_user_id = input_.caller.user_id,
+                         .action = "EXECUTE_AS_USER",
+                         .target = "user:" + *statement.execute_as,
+                         .ip_address = input_.client_address,
+                         .subject_user_id = statement.execute_as});
     audited_count_ = index_ + 1;
   }
   *effective = {*statement.execute_as, catalog::Role::kUser};
@@ -132,8 +146,9 @@ Status RequestBatch::RunDmlStatement(const RequestStatement& statement,
                                      const query::StatementContext& context,
                                      const std::string& as_user) {
   query::PlanKind kind = query::PlanKind::kInsert;
-  KALAM_ASSIGN_OR_RETURN(query::DmlEvaluation evaluation,
-                         RunDml(environment_, statement.text, input_.parameters, context, &kind));
+  KALAM_ASSIGN_OR_RETURN(
+      query::DmlEvaluation evaluation,
+      RunDml(environment_, statement.text, input_.parameters, context, &kind, &audit_));
   row_count_ += evaluation.row_count;
   if (evaluation.returning != nullptr || statements_.size() == 1) {
     results_.push_back(MakeDmlResult(kind, std::move(evaluation), as_user));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ class RequestBatch {
   };
 
   Status RunOne(RequestStatement& statement);
+  /// RunOne, but leaves the record of an impersonation in `audit_` where it is not durable yet.
+  Status RunUnaudited(RequestStatement& statement);
   Status RunQuery(const RequestStatement& statement, const query::StatementContext& context,
                   const std::string& as_user);
   Status RunDmlStatement(const RequestStatement& statement, const query::StatementContext& context,
@@ -75,9 +78,10 @@ class RequestBatch {
   size_t buffered_bytes_ = 0;
   MemoryCharge charge_;
   std::unique_ptr<Open> open_;
-  int transaction_runs_ = 0;  // of the block that is open
-  size_t audited_count_ = 0;  // statements whose EXECUTE AS is in the audit trail
-  std::string rerun_id_;      // the id that a block keeps when it is run again
+  int transaction_runs_ = 0;                   // of the block that is open
+  std::optional<catalog::RecordWrite> audit_;  // of the statement that runs, if it needs one
+  size_t audited_count_ = 0;                   // statements whose EXECUTE AS is in the audit trail
+  std::string rerun_id_;                       // the id that a block keeps when it is run again
 };
 
 }  // namespace kalam::statements

@@ -60,12 +60,20 @@ class MaskingStream : public RowStream {
 // One round: evaluated, proposed, durable. Conflict and StaleSchema are for the caller to repeat.
 Result<query::DmlEvaluation> RunOneRound(const RequestEnvironment& environment,
                                          const query::BoundPlan& plan,
-                                         const query::StatementContext& context) {
+                                         const query::StatementContext& context,
+                                         std::optional<catalog::RecordWrite>* record) {
   KALAM_ASSIGN_OR_RETURN(query::DmlEvaluation evaluation,
                          environment.services.query.EvaluateDml(plan, context));
+  const bool takes_record = record->has_value() && context.transaction == nullptr;
+  if (takes_record) {
+    if (evaluation.command == nullptr)
+      evaluation.command = std::make_shared<replication::Command>();
+    evaluation.command->records.push_back(**record);
+  }
   if (evaluation.command == nullptr) return evaluation;
   KALAM_RETURN_IF_ERROR(
       replication::ProposeAndWait(environment.services.group, evaluation.command).status);
+  if (takes_record) record->reset();
   return evaluation;
 }
 
@@ -142,7 +150,8 @@ std::unique_ptr<RowStream> MaskSecretColumns(std::unique_ptr<RowStream> rows, ca
 
 Result<query::DmlEvaluation> RunDml(const RequestEnvironment& environment, std::string_view text,
                                     std::span<const Value> parameters,
-                                    const query::StatementContext& context, query::PlanKind* kind) {
+                                    const query::StatementContext& context, query::PlanKind* kind,
+                                    std::optional<catalog::RecordWrite>* record) {
   Status status;
   for (int stale = 0; stale < kStaleRoundsMax; ++stale) {
     KALAM_ASSIGN_OR_RETURN(query::BoundPlan plan,
@@ -151,7 +160,7 @@ Result<query::DmlEvaluation> RunDml(const RequestEnvironment& environment, std::
     for (int round = 0; round < kConflictRoundsMax + kGateRoundsMax; ++round) {
       std::unique_ptr<replication::ReplicationGroup::Gate> gate;
       if (round >= kConflictRoundsMax) gate = environment.services.group.EnterGate();
-      Result<query::DmlEvaluation> evaluation = RunOneRound(environment, plan, context);
+      Result<query::DmlEvaluation> evaluation = RunOneRound(environment, plan, context, record);
       // A transaction's conflicts show at COMMIT.
       if (evaluation.ok() || context.transaction != nullptr) return evaluation;
       status = std::move(evaluation).status();

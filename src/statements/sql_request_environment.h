@@ -52,10 +52,12 @@ std::string DmlMessage(query::PlanKind kind, int64_t row_count);
 std::unique_ptr<RowStream> MaskSecretColumns(std::unique_ptr<RowStream> rows, catalog::Role role);
 
 /// A DML statement from evaluation to durability, with its conflicts. Blocks: worker threads only.
-/// In a transaction the changes are staged and nothing is proposed.
+/// In a transaction the changes are staged and nothing is proposed; else `record`, when there is
+/// one, becomes durable with the changes, or by itself when there are none, and is taken.
 Result<query::DmlEvaluation> RunDml(const RequestEnvironment& environment, std::string_view text,
                                     std::span<const Value> parameters,
-                                    const query::StatementContext& context, query::PlanKind* kind);
+                                    const query::StatementContext& context, query::PlanKind* kind,
+                                    std::optional<catalog::RecordWrite>* record);
 
 /// Tells slow.log and the log of a statement that took longer than configured.
 struct SlowStatement {

@@ -147,6 +147,25 @@ TEST_F(SqlRequestTest, ExecuteAsRunsInTheTargetsScope) {
       ElementsAre("EXECUTE_AS_USER_DENIED|ann"));
 }
 
+TEST_F(SqlRequestTest, EveryStatementUnderAnotherNameIsOnRecordOnce) {
+  Prepare();
+  const catalog::Caller service{"forwarder", catalog::Role::kService};
+  const auto records = [this] {
+    return Run("SELECT COUNT(*) FROM system.audit_log WHERE action = 'EXECUTE_AS_USER'", Dba());
+  };
+  const std::string insert = "EXECUTE AS USER ann (INSERT INTO notes (id, body) VALUES (1, 'x'))";
+  EXPECT_EQ(Send(insert, service).error, "");
+  EXPECT_THAT(records(), ElementsAre("1"));
+  EXPECT_NE(Send(insert, service).error, "") << "the key is there";
+  EXPECT_THAT(records(), ElementsAre("2"));
+  EXPECT_THAT(
+      Send("EXECUTE AS USER ann (UPDATE notes SET body = 'y' WHERE id = 9)", service).results,
+      ElementsAre("Updated 0 row(s)"));
+  EXPECT_THAT(records(), ElementsAre("3"));
+  EXPECT_EQ(Send("EXECUTE AS USER ann (SELECT body FROM notes)", service).error, "");
+  EXPECT_THAT(records(), ElementsAre("4"));
+}
+
 /// Two thousand rows: enough that a statement over all of them asks whether it is cancelled, which
 /// is the moment for somebody else to come in between.
 constexpr int kManyRows = 2000;
