@@ -1,9 +1,6 @@
-// Reading RocksDB's log files: blocks of 32 KB that hold fragments.
+// Reading RocksDB's log files (log_format.h), whose records are
 //
-//   fragment := masked crc32c of type and bytes:4  length:2  type:1 (1 whole, 2 first, 3 middle, 4
-//   last)  bytes record   := sequence of its first operation:8  number of operations:4  ...
-//
-// All numbers are little-endian. A block ends with zeros when fewer than 7 bytes are left.
+//   record := sequence of its first operation:8  number of operations:4  ...
 #include "storage/log_check.h"
 
 #include <fmt/format.h>
@@ -11,7 +8,6 @@
 #include <rocksdb/wal_filter.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -20,42 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "storage/log_format.h"
 #include "storage/rocksdb_internal.h"
 
 namespace kalam::storage {
 namespace {
 
-constexpr size_t kBlockBytes = 32 << 10;
-constexpr size_t kFragmentHeaderBytes = 7;
 constexpr size_t kRecordHeaderBytes = 12;
-enum FragmentType : uint8_t { kZero = 0, kWhole = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
-
-constexpr std::array<uint32_t, 256> MakeCrcTable() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78u : 0u);
-    table[i] = crc;
-  }
-  return table;
-}
-constexpr std::array<uint32_t, 256> kCrcTable = MakeCrcTable();
-
-uint32_t MaskedCrc32c(std::string_view bytes) {
-  uint32_t crc = ~0u;
-  for (char c : bytes) crc = crc >> 8 ^ kCrcTable[(crc ^ static_cast<uint8_t>(c)) & 0xFF];
-  crc = ~crc;
-  return (crc >> 15 | crc << 17) + 0xA282EAD8u;
-}
-
-template <typename T>
-T ReadLittleEndian(const char* bytes) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    value |= static_cast<T>(static_cast<T>(static_cast<uint8_t>(bytes[i])) << (8 * i));
-  }
-  return value;
-}
 
 /// Follows the records of all files in order.
 class LogChecker {
@@ -71,21 +38,21 @@ class LogChecker {
     offset_ += block.size();
     size_t position = 0;
     while (position + kFragmentHeaderBytes <= block.size()) {
-      const char* header = block.data() + position;
-      size_t length = ReadLittleEndian<uint16_t>(header + 4);
-      auto type = static_cast<uint8_t>(header[6]);
-      if (type == kZero && length == 0) return Status::Ok();  // preallocated, never written
-      bool whole = position + kFragmentHeaderBytes + length <= block.size() &&
-                   ReadLittleEndian<uint32_t>(header) == MaskedCrc32c({header + 6, length + 1});
-      if (!whole) {
-        // Where the next fragment begins is unknown; the next block starts with one.
-        NoteDamage(block_offset + position);
-        return Status::Ok();
+      LogFragment fragment;
+      switch (ReadFragment(block, position, &fragment)) {
+        case FragmentState::kUnwritten:
+          return Status::Ok();  // preallocated, never written
+        case FragmentState::kDamaged:
+          // The next block starts with a fragment.
+          NoteDamage(block_offset + position);
+          return Status::Ok();
+        case FragmentState::kWhole:
+          break;
       }
-      if (type == kWhole || type == kFirst) {
-        KALAM_RETURN_IF_ERROR(CheckRecord({header + kFragmentHeaderBytes, length}));
+      if (fragment.type == FragmentType::kWhole || fragment.type == FragmentType::kFirst) {
+        KALAM_RETURN_IF_ERROR(CheckRecord(fragment.bytes));
       }
-      position += kFragmentHeaderBytes + length;
+      position += fragment.size_bytes;
     }
     return Status::Ok();
   }
@@ -181,7 +148,7 @@ Status CheckLogsFrom(uint64_t first, rocksdb::Env& env, const std::string& path)
   if (listed.IsNotFound() || listed.IsPathNotFound()) return Status::Ok();
   if (!listed.ok()) return ToStatus(listed, "cannot list the data directory");
   LogChecker checker;
-  std::string buffer(kBlockBytes, '\0');
+  std::string buffer(kLogBlockBytes, '\0');
   for (const auto& [number, name] : LogFiles(names)) {
     if (number < first) continue;
     std::string file_path = path + "/" + name;
@@ -191,7 +158,7 @@ Status CheckLogsFrom(uint64_t first, rocksdb::Env& env, const std::string& path)
     checker.BeginFile(file_path);
     while (true) {
       rocksdb::Slice block;
-      status = file->Read(kBlockBytes, &block, buffer.data());
+      status = file->Read(kLogBlockBytes, &block, buffer.data());
       if (!status.ok()) return ToStatus(status, "cannot read the log file '" + file_path + "'");
       if (block.empty()) break;
       KALAM_RETURN_IF_ERROR(checker.CheckBlock({block.data(), block.size()}));

@@ -17,6 +17,7 @@
 
 #include "storage/checkpoint.h"
 #include "storage/log_check.h"
+#include "storage/manifest_mark.h"
 #include "storage/rocksdb_internal.h"
 #include "storage/write_batch_rep.h"
 
@@ -212,6 +213,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
       "max_background_jobs={} compression={}",
       options.block_cache_bytes, options.write_buffer_total_bytes, options.bloom_bits,
       options.max_open_files, options.max_background_jobs, options.compression);
+  KALAM_RETURN_IF_ERROR(CheckManifest(*tuning.options.env, options.path));
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
   rocksdb::DB* opened = nullptr;
