@@ -2,14 +2,14 @@
 #include "jobs/job_queue.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <condition_variable>
-#include <filesystem>
 #include <future>
 #include <map>
 #include <set>
 #include <thread>
+
+#include "replication/group_test_bench.h"
 
 namespace kalam::jobs {
 namespace {
@@ -18,36 +18,25 @@ constexpr int64_t kStartUs = 1'760'000'000'000'000;
 
 class JobQueueTest : public ::testing::Test {
  protected:
-  JobQueueTest() : account_("test", nullptr), clock_(kStartUs) {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("job_queue_test_" + std::to_string(getpid()) + "_" +
-                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(directory_);
-    Open();
-  }
-  ~JobQueueTest() override {
-    Close();
-    std::filesystem::remove_all(directory_);
-  }
+  JobQueueTest() : clock_(kStartUs) { Open(); }
+  ~JobQueueTest() override { Close(); }
 
   void Open() {
-    storage::StoreOptions options;
-    options.path = directory_;
-    store_ = storage::Store::Open(options).value();
-    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
-    replication::StandaloneOptions group_options;
-    group_options.durability = storage::Durability::kOs;
-    group_options.clock = &clock_;
-    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
-    queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_retries = 2, .retry_backoff_ms = 1000})
+    group_ = replication::OpenTestGroup(database_, clock_);
+    queue_ = JobQueue::Open(*database_.store, *group_, clock_,
+                            {.max_retries = 2, .retry_backoff_ms = 1000})
                  .value();
   }
   void Close() {
     queue_.reset();
     if (group_) group_->Close();
     group_.reset();
-    catalog_.reset();
-    store_.reset();
+  }
+  void Restart() {
+    Close();
+    database_.Close();
+    database_.Open();
+    Open();
   }
 
   JobRecord Find(const std::string& job_id) {
@@ -59,11 +48,8 @@ class JobQueueTest : public ::testing::Test {
     return {};
   }
 
-  std::filesystem::path directory_;
-  MemoryAccount account_;
+  replication::TestDatabase database_;
   ManualClock clock_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::unique_ptr<JobQueue> queue_;
 };
@@ -168,7 +154,7 @@ TEST_F(JobQueueTest, AKilledJobNeverRunsAndARunningOneIsTold) {
 }
 
 TEST_F(JobQueueTest, AJobThatIsKilledWhileItStartsStaysKilled) {
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 2}).value();
   queue_->SetExecutor(
       JobType::kFlush,
       [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> { return Done("done"); });
@@ -190,8 +176,7 @@ TEST_F(JobQueueTest, AJobCutOffByACrashRunsAgainAfterTheRestart) {
   auto command = std::make_shared<replication::Command>();
   command->records = {JobQueue::Write(job)};
   ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
-  Close();
-  Open();
+  Restart();
   EXPECT_EQ(Find(job.job_id).status, JobStatus::kQueued);
   EXPECT_EQ(Find(job.job_id).message, "Node restarted");
   EXPECT_TRUE(queue_->HasActive("k"));
@@ -261,7 +246,7 @@ class HeldJobs {
 
 TEST_F(JobQueueTest, FlushesRunBesideEachOtherUpToTheLimitAndTellTheirProgress) {
   HeldJobs held;
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 2}).value();
   queue_->SetExecutor(JobType::kFlush, held.Executor());
   std::vector<std::string> ids;
   for (int i = 0; i < 3; ++i)
@@ -285,7 +270,7 @@ TEST_F(JobQueueTest, FlushesRunBesideEachOtherUpToTheLimitAndTellTheirProgress) 
 
 TEST_F(JobQueueTest, JobsOfOtherTypesTakeTurns) {
   HeldJobs held;
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 4}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 4}).value();
   queue_->SetExecutor(JobType::kCleanup, held.Executor());
   queue_->SetExecutor(JobType::kRetention, held.Executor());
   const std::string first = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
@@ -308,7 +293,7 @@ TEST_F(JobQueueTest, JobsOfOtherTypesTakeTurns) {
 
 TEST_F(JobQueueTest, NoFileIsDeletedWhileABackupRuns) {
   HeldJobs held;
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 4}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 4}).value();
   queue_->SetExecutor(JobType::kBackup, held.Executor());
   queue_->SetExecutor(JobType::kCleanup, held.Executor());
   ASSERT_TRUE(queue_->Submit(JobType::kBackup, "{}", "").ok());
@@ -329,14 +314,14 @@ TEST_F(JobQueueTest, NoFileIsDeletedWhileABackupRuns) {
 TEST_F(JobQueueTest, ABackupIsNotRunAgainOutOfItsOwnCopy) {
   const std::string backup = queue_->Submit(JobType::kBackup, "{}", "").value().job_id;
   const std::string cleanup = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.was_restored = true}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.was_restored = true}).value();
   EXPECT_EQ(Find(backup).status, JobStatus::kCancelled);
   EXPECT_EQ(Find(cleanup).status, JobStatus::kQueued);
   EXPECT_EQ(queue_->counts().queued, 1);
 }
 
 TEST_F(JobQueueTest, ClosingStopsWhatRunsAndTheNextStartGoesOnWithIt) {
-  queue_ = JobQueue::Open(*store_, *group_, clock_, {.max_concurrent = 2}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 2}).value();
   std::promise<void> started;
   queue_->SetExecutor(JobType::kFlush,
                       [&](const JobRecord&, const JobCancelled& cancelled) -> Result<JobOutcome> {

@@ -2,11 +2,9 @@
 #include "jobs/maintenance.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
 
 #include "jobs/change_log_size.h"
+#include "replication/group_test_bench.h"
 #include "tables/table_writer.h"
 
 namespace kalam::jobs {
@@ -18,39 +16,21 @@ constexpr int64_t kDayUs = 86'400 * kSecondUs;
 
 class MaintenanceTest : public ::testing::Test {
  protected:
-  MaintenanceTest() : account_("test", nullptr), clock_(kStartUs), retention_(clock_) {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("maintenance_test_" + std::to_string(getpid()) + "_" +
-                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(directory_);
-    storage::StoreOptions options;
-    options.path = directory_;
-    store_ = storage::Store::Open(options).value();
-    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
-    replication::StandaloneOptions group_options;
-    group_options.durability = storage::Durability::kOs;
-    group_options.clock = &clock_;
-    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
-    reader_ = std::make_unique<tables::TableReader>(*store_, clock_);
-    queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
+  MaintenanceTest() : clock_(kStartUs), retention_(clock_) {
+    group_ = replication::OpenTestGroup(database_, clock_);
+    reader_ = std::make_unique<tables::TableReader>(*database_.store, clock_);
+    queue_ = JobQueue::Open(*database_.store, *group_, clock_, {}).value();
     MakeMaintenance({});
   }
   void MakeMaintenance(const MaintenanceOptions& options) {
     maintenance_ = std::make_unique<Maintenance>(
-        Maintenance::Dependencies{*store_, *catalog_, *group_, *reader_, clock_, *queue_,
-                                  &retention_, [this](TableId) { return purge_limit_; }},
+        Maintenance::Dependencies{*database_.store, *database_.catalog, *group_, *reader_, clock_,
+                                  *queue_, &retention_, [this](TableId) { return purge_limit_; }},
         options);
   }
   ~MaintenanceTest() override {
     queue_->Close();
     group_->Close();
-    maintenance_.reset();
-    queue_.reset();
-    reader_.reset();
-    group_.reset();
-    catalog_.reset();
-    store_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   void Commit(catalog::RecordWrites records, std::vector<TableId> dropped = {}) {
@@ -68,7 +48,7 @@ class MaintenanceTest : public ::testing::Test {
     columns[1] = {.column_id = 2, .name = "_seq", .type = DataType::Of(TypeKind::kBigInt)};
     columns[2] = {.column_id = 3, .name = "_deleted", .type = DataType::Of(TypeKind::kBoolean)};
     catalog::TableDefinition table;
-    table.id = catalog_->AllocateTableId();
+    table.id = database_.catalog->AllocateTableId();
     table.namespace_id = "chat";
     table.name = name;
     table.type = type;
@@ -77,8 +57,8 @@ class MaintenanceTest : public ::testing::Test {
         std::make_shared<const std::vector<RowLayout>>(std::vector{catalog::LayoutOf(columns)});
     table.columns = std::make_shared<const std::vector<catalog::ColumnDefinition>>(columns);
     table.options.ttl_seconds = 10;
-    Commit(catalog_->PutTable(table));
-    return catalog_->FindTable("chat", name).value();
+    Commit(database_.catalog->PutTable(table));
+    return database_.catalog->FindTable("chat", name).value();
   }
 
   tables::ReadScope ScopeOf(const catalog::TablePtr& table, const std::string& user) {
@@ -116,7 +96,7 @@ class MaintenanceTest : public ::testing::Test {
   }
 
   int CountKeys(storage::Family family) {
-    auto iterator = store_->NewIterator(family, {});
+    auto iterator = database_.store->NewIterator(family, {});
     int count = 0;
     for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) ++count;
     return count;
@@ -136,12 +116,9 @@ class MaintenanceTest : public ::testing::Test {
   }
 
   Seq purge_limit_{INT64_MAX};
-  std::filesystem::path directory_;
-  MemoryAccount account_;
+  replication::TestDatabase database_;
   ManualClock clock_;
   tables::ChangeRetention retention_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::unique_ptr<tables::TableReader> reader_;
   std::unique_ptr<JobQueue> queue_;
@@ -185,10 +162,10 @@ TEST_F(MaintenanceTest, ADroppedUsersRowsGoAfterTheGracePeriodAndOnlyTheirs) {
   catalog::UserRecord ann;
   ann.user_id = "ann";
   ann.deleted_at_us = clock_.NowUs();
-  Commit(catalog_->PutUser(ann));
+  Commit(database_.catalog->PutUser(ann));
   catalog::UserRecord bob;
   bob.user_id = "bob";
-  Commit(catalog_->PutUser(bob));
+  Commit(database_.catalog->PutUser(bob));
   Pass(29 * kDayUs);
   EXPECT_TRUE(JobsOf(JobType::kUserCleanup).empty());
   EXPECT_EQ(CountRows(messages, "ann"), 2500);
@@ -198,8 +175,8 @@ TEST_F(MaintenanceTest, ADroppedUsersRowsGoAfterTheGracePeriodAndOnlyTheirs) {
   EXPECT_EQ(jobs[0].message, "Cleaned up user 'ann': 2500 row(s) deleted");
   EXPECT_EQ(CountRows(messages, "ann"), 0);
   EXPECT_EQ(CountRows(messages, "bob"), 1);
-  EXPECT_FALSE(catalog_->FindUser("ann")->has_value());
-  EXPECT_TRUE(catalog_->FindUser("bob")->has_value());
+  EXPECT_FALSE(database_.catalog->FindUser("ann")->has_value());
+  EXPECT_TRUE(database_.catalog->FindUser("bob")->has_value());
 }
 
 TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
@@ -218,7 +195,7 @@ TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
   EXPECT_EQ(CountKeys(storage::Family::kChanges), 1) << "the third insert is two days old";
   EXPECT_EQ(CountRows(messages, "ann"), 2);
   EXPECT_EQ(CountRows(messages, "ann", true), 2) << "the tombstone is eight days old";
-  EXPECT_GT(tables::ReadFloor(*store_, messages->id)->value, 0);
+  EXPECT_GT(tables::ReadFloor(*database_.store, messages->id)->value, 0);
 }
 
 TEST_F(MaintenanceTest, TombstonesWaitForAFlushThatMayHaveReadTheirRows) {
@@ -242,8 +219,8 @@ TEST_F(MaintenanceTest, WhatWasWrittenJustBeforeARestartIsStampedAfterIt) {
   MakeMaintenance({});  // as a restart does, before a minute is over
   Pass(61 * kSecondUs);
   Pass(61 * kSecondUs);
-  EXPECT_GE(*tables::SeqAtTime(*store_, clock_.NowUs()), written);
-  EXPECT_LT(tables::SeqAtTime(*store_, clock_.NowUs())->value, INT64_MAX);
+  EXPECT_GE(*tables::SeqAtTime(*database_.store, clock_.NowUs()), written);
+  EXPECT_LT(tables::SeqAtTime(*database_.store, clock_.NowUs())->value, INT64_MAX);
 }
 
 TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
@@ -252,12 +229,12 @@ TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
     Insert(table, "ann", id);
     Insert(table, "bob", id);
   }
-  ASSERT_TRUE(store_->FlushMemtables().ok());
+  ASSERT_TRUE(database_.store->FlushMemtables().ok());
   const int changes = CountKeys(storage::Family::kChanges);
-  const int64_t bytes = ChangeLogBytes(*store_, table->id);
+  const int64_t bytes = ChangeLogBytes(*database_.store, table->id);
   ASSERT_GT(bytes, 10'000);
   const Seq newest = group_->published_seq();
-  EXPECT_EQ(FloorForBytes(*store_, table->id, bytes, newest)->value, 0);
+  EXPECT_EQ(FloorForBytes(*database_.store, table->id, bytes, newest)->value, 0);
 
   MaintenanceOptions options;
   options.change_log_bytes_max = bytes / 2;
@@ -269,7 +246,7 @@ TEST_F(MaintenanceTest, AChangeLogBeyondItsBytesIsCutAtTheOldEnd) {
   const int left = CountKeys(storage::Family::kChanges);
   EXPECT_LT(left, changes * 3 / 4);
   EXPECT_GT(left, changes / 4);
-  const Seq floor = tables::ReadFloor(*store_, table->id).value();
+  const Seq floor = tables::ReadFloor(*database_.store, table->id).value();
   EXPECT_GT(floor.value, 0);
   EXPECT_LT(floor, newest);
   EXPECT_EQ(CountRows(table, "ann"), 1500);
@@ -284,12 +261,12 @@ TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
   DeleteFirst(messages, "ann");
   Pass(61 * kSecondUs);
   Pass(8 * kDayUs);  // retention leaves its records
-  ASSERT_GT(tables::ReadFloor(*store_, messages->id)->value, 0);
+  ASSERT_GT(tables::ReadFloor(*database_.store, messages->id)->value, 0);
   const auto job = queue_->Prepare(
       JobType::kCleanup,
       "{\"table_id\":\"chat.messages\",\"internal_id\":" + std::to_string(messages->id.value) + "}",
       "drop-chat-messages");
-  catalog::RecordWrites records = catalog_->DropTable(*messages);
+  catalog::RecordWrites records = database_.catalog->DropTable(*messages);
   records.push_back(JobQueue::Write(*job));
   Commit(records, {messages->id});
   queue_->Activate(*job);
@@ -303,9 +280,9 @@ TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
        {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
     EXPECT_EQ(CountKeys(family), 0);
   }
-  EXPECT_EQ(tables::ReadFloor(*store_, messages->id)->value, 0);
+  EXPECT_EQ(tables::ReadFloor(*database_.store, messages->id)->value, 0);
   const storage::Scope ann = tables::ScopeFor(*messages, "ann");
-  EXPECT_EQ(tables::ReadPurgedTombstone(*store_, messages->id, ann)->value, 0);
+  EXPECT_EQ(tables::ReadPurgedTombstone(*database_.store, messages->id, ann)->value, 0);
 }
 
 TEST_F(MaintenanceTest, CleanupRefusesATableThatLives) {

@@ -22,7 +22,7 @@ namespace kalam::replication {
 
 inline constexpr TableId kTestTable{7};
 
-/// The definition of a shared table `app.numbers` (id BIGINT PRIMARY KEY) in a given version.
+/// The definition of a shared table `app.numbers<id>` (id BIGINT PRIMARY KEY) in a given version.
 inline catalog::TableDefinition TestTable(TableId id, uint32_t version) {
   catalog::TableDefinition table;
   table.id = id;
@@ -131,6 +131,14 @@ class TestDatabase {
  private:
   std::string directory_;
 };
+
+/// A group over an open database that does not wait for the disk.
+inline std::unique_ptr<ReplicationGroup> OpenTestGroup(TestDatabase& database, const Clock& clock) {
+  StandaloneOptions options;
+  options.durability = storage::Durability::kOs;
+  options.clock = &clock;
+  return OpenStandaloneGroup(*database.store, *database.catalog, options).value();
+}
 
 /// Makes the table known through the group, as DDL does.
 inline Status CreateTestTable(TestDatabase& database, ReplicationGroup& group,

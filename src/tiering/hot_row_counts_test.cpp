@@ -2,11 +2,8 @@
 #include "tiering/hot_row_counts.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-
-#include "replication/records.h"
+#include "replication/group_test_bench.h"
 #include "storage/key_layout.h"
 
 namespace kalam::tiering {
@@ -17,47 +14,22 @@ constexpr int64_t kSecondUs = 1'000'000;
 
 class HotRowCountsTest : public ::testing::Test {
  protected:
-  HotRowCountsTest() : account_("test", nullptr), clock_(kStartUs) {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("hot_row_counts_test_" + std::to_string(getpid()) + "_" +
-                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(directory_);
-    storage::StoreOptions options;
-    options.path = directory_;
-    store_ = storage::Store::Open(options).value();
-    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
-    counts_ =
-        std::make_unique<HotRowCounts>(*store_, *catalog_, clock_, FlushDefaults{.row_limit = 10});
+  HotRowCountsTest() : clock_(kStartUs) {
+    counts_ = std::make_unique<HotRowCounts>(*database_.store, *database_.catalog, clock_,
+                                             FlushDefaults{.row_limit = 10});
   }
-  ~HotRowCountsTest() override {
-    counts_.reset();
-    catalog_.reset();
-    store_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-
   TableId MakeTable(const std::string& name, catalog::FlushPolicy policy,
                     catalog::TableType type = catalog::TableType::kShared) {
-    catalog::TableDefinition table;
-    table.id = catalog_->AllocateTableId();
-    table.namespace_id = "app";
+    catalog::TableDefinition table =
+        replication::TestTable(database_.catalog->AllocateTableId(), 1);
     table.name = name;
     table.type = type;
-    std::vector<catalog::ColumnDefinition> columns(1);
-    columns[0].column_id = 1;
-    columns[0].name = "id";
-    columns[0].type = DataType::Of(TypeKind::kBigInt);
-    columns[0].nullable = false;
-    columns[0].primary_key = true;
-    table.next_column_id = 2;
-    table.layouts = std::make_shared<std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
-    table.columns = std::make_shared<std::vector<catalog::ColumnDefinition>>(columns);
     table.options.flush_policy = policy;
-    const catalog::RecordWrites writes = catalog_->PutTable(table);
+    const catalog::RecordWrites writes = database_.catalog->PutTable(table);
     storage::WriteBatch batch;
     for (const auto& write : writes) batch.Put(write.family, write.key, *write.value);
-    EXPECT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
-    catalog_->OnCommitted(writes);
+    EXPECT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
+    database_.catalog->OnCommitted(writes);
     return table.id;
   }
 
@@ -72,11 +44,8 @@ class HotRowCountsTest : public ::testing::Test {
     counts_->OnCommitted(batch);
   }
 
-  std::filesystem::path directory_;
-  MemoryAccount account_;
+  replication::TestDatabase database_;
   ManualClock clock_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<HotRowCounts> counts_;
 };
 
@@ -138,7 +107,7 @@ TEST_F(HotRowCountsTest, WhatWasHotBeforeTheStartIsFound) {
     batch.Put(storage::Family::kRows, storage::RowKey(table, storage::Scope::OfUser(key), key),
               record);
   batch.Put(storage::Family::kRows, storage::RowKey(other, storage::Scope::Shared(), "a"), record);
-  ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+  ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
   ASSERT_TRUE(counts_->Load().ok());
   EXPECT_EQ(counts_->row_count(table), 3);
   EXPECT_EQ(counts_->row_count(other), 1);
@@ -157,7 +126,7 @@ TEST_F(HotRowCountsTest, RowsThatCameWithoutCommitsAreCountedWhenAskedTo) {
   for (const char* key : {"a", "b", "c"})
     batch.Put(storage::Family::kRows, storage::RowKey(table, storage::Scope::Shared(), key),
               record);
-  ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+  ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
   EXPECT_EQ(counts_->row_count(table), 0);
   ASSERT_TRUE(counts_->CountAnew(table).ok());
   ASSERT_TRUE(counts_->CountAnew(table).ok()) << "twice is as good as once";

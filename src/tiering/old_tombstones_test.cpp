@@ -2,10 +2,8 @@
 #include "tiering/old_tombstones.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-
+#include "replication/group_test_bench.h"
 #include "tiering/compaction.h"
 
 namespace kalam::tiering {
@@ -48,49 +46,23 @@ TEST(HasManyOldTombstones, AnEighthOfTheRowsIsMany) {
 
 class OldTombstonesTest : public ::testing::Test {
  protected:
-  OldTombstonesTest() : account_("test", nullptr) {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("old_tombstones_test_" + std::to_string(getpid()) + "_" +
-                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(directory_);
-    storage::StoreOptions options;
-    options.path = directory_;
-    store_ = storage::Store::Open(options).value();
-    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
-    watched_ = std::make_unique<OldTombstones>(*store_, *catalog_);
+  OldTombstonesTest() {
+    watched_ = std::make_unique<OldTombstones>(*database_.store, *database_.catalog);
   }
-  ~OldTombstonesTest() override {
-    watched_.reset();
-    catalog_.reset();
-    store_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-
   TableId MakeTable(const std::string& name) {
-    catalog::TableDefinition table;
-    table.id = catalog_->AllocateTableId();
-    table.namespace_id = "app";
+    catalog::TableDefinition table =
+        replication::TestTable(database_.catalog->AllocateTableId(), 1);
     table.name = name;
-    table.type = catalog::TableType::kShared;
-    std::vector<catalog::ColumnDefinition> columns(1);
-    columns[0].column_id = 1;
-    columns[0].name = "id";
-    columns[0].type = DataType::Of(TypeKind::kBigInt);
-    columns[0].nullable = false;
-    columns[0].primary_key = true;
-    table.next_column_id = 2;
-    table.layouts = std::make_shared<std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
-    table.columns = std::make_shared<std::vector<catalog::ColumnDefinition>>(columns);
-    const catalog::RecordWrites writes = catalog_->PutTable(table);
+    const catalog::RecordWrites writes = database_.catalog->PutTable(table);
     Apply(writes);
-    catalog_->OnCommitted(writes);
+    database_.catalog->OnCommitted(writes);
     return table.id;
   }
 
   void Apply(const catalog::RecordWrites& writes) {
     storage::WriteBatch batch;
     for (const auto& write : writes) batch.Put(write.family, write.key, *write.value);
-    ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+    ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
   }
   void Put(const SegmentRecord& segment) {
     segments::TableSegmentsHead head;
@@ -112,10 +84,7 @@ class OldTombstonesTest : public ::testing::Test {
     return due.ok() ? *due : std::vector<TableId>();
   }
 
-  std::filesystem::path directory_;
-  MemoryAccount account_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
+  replication::TestDatabase database_;
   std::unique_ptr<OldTombstones> watched_;
   int asked_ = 0;
 };
