@@ -247,6 +247,15 @@ Result<ParquetChunk> ReadChunk(const RawChunk& raw, const ParquetColumn& column,
 
 }  // namespace
 
+int64_t ParquetFooter::filters_offset() const {
+  int64_t offset = static_cast<int64_t>(kParquetMagic.size());
+  for (const ParquetRowGroup& group : row_groups) {
+    for (const ParquetChunk& chunk : group.chunks)
+      offset = std::max(offset, chunk.offset + chunk.size);
+  }
+  return offset;
+}
+
 size_t ParquetFooter::memory_bytes() const {
   size_t bytes = sizeof(ParquetFooter);
   for (const ParquetColumn& column : columns) bytes += sizeof column + column.name.capacity();

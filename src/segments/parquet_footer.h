@@ -58,6 +58,8 @@ struct ParquetFooter {
 
   /// Bytes that it takes in memory, about.
   size_t memory_bytes() const;
+  /// Where the last column chunk ends and the filters begin, which reach to the footer.
+  int64_t filters_offset() const;
 };
 
 /// Length of the footer from the last kParquetTailBytes of a file of `file_size` bytes. Errors:

@@ -229,6 +229,11 @@ Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
   for (size_t i = 0; i < groups.size(); ++i) {
     KALAM_RETURN_IF_ERROR(CheckGroup(file, written, i));
   }
+  const int64_t filters_offset = written->footer.filters_offset();
+  KALAM_ASSIGN_OR_RETURN(const std::string filters,
+                         file.Read(filters_offset, record.size_bytes - kParquetTailBytes -
+                                                       record.footer_bytes - filters_offset));
+  record.filters_checksum = ChecksumOf(filters);
   KALAM_ASSIGN_OR_RETURN(record.checksum, file.Checksum());
   BuiltSegment built;
   built.record = std::move(record);

@@ -190,6 +190,7 @@ std::string EncodeRecord(const SegmentRecord& record) {
   writer.Number(record.schema_version);
   writer.Signed(record.created_at_us);
   writer.Number(record.evicting ? 1 : 0);
+  if (record.filters_checksum) writer.Number(*record.filters_checksum);
   return writer.Take();
 }
 
@@ -259,6 +260,7 @@ Result<SegmentRecord> DecodeRecord(std::string_view key, std::string_view bytes)
   record.schema_version = reader.Enum<uint32_t>(UINT32_MAX);
   record.created_at_us = reader.Signed();
   record.evicting = reader.Number() != 0;
+  if (!reader.AtEnd()) record.filters_checksum = reader.Number();
   const bool sound = reader.ok() && record.row_count > 0 && record.size_bytes > 0 &&
                      record.footer_bytes > 0 && record.footer_bytes < record.size_bytes &&
                      record.checksum.size() == kChecksumBytes && record.schema_version > 0;

@@ -68,6 +68,9 @@ struct SegmentRecord {
   int64_t size_bytes = 0;
   int64_t footer_bytes = 0;  // the Thrift part, before its length and the closing magic
   uint64_t footer_checksum = 0;
+  /// xxh3-64 of what lies between the last column chunk and the footer: Bloom filters, which the
+  /// analytical engine believes. Older records lack it.
+  std::optional<uint64_t> filters_checksum;
   std::string checksum;  // xxh3-128 of the whole file, 16 bytes big-endian
   uint32_t schema_version = 0;
   int64_t created_at_us = 0;

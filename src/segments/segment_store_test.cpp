@@ -210,6 +210,43 @@ TEST_F(SegmentStoreTest, AReaderOfRawBytesIsToldOfDamage) {
   EXPECT_TRUE(check_all().Is(ErrorKind::Corruption));
 }
 
+/// A file with bytes of filters before its footer, as the engine puts them.
+std::string WithFilters(std::string file, std::string_view filters) {
+  uint32_t footer_size = 0;
+  const size_t tail = file.size() - kParquetTailBytes;
+  std::memcpy(&footer_size, file.data() + tail, sizeof footer_size);
+  return file.insert(tail - footer_size, filters);
+}
+
+TEST_F(SegmentStoreTest, FiltersInAFileAreComparedForAReaderOfRawBytes) {
+  std::vector<TestRow> rows;
+  for (int64_t i = 0; i < 300; ++i) rows.push_back({"ann", i, "x" + std::to_string(i), i + 1});
+  const std::string filters(64, 'f');
+  SegmentRecord record = AddFile(kAnn, rows, WithFilters(FileOf(rows, false, 100), filters), 100);
+  const auto filters_offset =
+      record.size_bytes - kParquetTailBytes - record.footer_bytes - int64_t{64};
+  std::string& bytes = storage_->objects_[record.path];
+  ASSERT_EQ(bytes.substr(static_cast<size_t>(filters_offset), 64), filters);
+  const auto check = [&]() -> Status {
+    OpenSegments(2 << 20);
+    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr));
+    // What comes before them does not ask for them.
+    EXPECT_TRUE(raw.front().check(0, filters_offset).ok());
+    return raw.front().check(filters_offset + 10, 20);
+  };
+  ASSERT_TRUE(record.filters_checksum.has_value());
+  EXPECT_TRUE(check().ok());
+  const auto damaged_at = static_cast<size_t>(filters_offset) + 63;
+  bytes[damaged_at] ^= 4;
+  EXPECT_TRUE(check().Is(ErrorKind::Corruption));
+  // A record that does not know them: the checksum of the file speaks.
+  record.filters_checksum.reset();
+  Apply({{storage::Family::kSegments, RecordKey(record), EncodeRecord(record)}});
+  EXPECT_TRUE(check().Is(ErrorKind::Corruption));
+  bytes[damaged_at] ^= 4;
+  EXPECT_TRUE(check().ok());
+}
+
 TEST_F(SegmentStoreTest, ACheckOfAPartReadsThatPartAlone) {
   std::vector<TestRow> rows;
   for (int64_t i = 0; i < 1000; ++i) rows.push_back({"ann", i, "x" + std::to_string(i), i + 1});

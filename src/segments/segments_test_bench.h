@@ -211,7 +211,12 @@ class SegmentsTest : public testing::Test {
   SegmentRecord AddSegment(const SegmentPlace& place, std::vector<TestRow> rows,
                            size_t row_group_rows = 16384, size_t page_rows = 100'000) {
     Sort(&rows);
-    const std::string file = FileOf(rows, place.many, row_group_rows, page_rows);
+    return AddFile(place, rows, FileOf(rows, place.many, row_group_rows, page_rows),
+                   row_group_rows);
+  }
+  /// Commits one new segment whose rows lie sorted in `file`.
+  SegmentRecord AddFile(const SegmentPlace& place, const std::vector<TestRow>& rows,
+                        const std::string& file, size_t row_group_rows) {
     auto built = Build(place, rows, file, row_group_rows);
     EXPECT_TRUE(built.ok()) << built.status().ToString();
     auto change = SegmentChange::Begin(*store_, table_->id);

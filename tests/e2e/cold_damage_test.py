@@ -102,6 +102,36 @@ def test_damage_is_found_by_whoever_reads_first():
         assert server.rows(token, "SELECT COUNT(*) FROM app.t") == [["6000"]]
 
 
+def test_damage_of_the_filters_in_a_file_is_found():
+    with ServerProcess(CONFIG) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, room TEXT)")
+        server.sql(token, "INSERT INTO app.t (id, room) VALUES " + ", ".join(f"({i}, 'room {i % 9}')" for i in range(5000)))
+        run_job(server, token, "STORAGE FLUSH TABLE app.t")
+        # The engine asks the filters for a value that the column could have.
+        query = "SELECT room, COUNT(*) FROM app.t WHERE room = 'room 4' GROUP BY room"
+        assert server.rows(token, query) == [["room 4", "556"]]
+        victim = files(server)[0]
+        with open(victim, "rb") as file:
+            sound = file.read()
+        footer = len(sound) - 8 - int.from_bytes(sound[-8:-4], "little")
+        # They lie before the footer; without any bit set they would rule out every value.
+        for damaged in (sound[:footer - 32] + bytes(32) + sound[footer:], sound[:footer - 3] + b"\xff" + sound[footer - 2:]):
+            assert damaged != sound
+            server.stop(20)
+            with open(victim, "wb") as file:
+                file.write(damaged)
+            server.start()
+            answer = refused(server, server.login(), query)
+            assert "app/t/batch-0.parquet" in answer and "filters" in answer, answer
+        server.stop(20)
+        with open(victim, "wb") as file:
+            file.write(sound)
+        server.start()
+        assert server.rows(server.login(), query) == [["room 4", "556"]]
+
+
 def test_lost_manifests_and_records_are_made_again_from_the_files():
     with ServerProcess(CONFIG) as server:
         token = two_segments(server)
