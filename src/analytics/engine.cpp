@@ -221,6 +221,10 @@ class PluginEngine : public Engine {
   explicit PluginEngine(const EngineOptions& options) : core_(std::make_shared<Core>(options)) {}
   ~PluginEngine() override { core_->CloseInstance(); }
 
+  Status CheckAvailable() const override {
+    return PluginLibrary::CheckIsThere(core_->options.plugin_directory);
+  }
+
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override {
     if (core_->options.admit) KALAM_RETURN_IF_ERROR(core_->options.admit());
     const int64_t deadline_us = query.deadline_steady_us;
@@ -316,6 +320,7 @@ class PluginEngine : public Engine {
 class DisabledEngine : public Engine {
  public:
   explicit DisabledEngine(std::string_view reason) : reason_(reason) {}
+  Status CheckAvailable() const override { return Refusal(); }
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery) override { return Refusal(); }
   Result<std::string> Explain(EngineQuery) override { return Refusal(); }
   Result<ParquetFileSummary> WriteParquet(const ParquetFile&) override { return Refusal(); }
@@ -327,7 +332,7 @@ class DisabledEngine : public Engine {
  private:
   Status Refusal() const {
     return Status(ErrorKind::NotAvailable,
-                  "This statement needs the analytical engine, which " + std::string(reason_));
+                  "This needs the analytical engine, which " + std::string(reason_));
   }
   const std::string_view reason_;
 };

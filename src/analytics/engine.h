@@ -80,6 +80,9 @@ struct ParquetFileSummary {
 class Engine {
  public:
   virtual ~Engine() = default;
+  /// Ok when statements and files can be asked for; else the NotAvailable that they would end with.
+  /// Loads nothing and does not wait: work that is not for a client asks it before it is planned.
+  virtual Status CheckAvailable() const = 0;
   /// Runs the statement; rows are produced as the stream is pulled. The stream may outlive the
   /// Engine. Errors: NotAvailable (built or configured without it, or the plugin cannot be loaded:
   /// says which file), Busy (the line is full), Execution (with the engine's text), MemoryExceeded,

@@ -93,11 +93,16 @@ TEST_F(EngineTest, SaysWhatIsMissing) {
   options.plugin_directory = "/nowhere";
   Open(options);
   EXPECT_THAT(Run("SELECT 1"), HasSubstr("/nowhere/libkalam_analytics.so"));
+  EXPECT_THAT(engine_->CheckAvailable().message(), HasSubstr("/nowhere/libkalam_analytics.so"));
   options.enabled = false;
   Open(options);
   const auto refused = engine_->Execute(Query("SELECT 1"));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().kind(), ErrorKind::NotAvailable);
+  EXPECT_TRUE(engine_->CheckAvailable().Is(ErrorKind::NotAvailable));
+  Open(Options());
+  EXPECT_TRUE(engine_->CheckAvailable().ok());
+  EXPECT_FALSE(engine_->loaded()) << "only asked";
 }
 
 TEST_F(EngineTest, GroupsJoinsAndWindows) {
@@ -322,7 +327,8 @@ TEST_F(EngineTest, StreamsAMillionRowsInFlatMemory) {
   }
   EXPECT_EQ(rows, 1'000'000);
 #ifdef KALAM_SANITIZED
-  constexpr int64_t kGrowthKilobytesMax = 512 << 10;  // the sanitizer keeps freed memory for a while
+  constexpr int64_t kGrowthKilobytesMax = 512
+                                          << 10;  // the sanitizer keeps freed memory for a while
 #else
   constexpr int64_t kGrowthKilobytesMax = 24 << 10;
 #endif

@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +30,15 @@ std::vector<std::string> Candidates(const std::string& directory) {
           beside + "/../lib/kalamdb/" + std::string(kFileName)};
 }
 
+/// The first candidate that is there, else the first.
+std::string FindFile(const std::string& directory) {
+  const std::vector<std::string> candidates = Candidates(directory);
+  for (const std::string& candidate : candidates) {
+    if (access(candidate.c_str(), R_OK) == 0) return candidate;
+  }
+  return candidates.front();
+}
+
 Status CannotLoad(const std::string& why) {
   return Status(ErrorKind::NotAvailable, "The analytical engine cannot be loaded: " + why);
 }
@@ -35,14 +46,7 @@ Status CannotLoad(const std::string& why) {
 }  // namespace
 
 Result<PluginLibrary> PluginLibrary::Load(const std::string& directory) {
-  std::string path;
-  for (const std::string& candidate : Candidates(directory)) {
-    if (access(candidate.c_str(), R_OK) == 0) {
-      path = candidate;
-      break;
-    }
-    path = path.empty() ? candidate : path;
-  }
+  const std::string path = FindFile(directory);
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return CannotLoad(dlerror());
   const auto version =
@@ -55,6 +59,12 @@ Result<PluginLibrary> PluginLibrary::Load(const std::string& directory) {
                       kPluginVersion);
   }
   return PluginLibrary(open);
+}
+
+Status PluginLibrary::CheckIsThere(const std::string& directory) {
+  const std::string path = FindFile(directory);
+  if (access(path.c_str(), R_OK) == 0) return Status::Ok();
+  return CannotLoad(path + ": " + std::strerror(errno));
 }
 
 Result<std::unique_ptr<Instance>> PluginLibrary::OpenInstance(

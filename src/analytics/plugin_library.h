@@ -17,6 +17,9 @@ class PluginLibrary {
   /// NotAvailable, naming the file.
   static Result<PluginLibrary> Load(const std::string& directory);
 
+  /// Whether Load would find a file. Errors: NotAvailable, naming it.
+  static Status CheckIsThere(const std::string& directory);
+
   Result<std::unique_ptr<Instance>> OpenInstance(const InstanceOptions& options) const;
 
  private:

@@ -61,6 +61,7 @@ ExportJobs::ExportJobs(Dependencies dependencies) : dependencies_(std::move(depe
 }
 
 Result<JobRecord> ExportJobs::QueueExport(std::string_view user_id) {
+  KALAM_RETURN_IF_ERROR(dependencies_.services.engine.CheckAvailable());
   const auto now = fmt::gmtime(static_cast<std::time_t>(dependencies_.clock.NowUs() / kSecondUs));
   const std::string export_id = fmt::format("export-{}-{:%Y%m%d-%H%M%S}", PlainName(user_id), now);
   const nlohmann::json parameters = {{"user_id", user_id}, {"export_id", export_id}};
@@ -74,6 +75,7 @@ Result<JobRecord> ExportJobs::QueueNamespaceExport(std::string_view user_id,
                                                    const std::string& namespace_id,
                                                    const std::vector<std::string>& users,
                                                    bool is_schema_only) {
+  if (!is_schema_only) KALAM_RETURN_IF_ERROR(dependencies_.services.engine.CheckAvailable());
   const int64_t now_us = dependencies_.clock.NowUs();
   const auto now = fmt::gmtime(static_cast<std::time_t>(now_us / kSecondUs));
   const std::string export_id = fmt::format("namespace-{}-{:%Y%m%d-%H%M%S}-{:06}",

@@ -37,10 +37,11 @@ class ExportJobs {
   /// Registers its executor with the queue; the dependencies must outlive the queue's last Tick.
   explicit ExportJobs(Dependencies dependencies);
 
-  /// Errors: IdempotentConflict when an export of the user is queued or runs.
+  /// Errors: IdempotentConflict when an export of the user is queued or runs; NotAvailable when the
+  /// engine that writes Parquet is.
   Result<JobRecord> QueueExport(std::string_view user_id);
   /// A namespace, for the user who asks for it. `users`: whose rows, beside those that the server
-  /// knows of. Errors: IdempotentConflict when an export of it is queued or runs.
+  /// knows of. Errors: as QueueExport; without rows no engine is needed.
   Result<JobRecord> QueueNamespaceExport(std::string_view user_id, const std::string& namespace_id,
                                          const std::vector<std::string>& users,
                                          bool is_schema_only);

@@ -86,6 +86,10 @@ TieringJobs::TieringJobs(Dependencies dependencies, const TieringJobsOptions& op
   bind(JobType::kFlush, &TieringJobs::Flush);
   bind(JobType::kCompact, &TieringJobs::Compact);
   bind(JobType::kManifestEviction, &TieringJobs::DeleteRetired);
+  if (const Status can_write = dependencies_.tiering.CheckCanWrite(); !can_write.ok()) {
+    Log(LogLevel::kWarn, kTarget, "rows stay hot: no flush and no compaction is scheduled",
+        {{"reason", can_write.message()}});
+  }
 }
 
 void TieringJobs::Tick() {
@@ -113,6 +117,7 @@ Status TieringJobs::LoadCounts() {
 }
 
 void TieringJobs::QueueDueFlushes() {
+  if (!dependencies_.tiering.CheckCanWrite().ok()) return;
   tiering::HotRowCounts& counts = dependencies_.tiering.counts();
   Warn("the hot rows could not be counted", LoadCounts());
   for (const TableId id : counts.TakeDue()) {
@@ -133,6 +138,7 @@ void TieringJobs::QueueRetiredDeletion() {
 }
 
 void TieringJobs::QueueTombstoneCompactions() {
+  if (!dependencies_.tiering.CheckCanWrite().ok()) return;
   const auto due = dependencies_.tiering.TakeWithOldTombstones(
       [this](const catalog::TableDefinition& table) { return DroppableTombstones(table); });
   Warn("old tombstones could not be looked for", due.status());
@@ -175,6 +181,7 @@ Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefiniti
 }
 
 Result<JobRecord> TieringJobs::QueueFlush(const catalog::TableDefinition& table) {
+  KALAM_RETURN_IF_ERROR(dependencies_.tiering.CheckCanWrite());
   if (HasActiveFlush(table)) {
     return Status(ErrorKind::IdempotentConflict, "Job with idempotency key '" + FlushKey(table) +
                                                      "' is already running or queued");
@@ -183,6 +190,7 @@ Result<JobRecord> TieringJobs::QueueFlush(const catalog::TableDefinition& table)
 }
 
 Result<JobRecord> TieringJobs::QueueCompaction(const catalog::TableDefinition& table) {
+  KALAM_RETURN_IF_ERROR(dependencies_.tiering.CheckCanWrite());
   return Submit(JobType::kCompact, table, "compact-" + table.namespace_id + "-" + table.name);
 }
 
@@ -192,6 +200,7 @@ Result<JobRecord> TieringJobs::QueueRebuild(const catalog::TableDefinition& tabl
 }
 
 size_t TieringJobs::FlushLargest(size_t count_max, int64_t row_count_min) {
+  if (!dependencies_.tiering.CheckCanWrite().ok()) return 0;
   Warn("the hot rows could not be counted", LoadCounts());
   size_t queued = 0;
   for (const auto& [id, row_count] : dependencies_.tiering.counts().Largest(count_max)) {

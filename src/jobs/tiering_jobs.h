@@ -34,6 +34,7 @@ class TieringJobs {
     JobQueue& queue;
   };
   /// Registers its executors with the queue; the dependencies must outlive the queue's last Tick.
+  /// Where the tier cannot write, the log says so once, and nothing that writes is scheduled.
   TieringJobs(Dependencies dependencies, const TieringJobsOptions& options);
 
   /// Calls `flushed` after every flush that moved rows, on the queue's thread. Before the first
@@ -47,7 +48,8 @@ class TieringJobs {
   void Tick();
 
   /// Queues a flush of the table, of which it is known that it has hot rows. Errors:
-  /// IdempotentConflict when one is queued or runs already.
+  /// IdempotentConflict when one is queued or runs already; those of Tiering::CheckCanWrite, as of
+  /// QueueCompaction.
   Result<JobRecord> QueueFlush(const catalog::TableDefinition& table);
   Result<JobRecord> QueueCompaction(const catalog::TableDefinition& table);
   /// A job of the type of compactions, so that both of a table take turns.

@@ -2,10 +2,8 @@
 #include "jobs/tiering_jobs.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-
+#include "replication/group_test_bench.h"
 #include "replication/records.h"
 #include "storage/key_layout.h"
 #include "tables/retention.h"
@@ -24,6 +22,7 @@ class ListeningTier final : public tiering::Tiering {
       : counts_(store, catalog, clock, {.row_limit = 3}) {}
 
   tiering::HotRowCounts& counts() override { return counts_; }
+  Status CheckCanWrite() const override { return can_write; }
   Status TakeIn(const std::vector<TableId>&) override { return Status::Ok(); }
   Result<bool> HasHotRows(TableId) override { return true; }
   Result<tiering::FlushOutcome> Flush(TableId table, const tiering::Work&) override {
@@ -68,6 +67,7 @@ class ListeningTier final : public tiering::Tiering {
     tiering::CompactionScope scope;
   };
   catalog::TablePtr with_old_tombstones;
+  Status can_write;
   int looks = 0;
   std::vector<TableId> flushed;
   std::vector<Compaction> compacted;
@@ -78,37 +78,20 @@ class ListeningTier final : public tiering::Tiering {
 
 class TieringJobsTest : public ::testing::Test {
  protected:
-  TieringJobsTest() : account_("test", nullptr), clock_(kStartUs) {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("tiering_jobs_test_" + std::to_string(getpid()) + "_" +
-                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(directory_);
-    storage::StoreOptions options;
-    options.path = directory_;
-    store_ = storage::Store::Open(options).value();
-    catalog_ = catalog::Catalog::Open(*store_, account_, 10).value();
-    replication::StandaloneOptions group_options;
-    group_options.durability = storage::Durability::kOs;
-    group_options.clock = &clock_;
-    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
-    queue_ = JobQueue::Open(*store_, *group_, clock_, {}).value();
-    tier_ = std::make_unique<ListeningTier>(*store_, *catalog_, clock_);
+  TieringJobsTest() : clock_(kStartUs) {
+    group_ = replication::OpenTestGroup(database_, clock_);
+    queue_ = JobQueue::Open(*database_.store, *group_, clock_, {}).value();
+    tier_ = std::make_unique<ListeningTier>(*database_.store, *database_.catalog, clock_);
   }
   ~TieringJobsTest() override {
     queue_->Close();
     group_->Close();
-    jobs_.reset();
-    tier_.reset();
-    queue_.reset();
-    group_.reset();
-    catalog_.reset();
-    store_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   void Open(const TieringJobsOptions& options) {
     jobs_ = std::make_unique<TieringJobs>(
-        TieringJobs::Dependencies{*store_, *catalog_, *tier_, clock_, *queue_}, options);
+        TieringJobs::Dependencies{*database_.store, *database_.catalog, *tier_, clock_, *queue_},
+        options);
   }
   void Commit(catalog::RecordWrites records) {
     auto command = std::make_shared<replication::Command>();
@@ -116,23 +99,12 @@ class TieringJobsTest : public ::testing::Test {
     ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
   }
   catalog::TablePtr MakeTable(const std::string& name, uint32_t deleted_retention_hours) {
-    catalog::TableDefinition table;
-    table.id = catalog_->AllocateTableId();
-    table.namespace_id = "app";
+    catalog::TableDefinition table =
+        replication::TestTable(database_.catalog->AllocateTableId(), 1);
     table.name = name;
-    table.type = catalog::TableType::kShared;
-    std::vector<catalog::ColumnDefinition> columns(1);
-    columns[0].column_id = 1;
-    columns[0].name = "id";
-    columns[0].type = DataType::Of(TypeKind::kBigInt);
-    columns[0].nullable = false;
-    columns[0].primary_key = true;
-    table.next_column_id = 2;
-    table.layouts = std::make_shared<std::vector<RowLayout>>(1, catalog::LayoutOf(columns));
-    table.columns = std::make_shared<std::vector<catalog::ColumnDefinition>>(columns);
     table.options.deleted_retention_hours = deleted_retention_hours;
-    Commit(catalog_->PutTable(table));
-    return catalog_->FindTable(table.id).value();
+    Commit(database_.catalog->PutTable(table));
+    return database_.catalog->FindTable(table.id).value();
   }
   /// Hot rows that no commit has told of.
   void PutRows(TableId table, int row_count) {
@@ -144,7 +116,7 @@ class TieringJobsTest : public ::testing::Test {
                 storage::RowKey(table, storage::Scope::Shared(), "key" + std::to_string(i)),
                 record);
     }
-    ASSERT_TRUE(store_->Write(std::move(batch), storage::Durability::kOs).ok());
+    ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
   }
   void TickAfter(int64_t seconds) {
     clock_.AdvanceUs(seconds * kSecondUs);
@@ -152,11 +124,8 @@ class TieringJobsTest : public ::testing::Test {
     queue_->Tick();
   }
 
-  std::filesystem::path directory_;
-  MemoryAccount account_;
+  replication::TestDatabase database_;
   ManualClock clock_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::unique_ptr<JobQueue> queue_;
   std::unique_ptr<ListeningTier> tier_;
@@ -202,6 +171,23 @@ TEST_F(TieringJobsTest, ShortMemoryFindsRowsAlsoWithoutAutomaticFlushes) {
   EXPECT_EQ(jobs_->FlushLargest(1, 5), 1u);
   queue_->Tick();
   EXPECT_EQ(tier_->flushed, std::vector<TableId>{large->id});
+}
+
+TEST_F(TieringJobsTest, WhatCannotBeWrittenIsNotScheduled) {
+  const catalog::TablePtr table = MakeTable("t", 0);
+  PutRows(table->id, 9);
+  tier_->with_old_tombstones = table;
+  tier_->can_write = Status(ErrorKind::NotAvailable, "no engine");
+  Open({.check_interval_seconds = 1, .sweep_interval_seconds = 1, .tombstone_interval_seconds = 1});
+  TickAfter(2);
+  EXPECT_EQ(jobs_->FlushLargest(1, 1), 0u);
+  EXPECT_TRUE(jobs_->QueueFlush(*table).status().Is(ErrorKind::NotAvailable));
+  EXPECT_TRUE(jobs_->QueueCompaction(*table).status().Is(ErrorKind::NotAvailable));
+  EXPECT_TRUE(queue_->List().value().empty());
+  tier_->can_write = Status::Ok();
+  TickAfter(2);
+  EXPECT_EQ(tier_->flushed, std::vector<TableId>{table->id}) << "nothing was forgotten meanwhile";
+  EXPECT_EQ(tier_->compacted.size(), 1u);
 }
 
 }  // namespace

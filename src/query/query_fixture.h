@@ -17,6 +17,7 @@ namespace kalam::query {
 /// Stands for the analytical engine: remembers what it was asked and answers with fixed rows.
 class RecordingEngine final : public analytics::Engine {
  public:
+  Status CheckAvailable() const override { return Status::Ok(); }
   Result<std::unique_ptr<RowStream>> Execute(analytics::EngineQuery query) override {
     last_sql = query.sql;
     source_count = query.sources.size();

@@ -139,8 +139,8 @@ constexpr SettingKey kKeys[] = {
         "keeps them."),
 
     Flag("analytics.enabled", true,
-         "Whether the analytical engine may be loaded for joins, grouping and other complex "
-         "queries."),
+         "Whether the analytical engine may be loaded: for joins, grouping and other complex "
+         "queries, and to write Parquet. Without it rows stay in hot storage."),
     Bytes("analytics.memory_limit", "0", 0,
           "Memory limit of the analytical engine; 0 takes a quarter of memory.budget, 16 to 256 "
           "MiB."),

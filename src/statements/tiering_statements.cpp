@@ -114,6 +114,8 @@ Result<StatementResult> ExecuteTiering(AdminContext& context, StatementRun& run,
     return Status(ErrorKind::NotAvailable,
                   fmt::format("STORAGE {} is not available on this server", Verb(statement)));
   }
+  // Before anything is looked at: no job is made that could only fail.
+  if (!IsOfRebuild(statement)) KALAM_RETURN_IF_ERROR(context.services.tiering->CheckCanWrite());
   const bool is_of_table = statement.kind == StorageStatement::Kind::kFlushTable ||
                            statement.kind == StorageStatement::Kind::kCompactTable ||
                            IsOfRebuild(statement);

@@ -41,6 +41,7 @@ class TieringImpl final : public Tiering {
   ~TieringImpl() override { services_.group.RemoveObserver(observer_); }
 
   HotRowCounts& counts() override { return counts_; }
+  Status CheckCanWrite() const override { return services_.engine.CheckAvailable(); }
 
   Status TakeIn(const std::vector<TableId>& tables) override {
     for (const TableId table : tables) {

@@ -102,6 +102,9 @@ class Tiering {
   virtual ~Tiering() = default;
 
   virtual HotRowCounts& counts() = 0;
+  /// Ok when segments can be written; else why Flush and Compact would not work. Costs next to
+  /// nothing. Errors: NotAvailable (no engine).
+  virtual Status CheckCanWrite() const = 0;
   /// Tables whose rows and segments came into the store without commits, as a namespace does that
   /// is brought back: counts what is hot of them. Errors: StorageIo, Corruption.
   virtual Status TakeIn(const std::vector<TableId>& tables) = 0;

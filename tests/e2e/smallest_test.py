@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 
+from flush_test import run_job
 from server_process import BINARIES, UNLIMITED, ServerProcess, run_tests
 
 PROGRAM = "kalamdb-server-smallest"
@@ -51,6 +52,40 @@ def test_one_part_left_out_leaves_the_others():
                 assert server.rows(root, JOINED) == [[7, "1"], [8, "1"]], left_out
             body = server.request("GET", "/v1/ws")[2]
             assert ("built without" in body["message"]) == (left_out == "websocket"), (left_out, body)
+
+
+def completed(server, token, job_type):
+    return server.rows(token, f"SELECT COUNT(*) FROM system.jobs WHERE job_type = '{job_type}' AND status = 'completed'")[0][0]
+
+
+def test_nothing_is_scheduled_that_needs_the_engine():
+    eager = UNLIMITED + "[flush]\ncheck_interval_seconds = 1\n[stream]\neviction_interval_seconds = 1\n"
+    off = eager + "[analytics]\nenabled = false\n"
+    for program, config, why in ((PROGRAM, eager, "built without"), ("kalamdb-server", off, "switched off")):
+        with ServerProcess(config, program=program) as server:
+            root = server.login()
+            with open(os.path.join(server.directory, "logs", "server.log"), encoding="utf-8") as file:
+                logged = [line for line in file if "rows stay hot" in line]
+            assert len(logged) == 1 and "WARN" in logged[0] and why in logged[0], logged
+            server.sql(root, "CREATE NAMESPACE app")
+            server.sql(root, "CREATE TABLE app.items (id BIGINT PRIMARY KEY) WITH (TYPE='SHARED', FLUSH_POLICY='rows:2')")
+            server.sql(root, "CREATE STREAM TABLE app.last (id BIGINT PRIMARY KEY) WITH (TTL_SECONDS = 600, MAX_BUFFER = 1)")
+            server.sql(root, "INSERT INTO app.items VALUES (1), (2), (3)")
+            # Flushes are looked for at least as often as streams are evicted, by the same clock and in the same round.
+            for round_ in range(1, 4):
+                server.sql(root, f"INSERT INTO app.last VALUES ({2 * round_}), ({2 * round_ + 1})")
+                deadline = time.monotonic() + 20
+                while int(completed(server, root, "stream_eviction")) < round_:
+                    assert time.monotonic() < deadline, server.rows(root, "SELECT * FROM system.jobs")
+                    time.sleep(0.05)
+            for statement in ("STORAGE FLUSH TABLE app.items", "STORAGE FLUSH ALL IN app", "STORAGE COMPACT TABLE app.items",
+                              "STORAGE COMPACT ALL IN app", "EXPORT USER DATA", "EXPORT NAMESPACE app"):
+                error = server.sql(root, statement, expect=400)["error"]
+                assert error["code"] == "NOT_AVAILABLE" and why in error["message"], (statement, error)
+            left = server.rows(root, "SELECT job_type, status FROM system.jobs WHERE job_type != 'stream_eviction'")
+            assert left == [], left
+            # Definitions alone are no Parquet.
+            run_job(server, root, "EXPORT NAMESPACE app SCHEMA ONLY")
 
 
 def test_a_certificate_is_refused_at_start():
