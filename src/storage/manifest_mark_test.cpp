@@ -48,10 +48,11 @@ class ManifestMarkTest : public testing::Test {
     return opened.status();
   }
   /// A closed database with a row in a table file, of which the manifest knows.
-  void Make() {
+  void Make(const std::string& other_key = "other") {
     ASSERT_EQ(Open().ToString(), Status::Ok().ToString());
     WriteBatch batch;
     batch.Put(Family::kRows, "key", std::string(1'000, 'x'));
+    batch.Put(Family::kRows, other_key, "");
     ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
     ASSERT_TRUE(store_->FlushMemtables().ok());
     store_.reset();
@@ -137,6 +138,22 @@ TEST_F(ManifestMarkTest, DamageOfWhatWasSyncedIsRefusedAndNamed) {
     }
   }
   WriteAll(Manifest(), whole);
+  ASSERT_EQ(Open().ToString(), Status::Ok().ToString());
+  EXPECT_TRUE(HasRow());
+}
+
+TEST_F(ManifestMarkTest, RecordMaySpanSeveralBlocks) {
+  // The manifest names the greatest key of each file.
+  Make(std::string(100'000, 'z'));
+  const std::string whole = ReadAll(Manifest());
+  ASSERT_GT(whole.size(), 100'000u);
+  for (size_t at : {33'000u, 70'000u, 100'000u}) {
+    std::string damaged = whole;
+    damaged[at] ^= 0x40;
+    WriteAll(Manifest(), damaged);
+    EXPECT_EQ(Open().kind(), ErrorKind::Corruption);
+  }
+  WriteAll(Manifest(), whole + RecordWithWrongBytes());
   ASSERT_EQ(Open().ToString(), Status::Ok().ToString());
   EXPECT_TRUE(HasRow());
 }

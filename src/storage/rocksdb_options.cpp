@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/thread_priority.h"
+#include "storage/late_log.h"
 #include "storage/manifest_mark.h"
 #include "storage/prepared_log.h"
 #include "storage/rocksdb_internal.h"
@@ -208,7 +209,7 @@ Tuning MakeTuning(const StoreOptions& options) {
           ? std::static_pointer_cast<rocksdb::FileSystem>(options.file_system)
           : rocksdb::FileSystem::Default();
   if (options.prepare_log) files = MakePreparedLogFileSystem(std::move(files));
-  files = MakeManifestMarkFileSystem(std::move(files));
+  files = MakeManifestMarkFileSystem(MakeLateLogFileSystem(std::move(files)));
   tuning.env = rocksdb::NewCompositeEnv(files);
   if (options.drop_change) {
     tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);

@@ -132,6 +132,12 @@ void ForgetfulFileSystem::FailSyncs(bool fail) {
   syncs_fail_ = fail;
 }
 
+void ForgetfulFileSystem::FailCreations(std::string suffix, int times) {
+  std::lock_guard lock(mutex_);
+  failing_suffix_ = std::move(suffix);
+  failing_creations_ = times;
+}
+
 void ForgetfulFileSystem::SetBeforeSync(std::function<void(const std::string&)> hook) {
   std::lock_guard lock(mutex_);
   before_sync_ = std::move(hook);
@@ -162,6 +168,7 @@ void ForgetfulFileSystem::LosePower() {
   power_limited_ = false;
   free_bytes_ = -1;
   syncs_fail_ = false;
+  failing_creations_ = 0;
 }
 
 void ForgetfulFileSystem::ForgetOverwrites(const std::string& path, const FileState& state) {
@@ -300,6 +307,10 @@ IOStatus ForgetfulFileSystem::NewWritableFile(const std::string& raw_path,
   std::lock_guard lock(mutex_);
   IOStatus status = Operate();
   if (!status.ok()) return status;
+  if (failing_creations_ > 0 && path.ends_with(failing_suffix_)) {
+    --failing_creations_;
+    return IOStatus::IOError("Too many open files", path);
+  }
   if (std::filesystem::exists(path)) {
     EntryChange replaced{EntryChange::kDeleted, path, {}, {}};
     status = MoveToAttic(path, &replaced.saved);

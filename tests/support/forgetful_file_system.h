@@ -37,6 +37,8 @@ class ForgetfulFileSystem : public rocksdb::FileSystemWrapper {
   void SetFreeBytes(int64_t bytes, bool told = true);
   /// Every Sync fails with EIO from now on.
   void FailSyncs(bool fail);
+  /// The next `times` files whose names end so cannot be created.
+  void FailCreations(std::string suffix, int times);
   /// Runs before each Sync of a file, on the syncing thread.
   void SetBeforeSync(std::function<void(const std::string& path)> hook);
   /// Syncs of files so far.
@@ -116,6 +118,8 @@ class ForgetfulFileSystem : public rocksdb::FileSystemWrapper {
   int64_t free_bytes_ = -1;
   bool free_bytes_told_ = true;
   bool syncs_fail_ = false;
+  std::string failing_suffix_;
+  int failing_creations_ = 0;
   uint64_t sync_count_ = 0;
   uint64_t saved_count_ = 0;
   std::function<void(const std::string&)> before_sync_;
