@@ -13,6 +13,7 @@
 #include "analytics/engine.h"
 #include "analytics/test_sources.h"
 #include "base/clock.h"
+#include "base/id_generators.h"
 #include "types/key_codec.h"
 
 namespace kalam::analytics {
@@ -185,7 +186,7 @@ class WorldSource final : public tables::ScanSource {
 class ColdFilesTest : public testing::Test {
  protected:
   ColdFilesTest() {
-    directory_ = testing::TempDir() + "/kalam_cold_" +
+    directory_ = testing::TempDir() + "/kalam_cold_" + RandomHex(8) +
                  testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);

@@ -11,6 +11,7 @@
 
 #include "analytics/test_sources.h"
 #include "base/clock.h"
+#include "base/id_generators.h"
 
 namespace kalam::analytics {
 namespace {
@@ -383,15 +384,15 @@ TEST_F(EngineTest, SpillsIntoAFolderThatItMakes) {
   EngineOptions options = Options();
   options.memory_limit_bytes = 24 << 20;
   options.threads = 1;
-  options.temp_directory = testing::TempDir() + "/kalam_spill_test/nested/folder";
-  std::filesystem::remove_all(testing::TempDir() + "/kalam_spill_test");
+  const std::string folder = testing::TempDir() + "/kalam_spill_" + RandomHex(8);
+  options.temp_directory = folder + "/nested/folder";
   Open(options);
   sources_ = {Numbers(600'000)};
   EXPECT_EQ(Run("SELECT count(*) FROM (SELECT row_number() OVER (ORDER BY name || n) AS r "
                 "FROM kalam_scan(0) AS t) AS u WHERE r > 5"),
             "599995\n");
   engine_.reset();
-  std::filesystem::remove_all(testing::TempDir() + "/kalam_spill_test");
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(EngineTest, GivesTheFailureOfASourceWithItsKind) {

@@ -7,6 +7,7 @@
 
 #include "analytics/engine.h"
 #include "analytics/test_sources.h"
+#include "base/id_generators.h"
 
 namespace kalam::analytics {
 namespace {
@@ -16,11 +17,14 @@ class LockdownTest : public testing::Test {
   LockdownTest() {
     EngineOptions options;
     options.plugin_directory = KALAM_PLUGIN_DIRECTORY;
-    options.temp_directory = testing::TempDir() + "/kalam_lockdown_spill";
+    options.temp_directory = testing::TempDir() + "/kalam_lockdown_" + RandomHex(8);
     std::filesystem::create_directories(options.temp_directory);
     secret_ = options.temp_directory + "/secret.csv";
     std::ofstream(secret_) << "a,b\n1,2\n";
     engine_ = MakeEngine(options);
+  }
+  ~LockdownTest() override {
+    std::filesystem::remove_all(std::filesystem::path(secret_).parent_path());
   }
 
   /// Ok only when the statement ran to its end.

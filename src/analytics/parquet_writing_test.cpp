@@ -10,6 +10,7 @@
 #include "analytics/engine.h"
 #include "analytics/test_sources.h"
 #include "base/clock.h"
+#include "base/id_generators.h"
 
 namespace kalam::analytics {
 namespace {
@@ -19,7 +20,7 @@ using testing::HasSubstr;
 class ParquetWritingTest : public testing::Test {
  protected:
   ParquetWritingTest() {
-    directory_ = testing::TempDir() + "/kalam_parquet_" +
+    directory_ = testing::TempDir() + "/kalam_parquet_" + RandomHex(8) +
                  testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);

@@ -9,6 +9,8 @@
 #include <set>
 #include <sstream>
 
+#include "base/id_generators.h"
+
 namespace kalam::server {
 namespace {
 
@@ -79,7 +81,7 @@ TEST(Settings, RetiredKeysAreAcceptedWithAWarning) {
 }
 
 TEST(Settings, TheEnvironmentWinsOverTheFileAndTheCommandLineOverBoth) {
-  const std::string path = testing::TempDir() + "/kalam_settings_test.toml";
+  const std::string path = testing::TempDir() + "/kalam_settings_" + RandomHex(8) + ".toml";
   std::ofstream(path)
       << "[server]\nport = 1111\nhost = \"0.0.0.0\"\n[rate_limit]\nmax_queries_per_sec = 7\n";
   CommandLine line;
