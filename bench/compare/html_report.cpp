@@ -148,8 +148,10 @@ std::string Table(const std::vector<Outcome>& outcomes,
       } else {
         html += fmt::format("<td colspan='5' class='text'>{}</td>", Escape(outcome.errors[peer]));
       }
-      html += "<td class='text'>" + (peer == 0 ? Escape(outcome.shape) : "");
-      for (const std::string& note : outcome.notes[peer]) html += "<br>" + Escape(note);
+      html += "<td class='text'>" + (peer == 0 ? Escape(outcome.shape) : "") + "</td></tr>";
+      if (outcome.notes[peer].empty()) continue;
+      html += "<tr><td></td><td colspan='7' class='text'>";
+      for (const std::string& note : outcome.notes[peer]) html += Escape(note) + "<br>";
       html += "</td></tr>";
     }
   }
