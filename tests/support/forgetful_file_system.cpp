@@ -189,7 +189,8 @@ void ForgetfulFileSystem::ForgetOverwrites(const std::string& path, const FileSt
 void ForgetfulFileSystem::ForgetTail(const std::string& path, const FileState& state) {
   if (!std::filesystem::exists(path) || state.written_bytes <= state.synced_bytes) return;
   uint64_t tail = state.written_bytes - state.synced_bytes;
-  uint64_t kept = random_() % 2 == 0 ? 0 : random_() % (tail + 1);
+  // The whole size is as likely as any part of it: then a record is as long as it says.
+  uint64_t kept = random_() % 2 == 0 ? 0 : random_() % 2 == 0 ? tail : random_() % (tail + 1);
   std::filesystem::resize_file(path, state.synced_bytes + kept);
   if (kept == 0 || random_() % 4 != 0) return;
   // The size was written but not the bytes.
