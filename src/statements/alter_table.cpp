@@ -269,6 +269,15 @@ Result<std::optional<FoundIndex>> FindIndex(AdminContext& context, const std::st
   return std::optional<FoundIndex>();
 }
 
+/// Without USING: COSINE, but an index that is there stays what it is.
+vectors::Metric MetricOf(const sql::AlterTable& statement,
+                         const std::optional<vectors::IndexDefinition>& known) {
+  if (statement.metric == "L2") return vectors::Metric::kL2;
+  if (statement.metric == "DOT") return vectors::Metric::kDot;
+  if (statement.metric.empty() && known) return known->metric;
+  return vectors::Metric::kCosine;
+}
+
 /// CREATE INDEX and DROP INDEX: a record of their own, the schema stays as it is.
 Result<StatementResult> ChangeVectorIndex(AdminContext& context, const StatementRun& run,
                                           const sql::AlterTable& statement,
@@ -285,25 +294,25 @@ Result<StatementResult> ChangeVectorIndex(AdminContext& context, const Statement
   catalog::RecordWrites records;
   std::string told, operation;
   if (statement.operation == Operation::kCreateVectorIndex) {
-    const vectors::Metric metric = statement.metric == "L2"    ? vectors::Metric::kL2
-                                   : statement.metric == "DOT" ? vectors::Metric::kDot
-                                                               : vectors::Metric::kCosine;
-    const std::string title(vectors::MetricTitle(metric));
     const vectors::VectorIndexes* indexes = context.services.vector_indexes;
     const auto known = indexes ? indexes->Find(table.id, column.column_id) : std::nullopt;
-    const std::string index_name = IndexName(table, name, statement.index_name);
-    if (statement.is_standalone && !statement.if_not_exists) {
+    const vectors::Metric metric = MetricOf(statement, known);
+    const std::string title(vectors::MetricTitle(metric));
+    if (statement.is_standalone) {
+      const std::string index_name = IndexName(table, name, statement.index_name);
       KALAM_ASSIGN_OR_RETURN(const auto taken, FindIndex(context, table.namespace_id, index_name));
       if (taken || known) {
-        return Status(ErrorKind::AlreadyExists,
-                      taken ? "Index '" + index_name + "' already exists"
-                            : "Column '" + name + "' already has a vector index");
+        const std::string there = taken ? "Index '" + index_name + "' already exists"
+                                        : "Column '" + name + "' already has a vector index";
+        if (statement.if_not_exists) return Told(there + " (skipped)");
+        return Status(ErrorKind::AlreadyExists, there);
       }
     }
     // Asked for again, it stays as it is.
-    if (!known || (known->metric != metric && !statement.if_not_exists)) {
+    if (!known || known->metric != metric) {
+      const std::string& index_name = known ? known->name : statement.index_name;
       records.push_back(vectors::VectorIndexes::Put(
-          {table.id, column.column_id, metric, run.now_us, statement.index_name}));
+          {table.id, column.column_id, metric, run.now_us, index_name}));
     }
     operation = "CREATE INDEX " + name + " USING " + title;
     told = "Vector index enabled on " + subject + " (" + title + ")";

@@ -202,8 +202,15 @@ def test_named_indexes_and_their_state():
 
         answer = server.sql(root, "CREATE INDEX near ON app.docs (v) USING L2")["results"][0]
         assert answer["message"] == "Vector index enabled on app.docs.v (L2)", answer
-        server.sql(root, "CREATE VECTOR INDEX IF NOT EXISTS near ON app.docs USING L2 (v)")
-        server.sql(root, "CREATE INDEX ON app.docs (w)")
+        for again in ("near ON app.docs USING L2 (v)", "near ON app.docs (v)", "other ON app.docs (v)", "near ON app.docs (w)"):
+            answer = server.sql(root, "CREATE VECTOR INDEX IF NOT EXISTS " + again)["results"][0]["message"]
+            assert "already" in answer and answer.endswith("(skipped)"), answer
+        # Without USING an index is of COSINE; one that is there stays what it is.
+        for statement, metric in (("ALTER TABLE app.docs CREATE INDEX v", "v (L2)"), ("CREATE INDEX ON app.docs (w)", "w (Cosine)"),
+                                  ("ALTER TABLE app.docs CREATE INDEX v USING DOT", "v (Dot)"), ("ALTER TABLE app.docs CREATE INDEX v", "v (Dot)"),
+                                  ("ALTER TABLE app.docs CREATE INDEX v USING L2", "v (L2)")):
+            answer = server.sql(root, statement)["results"][0]["message"]
+            assert answer == "Vector index enabled on app.docs." + metric, (statement, answer)
         for taken in ("CREATE INDEX near ON app.docs (w)", "CREATE INDEX other ON app.docs (v)"):
             assert "already" in server.sql(root, taken, expect=400)["error"]["message"]
         # A flush is followed by a job that writes snapshots, of few rows too.
