@@ -201,6 +201,63 @@ TEST_F(SqlRequestTest, WhoeverKeepsLosingGetsItsTurnAtTheGate) {
               ElementsAre("1|" + std::to_string(came_between * 1000 + 1)));
 }
 
+/// A group in which others are faster as often as a test wants, and then write out what they wrote.
+class ContestedGroup final : public replication::ReplicationGroup {
+ public:
+  ContestedGroup(std::unique_ptr<replication::ReplicationGroup> group, storage::Store& store)
+      : group_(std::move(group)), store_(store) {}
+
+  replication::ProposeResult Propose(std::shared_ptr<const replication::Command> command,
+                                     replication::CommitCallback done) override {
+    if (losses_left == 0) return group_->Propose(std::move(command), std::move(done));
+    if (--losses_left == 0) EXPECT_TRUE(store_.FlushMemtables().ok());
+    return {replication::ProposeOutcome::kConflict, Status::Ok()};
+  }
+  replication::View TakeView() override { return group_->TakeView(); }
+  Seq published_seq() const override { return group_->published_seq(); }
+  std::unique_ptr<Gate> EnterGate() override {
+    ++gates_entered;
+    return group_->EnterGate();
+  }
+  int AddObserver(replication::CommitObserver observer) override {
+    return group_->AddObserver(std::move(observer));
+  }
+  void RemoveObserver(int id) override { group_->RemoveObserver(id); }
+  void Close() override { group_->Close(); }
+
+  int losses_left = 0;
+  int gates_entered = 0;
+
+ private:
+  const std::unique_ptr<replication::ReplicationGroup> group_;
+  storage::Store& store_;
+};
+
+class ContestedRequestTest : public SqlRequestTest {
+ protected:
+  std::unique_ptr<replication::ReplicationGroup> MakeGroup(
+      std::unique_ptr<replication::ReplicationGroup> group) override {
+    auto contested = std::make_unique<ContestedGroup>(std::move(group), *store_);
+    contested_ = contested.get();
+    return contested;
+  }
+  ContestedGroup* contested_ = nullptr;  // is group_
+};
+
+TEST_F(ContestedRequestTest, AtTheGateTheDiskMayBeRead) {
+  Prepare();
+  const catalog::Caller ann = User("ann");
+  Run("INSERT INTO notes (id, body, n) VALUES (1, 'a', 5)", ann);
+  contested_->losses_left = kConflictRoundsMax;
+  // On a core until it has lost, with the row in memory; at the gate it is only on the disk.
+  const Answer answer = Send("UPDATE notes SET n = n + 1 WHERE id = 1", ann);
+  EXPECT_THAT(answer.results, ElementsAre("Updated 1 row(s)")) << answer.error;
+  EXPECT_TRUE(answer.used_worker);
+  EXPECT_EQ(contested_->losses_left, 0);
+  EXPECT_EQ(contested_->gates_entered, 1);
+  EXPECT_THAT(Run("SELECT n FROM notes WHERE id = 1", ann), ElementsAre("6"));
+}
+
 TEST_F(SqlRequestTest, ATableThatChangesMeanwhileIsPlannedAnew) {
   Prepare();
   ASSERT_THAT(Run(InsertManyRows(), User("ann")), ElementsAre("Inserted 2000 row(s)"));

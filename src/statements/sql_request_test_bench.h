@@ -48,6 +48,11 @@ class SqlRequestTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
   }
   void SetUp() override { Open({}); }
+  /// What the server proposes to; a test may stand between.
+  virtual std::unique_ptr<replication::ReplicationGroup> MakeGroup(
+      std::unique_ptr<replication::ReplicationGroup> group) {
+    return group;
+  }
 
   void Open(const StatementLimits& limits) {
     storage::StoreOptions options;
@@ -56,7 +61,7 @@ class SqlRequestTest : public ::testing::Test {
     catalog_ = catalog::Catalog::Open(*store_, memory_.Child("catalog"), 100).value();
     replication::StandaloneOptions group_options;
     group_options.durability = storage::Durability::kOs;
-    group_ = replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value();
+    group_ = MakeGroup(replication::OpenStandaloneGroup(*store_, *catalog_, group_options).value());
     analytics::EngineOptions engine_options;
     engine_options.enabled = false;
     engine_ = analytics::MakeEngine(engine_options);
