@@ -35,10 +35,14 @@ void QueueSnapshots(const StatementServices& services, jobs::JobQueue& queue,
   const nlohmann::json parameters = {{"table_id", table.QualifiedName()},
                                      {"table_type", catalog::TableTypeName(table.type)},
                                      {"internal_id", table.id.value}};
-  const Status queued = queue
-                            .Submit(jobs::JobType::kVectorIndex, parameters.dump(),
-                                    "vector-index-" + table.namespace_id + "-" + table.name)
-                            .status();
+  const auto submit = [&](const std::string& key) {
+    return queue.Submit(jobs::JobType::kVectorIndex, parameters.dump(), key).status();
+  };
+  const std::string key = "vector-index-" + table.namespace_id + "-" + table.name;
+  Status queued = submit(key);
+  // One that runs may be past what this flush has moved; jobs of a type take turns, so that of two
+  // one has not begun.
+  if (queued.Is(ErrorKind::IdempotentConflict)) queued = submit(key + "-next");
   if (queued.ok() || queued.Is(ErrorKind::IdempotentConflict)) return;
   Log(LogLevel::kWarn, "vectors", "the snapshots of a flushed table were not queued",
       {{"error", queued.ToString()}});
