@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -16,7 +15,6 @@
 namespace kalam::exports {
 namespace {
 
-namespace fs = std::filesystem;
 using storage::Family;
 
 class Exporter {
@@ -24,8 +22,7 @@ class Exporter {
   Exporter(const ExportServices& services, const NamespaceExportRequest& request)
       : services_(services),
         request_(request),
-        work_{services, request.work_folder, request.cancelled},
-        view_(services.group.TakeView()) {}
+        work_{services, request.work_folder, request.cancelled, request.report} {}
 
   Result<NamespaceExportSummary> Run() {
     if (!services_.catalog.NamespaceExists(request_.namespace_id)) {
@@ -42,9 +39,7 @@ class Exporter {
         KALAM_RETURN_IF_ERROR(AddTable(table));
     }
     KALAM_RETURN_IF_ERROR(AddDescription(versions));
-    KALAM_RETURN_IF_ERROR(zip_->Close());
-    std::error_code error;
-    summary_.archive_bytes = static_cast<int64_t>(fs::file_size(request_.archive_path, error));
+    KALAM_ASSIGN_OR_RETURN(summary_.archive_bytes, zip_->Close());
     return summary_;
   }
 
@@ -63,21 +58,15 @@ class Exporter {
 
   Status AddScope(const catalog::TablePtr& table, const storage::Scope& scope,
                   const std::string& name) {
-    KALAM_RETURN_IF_ERROR(work_.CheckCancelled());
-    auto source = std::make_shared<ScopeSource>(services_.reader,
-                                                tables::ReadScope{table, scope, view_, nullptr});
-    KALAM_ASSIGN_OR_RETURN(const bool has_rows, source->HasRows());
-    if (!has_rows) return {};
+    KALAM_ASSIGN_OR_RETURN(const auto source, work_.FindRows(table, scope));
+    if (source == nullptr) return {};
     KALAM_ASSIGN_OR_RETURN(const int64_t rows,
                            AddParquet(work_, source, "rows/" + name + ".parquet", *zip_));
     KALAM_ASSIGN_OR_RETURN(const int64_t files,
                            AddFiles(work_, {table, scope}, "files/" + name + "/", *zip_));
     summary_.row_count += rows;
     summary_.file_count += files;
-    if (request_.report) {
-      request_.report(
-          fmt::format("{} rows of {} tables so far", summary_.row_count, summary_.table_count));
-    }
+    work_.Report(summary_.row_count, summary_.table_count);
     return {};
   }
 
@@ -93,8 +82,8 @@ class Exporter {
 
   Status AddScopesOf(Family family, TableId table, std::set<std::string>* users) {
     const std::string prefix = storage::TablePrefix(table);
-    const auto iterator =
-        services_.reader.store().NewIterator(family, {prefix, PrefixEnd(prefix)}, view_.snapshot);
+    const auto iterator = services_.reader.store().NewIterator(family, {prefix, PrefixEnd(prefix)},
+                                                               work_.view.snapshot);
     for (iterator->Seek(prefix); iterator->Valid();) {
       storage::ParsedKey key;
       if (!storage::ParseKey(iterator->key(), &key))
@@ -116,7 +105,7 @@ class Exporter {
     }
     const nlohmann::json description = {{"format", 1},
                                         {"namespace", request_.namespace_id},
-                                        {"last_seq", std::to_string(view_.seq.value)},
+                                        {"last_seq", std::to_string(work_.view.seq.value)},
                                         {"tables", versions},
                                         {"indexes", indexes}};
     KALAM_RETURN_IF_ERROR(zip_->BeginEntry("export.json", ZipWriter::Compression::kDeflate));
@@ -126,7 +115,6 @@ class Exporter {
   const ExportServices& services_;
   const NamespaceExportRequest& request_;
   const ArchiveWork work_;
-  const replication::View view_;
   std::unique_ptr<ZipWriter> zip_;
   NamespaceExportSummary summary_;
 };
@@ -135,16 +123,8 @@ class Exporter {
 
 Result<NamespaceExportSummary> ExportNamespace(const ExportServices& services,
                                                const NamespaceExportRequest& request) {
-  std::error_code error;
-  fs::remove_all(request.work_folder, error);
-  fs::create_directories(request.work_folder, error);
-  if (error) {
-    return Status(ErrorKind::StorageIo,
-                  fmt::format("Cannot create {}: {}", request.work_folder, error.message()));
-  }
-  auto summary = Exporter(services, request).Run();
-  fs::remove_all(request.work_folder, error);
-  return summary;
+  KALAM_ASSIGN_OR_RETURN(const auto folder, WorkFolder::Make(request.work_folder));
+  return Exporter(services, request).Run();
 }
 
 }  // namespace kalam::exports

@@ -133,6 +133,32 @@ Status ArchiveWork::CheckCancelled() const {
   return Status(ErrorKind::Cancelled, "The export was cancelled");
 }
 
+Result<std::shared_ptr<ScopeSource>> ArchiveWork::FindRows(const catalog::TablePtr& table,
+                                                           const storage::Scope& scope) const {
+  KALAM_RETURN_IF_ERROR(CheckCancelled());
+  auto source = std::make_shared<ScopeSource>(services.reader,
+                                              tables::ReadScope{table, scope, view, nullptr});
+  KALAM_ASSIGN_OR_RETURN(const bool has_rows, source->HasRows());
+  return has_rows ? std::move(source) : nullptr;
+}
+
+void ArchiveWork::Report(int64_t row_count, int64_t table_count) const {
+  if (report) report(fmt::format("{} rows of {} tables so far", row_count, table_count));
+}
+
+Result<std::unique_ptr<WorkFolder>> WorkFolder::Make(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  fs::create_directories(path, error);
+  if (!error) return std::make_unique<WorkFolder>(path);
+  return Status(ErrorKind::StorageIo, fmt::format("Cannot create {}: {}", path, error.message()));
+}
+
+WorkFolder::~WorkFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
 Result<int64_t> AddParquet(const ArchiveWork& work, const std::shared_ptr<ScopeSource>& source,
                            const std::string& entry, ZipWriter& zip) {
   analytics::ParquetFile file;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "analytics/engine.h"
@@ -37,14 +38,34 @@ class ScopeSource final : public tables::ScanSource {
   std::vector<int32_t> field_ids_;
 };
 
-/// What is written on the way of every archive.
+/// What the making of every archive goes by: all of it shows one view.
 struct ArchiveWork {
   const ExportServices& services;
-  std::string work_folder;          // of Parquet files on their way
-  std::function<bool()> cancelled;  // may be empty
+  std::string work_folder;                  // of Parquet files on their way
+  std::function<bool()> cancelled;          // may be empty
+  std::function<void(std::string)> report;  // may be empty
+  replication::View view = services.group.TakeView();
 
   /// Errors: Cancelled.
   Status CheckCancelled() const;
+  /// The rows of a scope; null when there are none. Errors: Cancelled, StorageIo, Corruption.
+  Result<std::shared_ptr<ScopeSource>> FindRows(const catalog::TablePtr& table,
+                                                const storage::Scope& scope) const;
+  void Report(int64_t row_count, int64_t table_count) const;
+};
+
+/// An empty folder, gone with it.
+class WorkFolder {
+ public:
+  /// What lies there goes. Errors: StorageIo.
+  static Result<std::unique_ptr<WorkFolder>> Make(const std::string& path);
+  explicit WorkFolder(std::string path) : path_(std::move(path)) {}
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
+  ~WorkFolder();
+
+ private:
+  const std::string path_;
 };
 
 /// Adds the rows as one Parquet file; returns how many. Errors: those of Engine::WriteParquet,

@@ -21,8 +21,7 @@ class Exporter {
   Exporter(const ExportServices& services, const ExportRequest& request)
       : services_(services),
         request_(request),
-        work_{services, request.work_folder, request.cancelled},
-        view_(services.group.TakeView()) {}
+        work_{services, request.work_folder, request.cancelled, request.report} {}
 
   Result<ExportSummary> Run() {
     KALAM_ASSIGN_OR_RETURN(const auto tables, services_.catalog.ListTables(""));
@@ -32,20 +31,15 @@ class Exporter {
       KALAM_RETURN_IF_ERROR(AddTable(table));
     }
     if (zip_ == nullptr) return summary_;
-    KALAM_RETURN_IF_ERROR(zip_->Close());
-    std::error_code error;
-    summary_.archive_bytes = static_cast<int64_t>(fs::file_size(request_.archive_path, error));
+    KALAM_ASSIGN_OR_RETURN(summary_.archive_bytes, zip_->Close());
     return summary_;
   }
 
  private:
   Status AddTable(const catalog::TablePtr& table) {
-    KALAM_RETURN_IF_ERROR(work_.CheckCancelled());
     const storage::Scope scope = tables::ScopeFor(*table, request_.user_id);
-    auto source = std::make_shared<ScopeSource>(services_.reader,
-                                                tables::ReadScope{table, scope, view_, nullptr});
-    KALAM_ASSIGN_OR_RETURN(const bool has_rows, source->HasRows());
-    if (!has_rows) return {};
+    KALAM_ASSIGN_OR_RETURN(const auto source, work_.FindRows(table, scope));
+    if (source == nullptr) return {};
     if (zip_ == nullptr) {
       KALAM_ASSIGN_OR_RETURN(zip_, ZipWriter::Create(request_.archive_path));
     }
@@ -55,10 +49,7 @@ class Exporter {
                            AddParquet(work_, source, folder + "batch-0.parquet", *zip_));
     summary_.row_count += rows;
     KALAM_RETURN_IF_ERROR(AddCsv(work_, *source, folder + "rows.csv", *zip_));
-    if (request_.report) {
-      request_.report(
-          fmt::format("{} rows of {} tables so far", summary_.row_count, summary_.table_count));
-    }
+    work_.Report(summary_.row_count, summary_.table_count);
     KALAM_ASSIGN_OR_RETURN(const int64_t files,
                            AddFiles(work_, {table, scope}, folder + "files/", *zip_));
     summary_.file_count += files;
@@ -68,7 +59,6 @@ class Exporter {
   const ExportServices& services_;
   const ExportRequest& request_;
   const ArchiveWork work_;
-  const replication::View view_;
   std::unique_ptr<ZipWriter> zip_;
   ExportSummary summary_;
 };
@@ -76,16 +66,8 @@ class Exporter {
 }  // namespace
 
 Result<ExportSummary> ExportUser(const ExportServices& services, const ExportRequest& request) {
-  std::error_code error;
-  fs::remove_all(request.work_folder, error);
-  fs::create_directories(request.work_folder, error);
-  if (error) {
-    return Status(ErrorKind::StorageIo,
-                  fmt::format("Cannot create {}: {}", request.work_folder, error.message()));
-  }
-  auto summary = Exporter(services, request).Run();
-  fs::remove_all(request.work_folder, error);
-  return summary;
+  KALAM_ASSIGN_OR_RETURN(const auto folder, WorkFolder::Make(request.work_folder));
+  return Exporter(services, request).Run();
 }
 
 std::string ExportPath(const std::string& data_directory, std::string_view user_id,

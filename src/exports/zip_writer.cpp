@@ -119,13 +119,15 @@ Status ZipWriter::AddFile(const std::string& name, const std::string& local_path
   return Status(ErrorKind::StorageIo, fmt::format("Cannot read {}", local_path));
 }
 
-Status ZipWriter::Close() {
+Result<int64_t> ZipWriter::Close() {
   KALAM_RETURN_IF_ERROR(rep_->EndEntry());
   if (zipClose(std::exchange(rep_->file, nullptr), nullptr) != ZIP_OK) {
     unlink(rep_->temporary.c_str());
     return Failed(rep_->path);
   }
   Status status = Sync(rep_->temporary);
+  std::error_code error;
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(rep_->temporary, error));
   if (status.ok() && rename(rep_->temporary.c_str(), rep_->path.c_str()) != 0) {
     status = Failed(rep_->path);
   }
@@ -133,7 +135,8 @@ Status ZipWriter::Close() {
     unlink(rep_->temporary.c_str());
     return status;
   }
-  return Sync(std::filesystem::path(rep_->path).parent_path().string());
+  KALAM_RETURN_IF_ERROR(Sync(std::filesystem::path(rep_->path).parent_path().string()));
+  return size;
 }
 
 }  // namespace kalam::exports

@@ -1,6 +1,7 @@
 // Writes a zip archive entry by entry.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,8 +26,8 @@ class ZipWriter {
   Status Write(std::string_view bytes);
   /// The bytes of a local file as the next entry.
   Status AddFile(const std::string& name, const std::string& local_path, Compression compression);
-  /// Errors: StorageIo; then there is no archive.
-  Status Close();
+  /// How many bytes the archive has. Errors: StorageIo; then there is none.
+  Result<int64_t> Close();
 
   struct Rep;
   explicit ZipWriter(std::unique_ptr<Rep> rep);

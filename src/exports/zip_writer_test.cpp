@@ -56,7 +56,9 @@ TEST_F(ZipWriterTest, HoldsWhatWasPutIntoIt) {
           .ok());
   ASSERT_TRUE((*zip)->BeginEntry("empty", ZipWriter::Compression::kStore).ok());
   EXPECT_FALSE(std::filesystem::exists(path)) << "not before it is whole";
-  ASSERT_TRUE((*zip)->Close().ok());
+  const Result<int64_t> size = (*zip)->Close();
+  ASSERT_TRUE(size.ok());
+  EXPECT_EQ(*size, static_cast<int64_t>(std::filesystem::file_size(path)));
   const std::map<std::string, std::string> expected = {
       {"app/t/rows.csv", "id,body\r\n" + std::string(500000, 'x')},
       {"app/ü/batch-0.parquet", std::string(300000, 'l')},
