@@ -9,10 +9,9 @@
 
 #include "base/clock.h"
 #include "objects/curl_library.h"
-#include "objects/local_file.h"
 #include "objects/object_path.h"
-#include "objects/remote_client.h"
 #include "objects/remote_settings.h"
+#include "objects/remote_storage.h"
 #include "objects/signing.h"
 
 namespace kalam::objects {
@@ -37,35 +36,30 @@ struct Call {
   HttpBody body = {};
 };
 
-class AzureStorage : public ObjectStorage {
+class AzureStorage final : public RemoteStorage {
  public:
   AzureStorage(const StorageSettings& settings, const StorageEnvironment& environment,
                AzurePlace place)
-      : environment_(environment),
-        place_(std::move(place)),
-        client_(settings.storage_id, environment) {}
+      : RemoteStorage(settings, environment), place_(std::move(place)) {}
 
-  Status PutFile(const std::string& local_file, const std::string& path) override;
-  Status Put(const std::string& path, std::string_view bytes) override;
-  Result<std::string> Read(const std::string& path, int64_t offset, int64_t length) override;
   Result<ObjectEntry> Stat(const std::string& path) override;
   Status List(const std::string& prefix,
               const std::function<bool(const ObjectEntry&)>& visit) override;
   Status Delete(const std::string& path) override;
-  std::string LocalPath(const std::string&) const override { return ""; }
+
+ protected:
+  Status PutWhole(const std::string& path, const HttpBody& body) override;
+  Status PutParts(const std::string& path, const LocalFile& file) override;
+  Result<std::string> ReadRange(const std::string& path, int64_t offset, int64_t length) override;
 
  private:
   Result<HttpResponse> Send(std::string_view action, const Call& call);
   HttpRequest MakeRequest(const Call& call) const;
-  Status PutWhole(const std::string& path, const HttpBody& body);
-  Status PutBlocks(const std::string& path, const LocalFile& file);
   bool IsMissing(const HttpResponse& response) const {
     return response.status == 404 && ErrorCodeOf(response) != "ContainerNotFound";
   }
 
-  const StorageEnvironment environment_;
   const AzurePlace place_;
-  RemoteClient client_;
 };
 
 HttpRequest AzureStorage::MakeRequest(const Call& call) const {
@@ -109,37 +103,20 @@ Status AzureStorage::PutWhole(const std::string& path, const HttpBody& body) {
   return response.status == 201 ? Status::Ok() : client_.Refused(action, response);
 }
 
-Status AzureStorage::Put(const std::string& path, std::string_view bytes) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  return PutWhole(path, HttpBody::Of(bytes));
-}
-
-Status AzureStorage::PutFile(const std::string& local_file, const std::string& path) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  KALAM_ASSIGN_OR_RETURN(const LocalFile file, LocalFile::Open(local_file));
-  if (file.size() > environment_.multipart_bytes) return PutBlocks(path, file);
-  return PutWhole(path, {.bytes = {}, .fd = file.fd(), .offset = 0, .size = file.size()});
-}
-
 // Blocks that no list names are forgotten by the service after a week.
-Status AzureStorage::PutBlocks(const std::string& path, const LocalFile& file) {
-  const int64_t block_bytes =
-      std::max(environment_.multipart_bytes, file.size() / (kBlocksMax - 1) + 1);
+Status AzureStorage::PutParts(const std::string& path, const LocalFile& file) {
+  const int64_t block_bytes = PartBytes(file, kBlocksMax);
   std::string list = "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>";
   int64_t number = 0;
   for (int64_t offset = 0; offset < file.size(); offset += block_bytes) {
     const std::string id = Base64(fmt::format("{:08}", ++number));  // all of one length
     const std::string action = fmt::format("write block {} of '{}'", number, path);
-    KALAM_ASSIGN_OR_RETURN(
-        const HttpResponse response,
-        Send(action, {.method = "PUT",
-                      .path = path,
-                      .query = {{"comp", "block"}, {"blockid", id}},
-                      .content_type = "application/octet-stream",
-                      .body = {.bytes = {},
-                               .fd = file.fd(),
-                               .offset = offset,
-                               .size = std::min(block_bytes, file.size() - offset)}}));
+    KALAM_ASSIGN_OR_RETURN(const HttpResponse response,
+                           Send(action, {.method = "PUT",
+                                         .path = path,
+                                         .query = {{"comp", "block"}, {"blockid", id}},
+                                         .content_type = "application/octet-stream",
+                                         .body = PartOf(file, offset, block_bytes)}));
     if (response.status != 201) return client_.Refused(action, response);
     list += fmt::format("<Latest>{}</Latest>", id);
   }
@@ -154,21 +131,11 @@ Status AzureStorage::PutBlocks(const std::string& path, const LocalFile& file) {
   return response.status == 201 ? Status::Ok() : client_.Refused(action, response);
 }
 
-Result<std::string> AzureStorage::Read(const std::string& path, int64_t offset, int64_t length) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  if (offset < 0 || length < -1) {
-    return Status(ErrorKind::InvalidOperation, "A range of an object must not be negative");
-  }
-  if (length == 0) {
-    KALAM_RETURN_IF_ERROR(Stat(path).status());
-    return std::string();
-  }
+Result<std::string> AzureStorage::ReadRange(const std::string& path, int64_t offset,
+                                            int64_t length) {
   Call call{.path = path};
-  if (offset > 0 || length > 0) {
-    call.headers.emplace_back("x-ms-range",
-                              length < 0 ? fmt::format("bytes={}-", offset)
-                                         : fmt::format("bytes={}-{}", offset, offset + length - 1));
-  }
+  if (const std::string range = RangeText(offset, length); !range.empty())
+    call.headers.emplace_back("x-ms-range", range);
   const std::string action = fmt::format("read '{}'", path);
   KALAM_ASSIGN_OR_RETURN(HttpResponse response, Send(action, call));
   if (response.status == 200 || response.status == 206) return std::move(response.body);
@@ -184,11 +151,7 @@ Result<ObjectEntry> AzureStorage::Stat(const std::string& path) {
                          Send(action, {.method = "HEAD", .path = path}));
   if (IsMissing(response)) return client_.NoSuchObject(path);
   if (response.status != 200) return client_.Refused(action, response);
-  return ObjectEntry{
-      .path = path,
-      .size_bytes = std::atoll(response.header("content-length").c_str()),
-      .modified_at_us =
-          int64_t{Curl().getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
+  return EntryOf(path, response);
 }
 
 Status AzureStorage::List(const std::string& prefix,

@@ -7,10 +7,8 @@
 #include <pugixml.hpp>
 
 #include "base/clock.h"
-#include "objects/curl_library.h"
-#include "objects/local_file.h"
 #include "objects/object_path.h"
-#include "objects/remote_client.h"
+#include "objects/remote_storage.h"
 
 namespace kalam::objects {
 namespace {
@@ -39,28 +37,26 @@ int64_t ParseIsoTime(const std::string& text) {
   return int64_t{timegm(&parts)} * 1'000'000;
 }
 
-class S3Storage : public ObjectStorage {
+class S3Storage final : public RemoteStorage {
  public:
   S3Storage(const StorageSettings& settings, const StorageEnvironment& environment, S3Place place,
             std::unique_ptr<RequestSigner> signer)
-      : environment_(environment),
+      : RemoteStorage(settings, environment),
         place_(std::move(place)),
-        signer_(std::move(signer)),
-        client_(settings.storage_id, environment) {}
+        signer_(std::move(signer)) {}
 
-  Status PutFile(const std::string& local_file, const std::string& path) override;
-  Status Put(const std::string& path, std::string_view bytes) override;
-  Result<std::string> Read(const std::string& path, int64_t offset, int64_t length) override;
   Result<ObjectEntry> Stat(const std::string& path) override;
   Status List(const std::string& prefix,
               const std::function<bool(const ObjectEntry&)>& visit) override;
   Status Delete(const std::string& path) override;
-  std::string LocalPath(const std::string&) const override { return ""; }
+
+ protected:
+  Status PutWhole(const std::string& path, const HttpBody& body) override;
+  Status PutParts(const std::string& path, const LocalFile& file) override;
+  Result<std::string> ReadRange(const std::string& path, int64_t offset, int64_t length) override;
 
  private:
   Result<HttpResponse> Send(std::string_view action, const Call& call);
-  Status PutWhole(const std::string& path, const HttpBody& body);
-  Status PutParts(const std::string& path, const LocalFile& file);
   Result<std::string> PutPart(const std::string& path, const std::string& upload_id, int64_t number,
                               const HttpBody& body);
   Status FinishUpload(const std::string& path, const std::string& upload_id,
@@ -68,10 +64,8 @@ class S3Storage : public ObjectStorage {
   Result<std::string> ListPage(const std::string& prefix, const std::string& continuation,
                                const std::function<bool(const ObjectEntry&)>& visit);
 
-  const StorageEnvironment environment_;
   const S3Place place_;
   const std::unique_ptr<RequestSigner> signer_;
-  RemoteClient client_;
 };
 
 Result<HttpResponse> S3Storage::Send(std::string_view action, const Call& call) {
@@ -111,18 +105,6 @@ Status S3Storage::PutWhole(const std::string& path, const HttpBody& body) {
   return response.status == 200 ? Status::Ok() : client_.Refused(action, response);
 }
 
-Status S3Storage::Put(const std::string& path, std::string_view bytes) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  return PutWhole(path, HttpBody::Of(bytes));
-}
-
-Status S3Storage::PutFile(const std::string& local_file, const std::string& path) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  KALAM_ASSIGN_OR_RETURN(const LocalFile file, LocalFile::Open(local_file));
-  if (file.size() > environment_.multipart_bytes) return PutParts(path, file);
-  return PutWhole(path, {.bytes = {}, .fd = file.fd(), .offset = 0, .size = file.size()});
-}
-
 // Parts are not visible before the upload is completed; a failed one is given up, so that its parts
 // cost nothing.
 Status S3Storage::PutParts(const std::string& path, const LocalFile& file) {
@@ -135,16 +117,12 @@ Status S3Storage::PutParts(const std::string& path, const LocalFile& file) {
   const std::string upload_id = Text(document.child("InitiateMultipartUploadResult"), "UploadId");
   if (begun.status != 200 || upload_id.empty()) return client_.Refused(action, begun);
 
-  const int64_t part_bytes =
-      std::max(environment_.multipart_bytes, file.size() / (kPartsMax - 1) + 1);
+  const int64_t part_bytes = PartBytes(file, kPartsMax);
   std::vector<std::string> tags;
   Status failed;
   for (int64_t offset = 0; offset < file.size() && failed.ok(); offset += part_bytes) {
-    const HttpBody body{.bytes = {},
-                        .fd = file.fd(),
-                        .offset = offset,
-                        .size = std::min(part_bytes, file.size() - offset)};
-    auto tag = PutPart(path, upload_id, static_cast<int64_t>(tags.size()) + 1, body);
+    auto tag = PutPart(path, upload_id, static_cast<int64_t>(tags.size()) + 1,
+                       PartOf(file, offset, part_bytes));
     if (tag.ok()) {
       tags.push_back(*std::move(tag));
     } else {
@@ -207,21 +185,10 @@ Status S3Storage::FinishUpload(const std::string& path, const std::string& uploa
   return client_.Refused(action, response);
 }
 
-Result<std::string> S3Storage::Read(const std::string& path, int64_t offset, int64_t length) {
-  KALAM_RETURN_IF_ERROR(CheckObjectPath(path));
-  if (offset < 0 || length < -1) {
-    return Status(ErrorKind::InvalidOperation, "A range of an object must not be negative");
-  }
-  if (length == 0) {
-    KALAM_RETURN_IF_ERROR(Stat(path).status());
-    return std::string();
-  }
+Result<std::string> S3Storage::ReadRange(const std::string& path, int64_t offset, int64_t length) {
   Call call{.path = path};
-  if (offset > 0 || length > 0) {
-    call.headers.emplace_back("Range",
-                              length < 0 ? fmt::format("bytes={}-", offset)
-                                         : fmt::format("bytes={}-{}", offset, offset + length - 1));
-  }
+  if (const std::string range = RangeText(offset, length); !range.empty())
+    call.headers.emplace_back("Range", range);
   const std::string action = fmt::format("read '{}'", path);
   KALAM_ASSIGN_OR_RETURN(HttpResponse response, Send(action, call));
   if (response.status == 206) return std::move(response.body);
@@ -249,11 +216,7 @@ Result<ObjectEntry> S3Storage::Stat(const std::string& path) {
     return client_.NoSuchObject(path);
   }
   if (response.status != 200) return client_.Refused(action, response);
-  return ObjectEntry{
-      .path = path,
-      .size_bytes = std::atoll(response.header("content-length").c_str()),
-      .modified_at_us =
-          int64_t{Curl().getdate(response.header("last-modified").c_str(), nullptr)} * 1'000'000};
+  return EntryOf(path, response);
 }
 
 Status S3Storage::List(const std::string& prefix,
