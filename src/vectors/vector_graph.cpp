@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <unordered_map>
 #include <utility>
@@ -33,84 +32,13 @@ constexpr double kCalibrationRecall = 0.98;
 // Per entry beside its data: hnswlib's lock, level, label map and upper links; our keys and map.
 constexpr int64_t kEntryOverheadBytes = 220;
 
-// A vector's numbers are kept as whole numbers of at most this size. In 8 bits, vectors that lie
-// far from zero and near to each other would be rounded onto each other; and the sums of so many
-// products as ProductOf adds at once still fit into 32 bits.
-constexpr float kLargestNumber = 8191;
-constexpr size_t kProductsAtOnce = 128;
-
-// What stands before the numbers of a vector.
-struct Head {
-  float scale = 0;   // what is meant = number * scale
-  float square = 0;  // of the length
-};
-
-struct Shape {
-  size_t dimension = 0;
-  Metric metric = Metric::kCosine;
-};
-
 // hnswlib puts links, vector and label of an entry one behind the other and
 // reads the links as numbers: padded, they stay aligned.
 constexpr size_t kLinksBytes = 2 * kLinks * sizeof(hnswlib::tableint) + sizeof(hnswlib::tableint);
-size_t PaddedSize(size_t dimension) {
-  const size_t size = sizeof(Head) + dimension * sizeof(int16_t);
+size_t PaddedBytes(size_t dimension) {
+  const size_t size = PackedBytes(dimension);
   const size_t entry = kLinksBytes + size + sizeof(hnswlib::labeltype);
   return size + (8 - entry % 8) % 8;
-}
-
-const int16_t* NumbersOf(const void* vector) {
-  return reinterpret_cast<const int16_t*>(static_cast<const char*>(vector) + sizeof(Head));
-}
-
-Head HeadOf(const void* vector) {
-  Head head;
-  std::memcpy(&head, vector, sizeof head);
-  return head;
-}
-
-int32_t ProductOf(const int16_t* left, const int16_t* right, size_t count) {
-  int32_t product = 0;
-  for (size_t i = 0; i < count; ++i) product += int32_t{left[i]} * int32_t{right[i]};
-  return product;
-}
-
-float DistanceOf(const void* a, const void* b, const void* parameter) {
-  const Shape& shape = *static_cast<const Shape*>(parameter);
-  const int16_t* left = NumbersOf(a);
-  const int16_t* right = NumbersOf(b);
-  double product = 0;
-  size_t at = 0;
-  for (; at + kProductsAtOnce <= shape.dimension; at += kProductsAtOnce) {
-    product += ProductOf(left + at, right + at, kProductsAtOnce);
-  }
-  product += ProductOf(left + at, right + at, shape.dimension - at);
-  const Head left_head = HeadOf(a), right_head = HeadOf(b);
-  const double dot = product * left_head.scale * right_head.scale;
-  if (shape.metric == Metric::kL2) {
-    return static_cast<float>(double{left_head.square} + right_head.square - 2 * dot);
-  }
-  return static_cast<float>(1 - dot);
-}
-
-// Of cosine the direction alone is kept.
-std::string Encode(std::span<const float> vector, Metric metric) {
-  double square = 0;
-  for (const float number : vector) square += double{number} * number;
-  const double length = metric == Metric::kCosine ? std::sqrt(square) : 1;
-  float largest = 0;
-  for (const float number : vector) largest = std::max(largest, std::abs(number));
-  const bool zero = largest == 0 || length == 0;
-  Head head;
-  head.scale = zero ? 0 : static_cast<float>(largest / length / kLargestNumber);
-  head.square = static_cast<float>(metric == Metric::kCosine ? (zero ? 0 : 1) : square);
-  std::string encoded(PaddedSize(vector.size()), '\0');
-  std::memcpy(encoded.data(), &head, sizeof head);
-  for (size_t i = 0; i < vector.size() && !zero; ++i) {
-    const auto number = static_cast<int16_t>(std::lround(vector[i] / largest * kLargestNumber));
-    std::memcpy(encoded.data() + sizeof head + i * sizeof number, &number, sizeof number);
-  }
-  return encoded;
 }
 
 using Graph = hnswlib::HierarchicalNSW<float>;
@@ -135,20 +63,20 @@ class VisitedEntries {
 
 class Space : public hnswlib::SpaceInterface<float> {
  public:
-  explicit Space(Shape shape) : shape_(shape) {}
-  size_t get_data_size() override { return PaddedSize(shape_.dimension); }
-  hnswlib::DISTFUNC<float> get_dist_func() override { return DistanceOf; }
+  explicit Space(VectorShape shape) : shape_(shape) {}
+  size_t get_data_size() override { return PaddedBytes(shape_.dimension); }
+  hnswlib::DISTFUNC<float> get_dist_func() override { return PackedDistance; }
   void* get_dist_func_param() override { return &shape_; }
-  const Shape& shape() const { return shape_; }
+  const VectorShape& shape() const { return shape_; }
 
  private:
-  Shape shape_;
+  VectorShape shape_;
 };
 
 }  // namespace
 
 struct VectorGraph::Rep {
-  explicit Rep(Shape shape) : space(shape) {}
+  explicit Rep(VectorShape shape) : space(shape) {}
 
   Space space;
   std::unique_ptr<Graph> graph;
@@ -170,15 +98,14 @@ struct VectorGraph::Rep {
     return {graph->getDataByInternalId(id), graph->data_size_};
   }
   Entry EntryOf(const std::string& key) const { return graph->label_lookup_.at(labels.at(key)); }
+  std::string Pack(std::span<const float> vector) const {
+    std::string packed = PackVector(vector, space.shape().metric);
+    packed.resize(graph->data_size_, '\0');
+    return packed;
+  }
   // About the numbers that were added.
   std::vector<float> VectorOf(Entry id) const {
-    const char* data = graph->getDataByInternalId(id);
-    const float scale = HeadOf(data).scale;
-    std::vector<float> vector(space.shape().dimension);
-    for (size_t d = 0; d < vector.size(); ++d) {
-      vector[d] = static_cast<float>(NumbersOf(data)[d]) * scale;
-    }
-    return vector;
+    return UnpackVector(graph->getDataByInternalId(id), space.shape().dimension);
   }
   std::vector<std::string> Named(std::vector<std::pair<float, hnswlib::labeltype>>* nearest) const {
     std::sort(nearest->begin(), nearest->end());
@@ -188,7 +115,7 @@ struct VectorGraph::Rep {
     return names;
   }
   float DistanceTo(const void* query, Entry id) const {
-    return DistanceOf(query, graph->getDataByInternalId(id), &space.shape());
+    return PackedDistance(query, graph->getDataByInternalId(id), &space.shape());
   }
   // The nearest of `ids`, best first.
   std::vector<Near> NearestOf(const void* query, const std::vector<Entry>& ids,
@@ -211,7 +138,7 @@ struct VectorGraph::Rep {
       const auto id = static_cast<hnswlib::tableint>(i);
       const hnswlib::labeltype label = graph->getExternalLabel(id);
       if (removed[label]) continue;
-      const float distance = DistanceOf(query, graph->getDataByInternalId(id), &space.shape());
+      const float distance = PackedDistance(query, graph->getDataByInternalId(id), &space.shape());
       if (heap.size() == count && distance >= heap.front().first) continue;
       if (heap.size() == count) {
         std::pop_heap(heap.begin(), heap.end());
@@ -283,36 +210,12 @@ std::vector<std::string> VectorGraph::Rep::SearchGraph(const void* query, size_t
   return names;
 }
 
-std::string_view MetricName(Metric metric) {
-  switch (metric) {
-    case Metric::kCosine:
-      return "cosine";
-    case Metric::kL2:
-      return "l2";
-    case Metric::kDot:
-      return "dot";
-  }
-  return "";
-}
-
-std::string_view MetricTitle(Metric metric) {
-  switch (metric) {
-    case Metric::kCosine:
-      return "Cosine";
-    case Metric::kL2:
-      return "L2";
-    case Metric::kDot:
-      return "Dot";
-  }
-  return "";
-}
-
 VectorGraph::VectorGraph(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 VectorGraph::~VectorGraph() = default;
 
 Result<std::unique_ptr<VectorGraph>> VectorGraph::Make(size_t dimension, Metric metric) {
   try {
-    auto rep = std::make_unique<Rep>(Shape{dimension, metric});
+    auto rep = std::make_unique<Rep>(VectorShape{dimension, metric});
     rep->graph = std::make_unique<Graph>(&rep->space, kFirstCapacity, kLinks, kWidthAtBuild);
     return std::make_unique<VectorGraph>(std::move(rep));
   } catch (const std::exception& error) {
@@ -327,9 +230,9 @@ Status VectorGraph::Add(std::string_view key, std::span<const float> vector) {
   }
   Rep& rep = *rep_;
   try {
-    const std::string encoded = Encode(vector, rep.space.shape().metric);
+    const std::string packed = rep.Pack(vector);
     if (const auto known = rep.labels.find(std::string(key)); known != rep.labels.end()) {
-      if (!rep.removed[known->second] && rep.DataOf(known->second) == encoded) return {};
+      if (!rep.removed[known->second] && rep.DataOf(known->second) == packed) return {};
       // Moved within the graph, it might be linked to its old place alone: it
       // enters anew.
       Remove(key);
@@ -337,7 +240,7 @@ Status VectorGraph::Add(std::string_view key, std::span<const float> vector) {
     }
     const size_t label = rep.keys.size();
     if (label >= rep.capacity()) rep.graph->resizeIndex(rep.capacity() + rep.capacity() / 2);
-    rep.graph->addPoint(encoded.data(), label);
+    rep.graph->addPoint(packed.data(), label);
     rep.keys.emplace_back(key);
     rep.removed.push_back(false);
     rep.labels.emplace(key, label);
@@ -363,16 +266,16 @@ void VectorGraph::Remove(std::string_view key) {
 
 std::vector<std::string> VectorGraph::Search(std::span<const float> query, size_t count) const {
   if (!follows_graph()) return SearchAll(query, count);
-  const std::string encoded = Encode(query, metric());
+  const std::string packed = rep_->Pack(query);
   try {
-    return rep_->SearchGraph(encoded.data(), count);
+    return rep_->SearchGraph(packed.data(), count);
   } catch (const std::exception&) {
-    return rep_->SearchAll(encoded.data(), count);
+    return rep_->SearchAll(packed.data(), count);
   }
 }
 
 std::vector<std::string> VectorGraph::SearchAll(std::span<const float> query, size_t count) const {
-  return rep_->SearchAll(Encode(query, metric()).data(), count);
+  return rep_->SearchAll(rep_->Pack(query).data(), count);
 }
 
 // Links are few, and prefer what is near: an entry, or a whole cluster, may lose its last link from
@@ -434,7 +337,7 @@ void VectorGraph::Calibrate() {
     const std::vector<float> first = rep.VectorOf(rep.EntryOf(near[near.size() / 2]));
     const std::vector<float> second = rep.VectorOf(rep.EntryOf(near.back()));
     for (size_t d = 0; d < beside.size(); ++d) beside[d] += first[d] - second[d];
-    queries.push_back(Encode(beside, metric()));
+    queries.push_back(rep.Pack(beside));
     truths.push_back(rep.SearchAll(queries.back().data(), kCalibrationNeighbours));
   }
   rep.follows_graph = false;
@@ -481,7 +384,7 @@ Result<std::unique_ptr<VectorGraph>> VectorGraph::Load(const std::string& path, 
                                                        Metric metric,
                                                        std::vector<std::string> keys) {
   try {
-    auto rep = std::make_unique<Rep>(Shape{dimension, metric});
+    auto rep = std::make_unique<Rep>(VectorShape{dimension, metric});
     rep->graph = std::make_unique<Graph>(&rep->space, path, false, keys.size() + keys.size() / 4);
     Graph& graph = *rep->graph;
     const bool fits = graph.cur_element_count == keys.size() &&

@@ -9,15 +9,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "vectors/packed_vector.h"
 
 namespace kalam::vectors {
-
-/// Values are on disk: never renumber.
-enum class Metric : uint8_t { kCosine = 0, kL2 = 1, kDot = 2 };
-/// "cosine", "l2", "dot".
-std::string_view MetricName(Metric metric);
-/// "Cosine", "L2", "Dot", as messages show them.
-std::string_view MetricTitle(Metric metric);
 
 /// Vectors by key. Keeps a vector as 16-bit numbers with a scale of its own: half of the
 /// memory, at the price of approximate distances; whoever asks compares the rows' own vectors
