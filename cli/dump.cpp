@@ -5,10 +5,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
+#include "file_folder.h"
 #include "namespace_archive.h"
 #include "remote_table.h"
 #include "sql_text.h"
@@ -16,6 +19,7 @@
 namespace kalam::cli {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kDefaultRetentionHours = 168;
@@ -173,14 +177,19 @@ Result<NamespaceArchive> FetchArchive(Session& session, const DumpOptions& optio
                 "Somebody changed the tables of the namespace meanwhile; try again");
 }
 
-Status Put(std::string_view text, std::FILE* output) {
-  if (std::fwrite(text.data(), 1, text.size(), output) == text.size()) return {};
+Status CannotWrite() {
   return Status(ErrorKind::StorageIo, std::string("Cannot write: ") + std::strerror(errno));
 }
 
-Status PutRows(const NamespaceArchive& archive, const Outline& outline, const std::string& folder,
-               std::FILE* output) {
-  const std::string rows = folder + "/rows.parquet";
+Status Put(std::string_view text, std::FILE* output) {
+  return std::fwrite(text.data(), 1, text.size(), output) == text.size() ? Status::Ok()
+                                                                         : CannotWrite();
+}
+
+/// `files`: null writes the references of files as they are.
+Status PutRows(const NamespaceArchive& archive, const Outline& outline, FileFolder* files,
+               const std::string& scratch, std::FILE* output) {
+  const std::string rows = scratch + "/rows.parquet";
   for (const ArchivedScope& scope : archive.scopes()) {
     const Table* const table = outline.FindTable(scope.table);
     if (table == nullptr) continue;
@@ -189,6 +198,9 @@ Status PutRows(const NamespaceArchive& archive, const Outline& outline, const st
                         .user = scope.user,
                         .columns = {},
                         .file_expression = {}};
+    if (files != nullptr) {
+      target.file_expression = [files](std::string_view cell) { return files->ExpressionOf(cell); };
+    }
     KALAM_ASSIGN_OR_RETURN(target.columns, TypesOf(table->columns));
     KALAM_RETURN_IF_ERROR(ForEachInsert(rows, target, [&](const std::string& statement) {
       return Put(statement + ";\n", output);
@@ -197,33 +209,107 @@ Status PutRows(const NamespaceArchive& archive, const Outline& outline, const st
   return {};
 }
 
-Status DumpSqlText(Session& session, const DumpOptions& options, std::FILE* output) {
-  Outline outline(session, options.namespace_id);
-  KALAM_RETURN_IF_ERROR(outline.Find());
-  KALAM_ASSIGN_OR_RETURN(const auto folder, ScratchFolder::Make());
-  KALAM_ASSIGN_OR_RETURN(const NamespaceArchive archive,
-                         FetchArchive(session, options, outline, folder->path() + "/archive.zip"));
-  KALAM_RETURN_IF_ERROR(Put(outline.SchemaText(), output));
-  KALAM_RETURN_IF_ERROR(PutRows(archive, outline, folder->path(), output));
-  KALAM_ASSIGN_OR_RETURN(const std::string after, outline.AfterText(archive.indexes()));
-  KALAM_RETURN_IF_ERROR(Put(after, output));
-  if (std::fflush(output) == 0) return {};
-  return Status(ErrorKind::StorageIo, std::string("Cannot write: ") + std::strerror(errno));
+/// What a dump in SQL is written from.
+class SqlDump {
+ public:
+  SqlDump(Session& session, const DumpOptions& options)
+      : session_(session), options_(options), outline_(session, options.namespace_id) {}
+
+  Status Fetch() {
+    KALAM_RETURN_IF_ERROR(outline_.Find());
+    KALAM_ASSIGN_OR_RETURN(scratch_, ScratchFolder::Make());
+    KALAM_ASSIGN_OR_RETURN(
+        archive_, FetchArchive(session_, options_, outline_, scratch_->path() + "/archive.zip"));
+    return {};
+  }
+  const NamespaceArchive& archive() const { return *archive_; }
+  Status Write(FileFolder* files, std::FILE* output) {
+    KALAM_RETURN_IF_ERROR(Put(outline_.SchemaText(), output));
+    KALAM_RETURN_IF_ERROR(PutRows(*archive_, outline_, files, scratch_->path(), output));
+    KALAM_ASSIGN_OR_RETURN(const std::string after, outline_.AfterText(archive_->indexes()));
+    KALAM_RETURN_IF_ERROR(Put(after, output));
+    return std::fflush(output) == 0 ? Status::Ok() : CannotWrite();
+  }
+
+ private:
+  Session& session_;
+  const DumpOptions& options_;
+  Outline outline_;
+  std::unique_ptr<ScratchFolder> scratch_;
+  std::optional<NamespaceArchive> archive_;
+};
+
+/// What is written beside its place until it is whole.
+class Draft {
+ public:
+  explicit Draft(std::string place) : place_(std::move(place)), path_(place_ + ".new") {}
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
+  ~Draft() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+  const std::string& place() const { return place_; }
+  /// Takes the place of a file.
+  Status Publish() const {
+    if (std::rename(path_.c_str(), place_.c_str()) == 0) return {};
+    return Status(ErrorKind::StorageIo, "Cannot write the file " + place_);
+  }
+  /// Takes the place of a folder; without one of its own there is none.
+  Status PublishFolder() const {
+    std::error_code error;
+    fs::remove_all(place_, error);
+    if (!error && fs::exists(path_, error)) fs::rename(path_, place_, error);
+    if (!error) return {};
+    return Status(ErrorKind::StorageIo,
+                  "Cannot write the folder " + place_ + ": " + error.message());
+  }
+
+ private:
+  const std::string place_, path_;
+};
+
+Result<int64_t> DumpSqlFile(Session& session, const DumpOptions& options, const std::string& path) {
+  SqlDump dump(session, options);
+  KALAM_RETURN_IF_ERROR(dump.Fetch());
+  const Draft text(path), folder(path + ".files");
+  std::error_code ignored;
+  const bool has_folder = fs::exists(fs::symlink_status(folder.place(), ignored));
+  const bool is_replaced = has_folder && IsFileFolder(folder.place());
+  if (has_folder && !is_replaced && dump.archive().file_count() > 0) {
+    return Status(ErrorKind::InvalidInput,
+                  "The files of this dump belong to " + folder.place() +
+                      ", where something else lies; give another name with -o");
+  }
+  fs::remove_all(folder.path(), ignored);
+  FileFolder files(dump.archive(), folder.path(), fs::path(folder.place()).filename().string());
+  std::FILE* file = std::fopen(text.path().c_str(), "wb");
+  if (file == nullptr) return Status(ErrorKind::InvalidInput, "Cannot write the file " + path);
+  const Status written = dump.Write(&files, file);
+  const bool is_closed = std::fclose(file) == 0;
+  KALAM_RETURN_IF_ERROR(written);
+  if (!is_closed) return CannotWrite();
+  if (!has_folder || is_replaced) KALAM_RETURN_IF_ERROR(folder.PublishFolder());
+  KALAM_RETURN_IF_ERROR(text.Publish());
+  return files.missing_count();
 }
 
 Status DumpArchiveFile(Session& session, const DumpOptions& options, const std::string& path) {
   Outline outline(session, options.namespace_id);
   KALAM_RETURN_IF_ERROR(outline.Find());
+  const Draft draft(path);
   KALAM_ASSIGN_OR_RETURN(const NamespaceArchive archive,
-                         FetchArchive(session, options, outline, path));
-  KALAM_RETURN_IF_ERROR(AddToZip(path, kSchemaEntry, outline.SchemaText()));
+                         FetchArchive(session, options, outline, draft.path()));
+  KALAM_RETURN_IF_ERROR(ZipArchive::Append(draft.path(), kSchemaEntry, outline.SchemaText()));
   KALAM_ASSIGN_OR_RETURN(const std::string after, outline.AfterText(archive.indexes()));
-  return AddToZip(path, kAfterEntry, after);
+  KALAM_RETURN_IF_ERROR(ZipArchive::Append(draft.path(), kAfterEntry, after));
+  return draft.Publish();
 }
 
 /// Turns what the JSON library throws at an answer of another form into an error.
 template <typename Work>
-Status Guarded(const Work& work) {
+auto Guarded(const Work& work) -> decltype(work()) {
   try {
     return work();
   } catch (const std::exception& error) {
@@ -234,8 +320,17 @@ Status Guarded(const Work& work) {
 
 }  // namespace
 
-Status Dump(Session& session, const DumpOptions& options, std::FILE* output) {
-  return Guarded([&] { return DumpSqlText(session, options, output); });
+Result<int64_t> Dump(Session& session, const DumpOptions& options, std::FILE* output) {
+  return Guarded([&]() -> Result<int64_t> {
+    SqlDump dump(session, options);
+    KALAM_RETURN_IF_ERROR(dump.Fetch());
+    KALAM_RETURN_IF_ERROR(dump.Write(nullptr, output));
+    return dump.archive().file_count();
+  });
+}
+
+Result<int64_t> DumpFile(Session& session, const DumpOptions& options, const std::string& path) {
+  return Guarded([&] { return DumpSqlFile(session, options, path); });
 }
 
 Status DumpArchive(Session& session, const DumpOptions& options, const std::string& path) {

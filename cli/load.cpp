@@ -3,20 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <vector>
 
+#include "file_folder.h"
 #include "namespace_archive.h"
 #include "remote_table.h"
 #include "shell.h"
 #include "sql/parser.h"
 #include "sql_text.h"
-#include "types/file_reference.h"
 
 namespace kalam::cli {
 namespace {
@@ -72,7 +70,11 @@ Status RunAll(Loader& loader, std::istream& input) {
 class ArchiveLoader {
  public:
   ArchiveLoader(Session& session, const NamespaceArchive& archive, std::string folder)
-      : session_(session), archive_(archive), folder_(std::move(folder)), loader_(session) {}
+      : session_(session),
+        archive_(archive),
+        folder_(std::move(folder)),
+        files_(archive, folder_ + "/files", folder_ + "/files"),
+        loader_(session) {}
 
   Result<int64_t> Run() {
     KALAM_RETURN_IF_ERROR(RunEntry(kSchemaEntry));
@@ -95,7 +97,7 @@ class ArchiveLoader {
         .qualified = QuotedName(archive_.namespace_id()) + "." + QuotedName(scope.table),
         .user = scope.user,
         .columns = {},
-        .file_expression = [this](std::string_view cell) { return FileExpression(cell); }};
+        .file_expression = [this](std::string_view cell) { return files_.ExpressionOf(cell); }};
     auto known = columns_.find(scope.table);
     if (known == columns_.end()) {
       KALAM_ASSIGN_OR_RETURN(const auto columns, DescribeTable(session_, target.qualified));
@@ -111,46 +113,15 @@ class ArchiveLoader {
     });
   }
 
-  /// `file('path', 'type')` for the shell's upload; a file that the archive lacks leaves its
-  /// reference as it was.
-  Result<std::string> FileExpression(std::string_view cell) {
-    const std::optional<int64_t> id = FileIdOf(cell);
-    const std::optional<std::string> entry = id ? archive_.FindFile(*id) : std::nullopt;
-    if (!entry) return Quoted(cell);
-    const auto reference = nlohmann::json::parse(cell, nullptr, false);
-    const auto text = [&](const char* name) {
-      const auto found = reference.find(name);
-      return found != reference.end() && found->is_string() ? found->get<std::string>()
-                                                            : std::string();
-    };
-    std::string name = text("name");
-    std::replace(name.begin(), name.end(), '/', '_');
-    if (name.empty() || name == "." || name == "..") name = "file";
-    const std::string folder = fmt::format("{}/files/{}", folder_, *id);
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (error) return Status(ErrorKind::StorageIo, "Cannot make the folder " + folder);
-    const std::string path = folder + "/" + name;
-    KALAM_RETURN_IF_ERROR(archive_.zip().Extract(*entry, path));
-    const std::string type = text("mime");
-    return "file(" + Quoted(path) + (type.empty() ? "" : ", " + Quoted(type)) + ")";
-  }
-
   Session& session_;
   const NamespaceArchive& archive_;
   const std::string folder_;
+  FileFolder files_;
   Loader loader_;
   std::map<std::string, std::vector<NamedType>> columns_;  // by table
 };
 
-}  // namespace
-
-Result<int64_t> Load(Session& session, std::istream& input) {
-  Loader loader(session);
-  KALAM_RETURN_IF_ERROR(RunAll(loader, input));
-  return loader.count();
-}
-
+/// Its files are uploaded with their rows.
 Result<int64_t> LoadArchive(Session& session, const std::string& path) {
   KALAM_ASSIGN_OR_RETURN(const NamespaceArchive archive, NamespaceArchive::Open(path));
   KALAM_ASSIGN_OR_RETURN(const auto folder, ScratchFolder::Make());
@@ -162,11 +133,29 @@ Result<int64_t> LoadArchive(Session& session, const std::string& path) {
   }
 }
 
+/// Whether the file begins as a zip archive does.
 bool IsArchive(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string begin(4, '\0');
   file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
   return file && begin == "PK\x03\x04";
+}
+
+}  // namespace
+
+Result<int64_t> Load(Session& session, std::istream& input) {
+  Loader loader(session);
+  KALAM_RETURN_IF_ERROR(RunAll(loader, input));
+  return loader.count();
+}
+
+Result<int64_t> LoadFile(Session& session, const std::string& path) {
+  if (IsArchive(path)) return LoadArchive(session, path);
+  std::ifstream file(path);
+  if (!file) return Status(ErrorKind::InvalidInput, "Cannot read the file " + path);
+  // The files of FILE columns lie beside it.
+  session.SetFileFolder(fs::path(path).parent_path().string());
+  return Load(session, file);
 }
 
 }  // namespace kalam::cli

@@ -13,10 +13,7 @@ namespace kalam::cli {
 /// were.
 Result<int64_t> Load(Session& session, std::istream& input);
 
-/// The same with an archive: its files are uploaded with their rows.
-Result<int64_t> LoadArchive(Session& session, const std::string& path);
-
-/// Whether the file begins as a zip archive does.
-bool IsArchive(const std::string& path);
+/// The same with a file of statements, which may name files beside it, or with an archive.
+Result<int64_t> LoadFile(Session& session, const std::string& path);
 
 }  // namespace kalam::cli

@@ -130,57 +130,35 @@ int CredentialFlags(const cli::Options& options, cli::CredentialStore& store) {
   return -1;
 }
 
-// A file appears when the dump is whole.
 int RunDump(const cli::Options& options, cli::Session& session) {
   const cli::DumpOptions dump{.namespace_id = options.dump_namespace,
                               .users = options.dump_users,
                               .schema_only = options.dump_schema_only};
-  const bool is_archive = options.dump_format == "parquet";
-  if (is_archive && options.dump_output.empty())
-    return Fail(Status(ErrorKind::InvalidInput, "An archive needs a file: -o app.zip"));
-  if (options.dump_output.empty()) {
-    const Status dumped = cli::Dump(session, dump, stdout);
+  const std::string& path = options.dump_output;
+  if (options.dump_format == "parquet") {
+    if (path.empty())
+      return Fail(Status(ErrorKind::InvalidInput, "An archive needs a file: -o app.zip"));
+    const Status dumped = cli::DumpArchive(session, dump, path);
     return dumped.ok() ? 0 : Fail(dumped);
   }
-  const std::string temporary = options.dump_output + ".new";
-  if (is_archive) {
-    const Status dumped = cli::DumpArchive(session, dump, temporary);
-    if (dumped.ok() && std::rename(temporary.c_str(), options.dump_output.c_str()) == 0) return 0;
-    std::remove(temporary.c_str());
-    return Fail(dumped.ok()
-                    ? Status(ErrorKind::StorageIo, "Cannot write the file " + options.dump_output)
-                    : dumped);
+  const Result<int64_t> left_out =
+      path.empty() ? cli::Dump(session, dump, stdout) : cli::DumpFile(session, dump, path);
+  if (!left_out.ok()) return Fail(left_out.status());
+  if (*left_out > 0) {
+    fmt::print(stderr,
+               "Warning: this dump lacks {} file(s) of FILE columns and has only their "
+               "references; {}\n",
+               *left_out,
+               path.empty() ? "with -o FILE they are written beside it"
+                            : "their rows were changed or deleted meanwhile");
   }
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) {
-    return Fail(Status(ErrorKind::InvalidInput, "Cannot write the file " + options.dump_output));
-  }
-  const Status dumped = cli::Dump(session, dump, file);
-  const bool closed = std::fclose(file) == 0;
-  if (dumped.ok() && closed && std::rename(temporary.c_str(), options.dump_output.c_str()) == 0) {
-    return 0;
-  }
-  std::remove(temporary.c_str());
-  return Fail(dumped.ok()
-                  ? Status(ErrorKind::StorageIo, "Cannot write the file " + options.dump_output)
-                  : dumped);
+  return 0;
 }
 
 int RunLoad(const cli::Options& options, cli::Session& session) {
-  if (options.load_file != "-" && cli::IsArchive(options.load_file)) {
-    const Result<int64_t> loaded = cli::LoadArchive(session, options.load_file);
-    if (!loaded.ok()) return Fail(loaded.status());
-    fmt::print("{} statements loaded\n", *loaded);
-    return 0;
-  }
-  std::ifstream file;
-  if (options.load_file != "-") {
-    file.open(options.load_file);
-    if (!file) {
-      return Fail(Status(ErrorKind::InvalidInput, "Cannot read the file " + options.load_file));
-    }
-  }
-  const Result<int64_t> loaded = cli::Load(session, options.load_file == "-" ? std::cin : file);
+  const Result<int64_t> loaded = options.load_file == "-"
+                                     ? cli::Load(session, std::cin)
+                                     : cli::LoadFile(session, options.load_file);
   if (!loaded.ok()) return Fail(loaded.status());
   fmt::print("{} statements loaded\n", *loaded);
   return 0;

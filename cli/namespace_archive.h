@@ -49,6 +49,7 @@ class NamespaceArchive {
   const std::map<std::string, int64_t>& table_versions() const { return table_versions_; }
   const std::vector<ArchivedIndex>& indexes() const { return indexes_; }
   const std::vector<ArchivedScope>& scopes() const { return scopes_; }
+  int64_t file_count() const { return static_cast<int64_t>(files_.size()); }
   /// The entry of a file of a FILE column; nullopt when it is not there.
   std::optional<std::string> FindFile(int64_t id) const;
 

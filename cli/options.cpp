@@ -138,7 +138,8 @@ void AddTransferCommands(CLI::App& app, Options* options) {
   auto* dump = app.add_subcommand("dump", "Write a namespace as SQL statements or as an archive");
   dump->add_option("namespace", options->dump_namespace, "The namespace")->required();
   dump->add_option("-o,--output", options->dump_output,
-                   "File (default: standard output; needed for parquet)");
+                   "File (default: standard output; needed for parquet). Of SQL, files of FILE "
+                   "columns go to the folder FILE.files");
   dump->add_option("--format", options->dump_format,
                    "sql: statements; parquet: a zip archive with Parquet files and the files of "
                    "FILE columns")

@@ -207,7 +207,8 @@ Status Session::Download(const std::string& path, std::FILE* file) {
 }
 
 Result<Answer> Session::RunOnce(std::string_view sql) {
-  KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql, namespace_));
+  KALAM_ASSIGN_OR_RETURN(const auto form, MakeUploadForm(sql, {.name_space = namespace_,
+                                                               .file_folder = file_folder_}));
   if (form) {
     const std::vector<std::string_view> pieces(form->pieces.begin(), form->pieces.end());
     KALAM_ASSIGN_OR_RETURN(

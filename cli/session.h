@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client/http.h"
@@ -54,6 +55,8 @@ class Session {
   /// Runs a batch, in the namespace of the last USE that was run by itself. An expired token is
   /// renewed once, and the batch is sent again (the server refused it unread).
   Result<Answer> Run(std::string_view sql);
+  /// Where relative paths of file('...') begin; empty: the working directory.
+  void SetFileFolder(std::string folder) { file_folder_ = std::move(folder); }
   /// Writes what lies at a path of the server to `file`. Errors: also when the server refuses.
   Status Download(const std::string& path, std::FILE* file);
   /// GET of a public endpoint.
@@ -81,6 +84,7 @@ class Session {
   Credentials tokens_;
   std::string role_;
   std::string namespace_;  // empty: the server's default
+  std::string file_folder_;
 };
 
 /// Reads the body of a SQL answer. Errors: InvalidInput when it is not one.

@@ -22,9 +22,10 @@ Result<std::string> ReadFile(const std::string& path) {
   return Status(ErrorKind::InvalidInput, "Cannot read the file '" + path + "'");
 }
 
-std::string Expand(const std::string& path) {
+std::string Expand(const std::string& path, const std::string& folder) {
   const char* home = std::getenv("HOME");
-  return path.starts_with("~/") && home != nullptr ? home + path.substr(1) : path;
+  if (path.starts_with("~/") && home != nullptr) return home + path.substr(1);
+  return (std::filesystem::path(folder) / path).string();
 }
 
 // A name within the quotes of a header.
@@ -41,8 +42,7 @@ std::string PlaceholderName(size_t index) { return "file" + std::to_string(index
 
 }  // namespace
 
-Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql,
-                                                 const std::string& name_space) {
+Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql, const UploadPlaces& places) {
   const std::vector<sql::FilePlaceholder> files = sql::FindLocalFiles(sql);
   if (files.empty()) return std::optional<UploadForm>();
   const std::string boundary = "kalam" + RandomHex(32);
@@ -60,13 +60,13 @@ Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql,
   form.content_type = "multipart/form-data; boundary=" + boundary;
   form.pieces.push_back("--" + boundary +
                         "\r\nContent-Disposition: form-data; name=\"sql\"\r\n\r\n" + statement);
-  if (!name_space.empty()) {
+  if (!places.name_space.empty()) {
     form.pieces.push_back("\r\n--" + boundary +
                           "\r\nContent-Disposition: form-data; name=\"namespace_id\"\r\n\r\n" +
-                          name_space);
+                          places.name_space);
   }
   for (size_t i = 0; i < files.size(); ++i) {
-    const std::string path = Expand(files[i].name);
+    const std::string path = Expand(files[i].name, places.file_folder);
     KALAM_ASSIGN_OR_RETURN(std::string content, ReadFile(path));
     const std::string name = std::filesystem::path(path).filename().string();
     std::string head = "\r\n--" + boundary +

@@ -16,10 +16,13 @@ struct UploadForm {
   std::vector<std::string> pieces;
 };
 
-/// nullopt when `sql` names no file. `~/` begins at HOME. `name_space`: where unqualified tables
-/// are; empty: the server's default. Errors: InvalidInput naming a file that
+struct UploadPlaces {
+  std::string name_space;   // of unqualified tables; empty: the server's default
+  std::string file_folder;  // where relative paths begin; empty: the working directory
+};
+
+/// nullopt when `sql` names no file. `~/` begins at HOME. Errors: InvalidInput naming a file that
 /// cannot be read.
-Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql,
-                                                 const std::string& name_space);
+Result<std::optional<UploadForm>> MakeUploadForm(std::string_view sql, const UploadPlaces& places);
 
 }  // namespace kalam::cli

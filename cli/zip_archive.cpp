@@ -20,6 +20,7 @@ constexpr uLong kUtf8Names = 1 << 11;
 
 struct ZipArchive::Rep {
   unzFile file = nullptr;
+  uLong last_date = 0;  // of the last entry, as the format has it
   ~Rep() {
     if (file != nullptr) unzClose(file);
   }
@@ -46,6 +47,7 @@ Result<std::unique_ptr<ZipArchive>> ZipArchive::Open(const std::string& path) {
       return damaged;
     }
     archive->names_.emplace_back(name.data(), facts.size_filename);
+    archive->rep_->last_date = facts.dosDate;
   }
   return archive;
 }
@@ -95,11 +97,16 @@ Status ZipArchive::Extract(const std::string& name, const std::string& path) con
   return file ? Status::Ok() : full;
 }
 
-Status AddToZip(const std::string& path, const std::string& name, std::string_view bytes) {
+Status ZipArchive::Append(const std::string& path, const std::string& name,
+                          std::string_view bytes) {
   const Status failed(ErrorKind::StorageIo, "Cannot write '" + path + "'; the disk may be full");
+  zip_fileinfo facts = {};
+  {
+    KALAM_ASSIGN_OR_RETURN(const auto archive, Open(path));
+    facts.dosDate = archive->rep_->last_date;
+  }
   zipFile file = zipOpen64(path.c_str(), APPEND_STATUS_ADDINZIP);
   if (file == nullptr) return failed;
-  const zip_fileinfo facts = {};
   bool good = zipOpenNewFileInZip4_64(file, name.c_str(), &facts, nullptr, 0, nullptr, 0, nullptr,
                                       Z_DEFLATED, kLevel, 0, -MAX_WBITS, DEF_MEM_LEVEL,
                                       Z_DEFAULT_STRATEGY, nullptr, 0, 0, kUtf8Names, 1) == ZIP_OK;

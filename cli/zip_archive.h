@@ -30,6 +30,10 @@ class ZipArchive {
   /// Any entry, to a local file. Errors: InvalidInput, StorageIo.
   Status Extract(const std::string& name, const std::string& path) const;
 
+  /// Adds an entry at the end of an archive that nobody reads, with the date of the one before.
+  /// Errors: InvalidInput, StorageIo.
+  static Status Append(const std::string& path, const std::string& name, std::string_view bytes);
+
  private:
   Status ReadPieces(const std::string& name,
                     const std::function<Status(std::string_view)>& take) const;
@@ -38,8 +42,5 @@ class ZipArchive {
   const std::unique_ptr<Rep> rep_;
   std::vector<std::string> names_;
 };
-
-/// Adds an entry at the end of an archive. Errors: StorageIo.
-Status AddToZip(const std::string& path, const std::string& name, std::string_view bytes);
 
 }  // namespace kalam::cli

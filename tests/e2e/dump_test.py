@@ -126,7 +126,18 @@ def test_a_namespace_moves_to_another_server():
             compare(answers(other, other.login()), expected)
 
 
-def test_an_archive_moves_files_too():
+def check_archive(path):
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert {"schema.sql", "after.sql", "export.json", "rows/types.parquet", "rows/docs/ann.parquet"} <= set(names), names
+        assert archive.read("rows/many.parquet")[:4] == b"PAR1"
+        assert any(name.startswith("files/docs/minted/f0001/") for name in names), names
+        dates = {entry.filename: entry.date_time for entry in archive.infolist()}
+        assert dates["schema.sql"] == dates["after.sql"] == dates["export.json"] and dates["schema.sql"][0] > 2020, dates
+
+
+def test_files_move_too():
     with ServerProcess(UNLIMITED) as server, tempfile.TemporaryDirectory() as folder:
         token = server.login()
         fill(server, token)
@@ -134,26 +145,64 @@ def test_an_archive_moves_files_too():
         expected = answers(server, token)
         files = {user: files_of(server, token, user) for user in ("ann", "minted", "root")}
         assert files["ann"][("1", "a", "of ann")][:3] == (200, FILES[1][1] + b"ann", FILES[1][2]), files["ann"].keys()
-        path = os.path.join(folder, "app.zip")
-        dumped = Shell(server).run("dump", "app", "--format", "parquet", "-o", path, "--users", "minted")
-        assert dumped.returncode == 0, dumped
-        assert os.listdir(folder) == ["app.zip"]
-        with zipfile.ZipFile(path) as archive:
-            assert archive.testzip() is None
-            names = archive.namelist()
-            assert {"schema.sql", "after.sql", "export.json", "rows/types.parquet", "rows/docs/ann.parquet"} <= set(names), names
-            assert archive.read("rows/many.parquet")[:4] == b"PAR1"
-            assert any(name.startswith("files/docs/minted/f0001/") for name in names), names
+        made = {"app.sql": ["app.sql", "app.sql.files"], "app.zip": ["app.zip"]}
+        for name, entries in made.items():
+            path = os.path.join(folder, name, name)
+            os.mkdir(os.path.dirname(path))
+            dump = ["dump", "app", "-o", path, "--users", "minted"] + (["--format", "parquet"] if name == "app.zip" else [])
+            for _ in range(2):  # over itself as well
+                dumped = Shell(server).run(*dump)
+                assert dumped.returncode == 0 and not dumped.stderr, dumped
+                assert sorted(os.listdir(os.path.dirname(path))) == entries
+            with ServerProcess(UNLIMITED) as other:
+                shell = Shell(other)
+                loaded = shell.run("load", path)
+                assert loaded.returncode == 0 and "statements loaded" in loaded.stdout, loaded
+                token = other.login()
+                compare(answers(other, token), expected)
+                for user, found in files.items():
+                    assert files_of(other, token, user) == found, (name, user)
+                again = shell.run("load", path)
+                assert again.returncode == 1 and "Statement 2 failed" in again.stderr, again
+        check_archive(os.path.join(folder, "app.zip", "app.zip"))
+
+
+def test_a_dump_without_its_files_is_told():
+    with ServerProcess(UNLIMITED) as server, tempfile.TemporaryDirectory() as folder:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE SHARED TABLE app.docs (id BIGINT PRIMARY KEY, a FILE)")
+        upload(server, token, "INSERT INTO app.docs (id, a) VALUES (1, FILE('x'))", [("x", b"content", "c.txt", "text/plain")])
+        shell = Shell(server)
+        printed = shell.run("dump", "app")
+        assert printed.returncode == 0 and "Warning: this dump lacks 1 file(s)" in printed.stderr, printed
+        assert '"name":"c.txt"' in printed.stdout.replace(" ", "") and "file(" not in printed.stdout, printed.stdout
+        # What is no dump's folder stays.
+        path = os.path.join(folder, "app.sql")
+        os.makedirs(path + ".files/mine")
+        refused = shell.run("dump", "app", "-o", path)
+        assert refused.returncode == 1 and "something else lies" in refused.stderr, refused
+        assert os.listdir(folder) == ["app.sql.files"] and os.path.isdir(path + ".files/mine")
+        os.rmdir(path + ".files/mine")
+        assert shell.run("dump", "app", "-o", path).returncode == 0
         with ServerProcess(UNLIMITED) as other:
-            shell = Shell(other)
-            loaded = shell.run("load", path)
-            assert loaded.returncode == 0 and "statements loaded" in loaded.stdout, loaded
-            token = other.login()
-            compare(answers(other, token), expected)
-            for user, found in files.items():
-                assert files_of(other, token, user) == found, user
-            again = shell.run("load", path)
-            assert again.returncode == 1 and "Statement 2 failed" in again.stderr, again
+            for root, _, names in os.walk(path + ".files"):
+                for name in names:
+                    os.remove(os.path.join(root, name))
+            lost = Shell(other).run("load", path)
+            assert lost.returncode == 1 and "c.txt" in lost.stderr, lost
+        # One that has no files any more leaves none of the earlier behind.
+        server.sql(token, "DROP TABLE app.docs")
+        assert shell.run("dump", "app", "-o", path).returncode == 0
+        assert os.listdir(folder) == ["app.sql"]
+
+
+def test_a_damaged_archive_is_told():
+    with ServerProcess(UNLIMITED) as server, tempfile.TemporaryDirectory() as folder:
+        token = server.login()
+        fill(server, token)
+        path = os.path.join(folder, "app.zip")
+        assert Shell(server).run("dump", "app", "--format", "parquet", "-o", path).returncode == 0
         # A byte that changed on the way is told, and so is a file that is no dump.
         with open(path, "r+b") as file:
             file.seek(200)
