@@ -5,6 +5,7 @@ import os
 import random
 import time
 
+from flush_test import run_job
 from server_process import ServerProcess, UNLIMITED, run_tests
 
 DIMENSION = 12
@@ -165,11 +166,7 @@ def test_cold_rows_are_indexed():
         vectors = {key: vector(generator) for key in range(COUNT)}
         fill(server, root, "app.docs", list(vectors.values()))
 
-        def flush():
-            job = server.sql(root, "STORAGE FLUSH TABLE app.docs")["results"][0]["message"].rsplit(" ", 1)[1]
-            wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
-
-        flush()
+        run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         server.sql(root, "ALTER TABLE app.docs CREATE INDEX v")
         queries = [vector(generator) for _ in range(8)]
         check(server, root, "app.docs", vectors, queries)
@@ -178,7 +175,7 @@ def test_cold_rows_are_indexed():
         best = nearest(server, root, "app.docs", queries[0], 2)
         server.sql(root, f"DELETE FROM app.docs WHERE id = {best[0]}")
         assert nearest(server, root, "app.docs", queries[0], 1) == best[1:]
-        flush()
+        run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         del vectors[best[0]]
         check(server, root, "app.docs", vectors, queries)
 
@@ -191,10 +188,6 @@ def test_named_indexes_and_their_state():
         generator = random.Random(9)
         vectors = {key: vector(generator) for key in range(40)}
         fill(server, root, "app.docs", list(vectors.values()))
-
-        def flush():
-            job = server.sql(root, "STORAGE FLUSH TABLE app.docs")["results"][0]["message"].rsplit(" ", 1)[1]
-            wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
 
         def state(column):
             manifest = json.loads(server.rows(root, "SELECT manifest_json FROM system.manifest WHERE table_name = 'docs'")[0][0])
@@ -214,7 +207,7 @@ def test_named_indexes_and_their_state():
         for taken in ("CREATE INDEX near ON app.docs (w)", "CREATE INDEX other ON app.docs (v)"):
             assert "already" in server.sql(root, taken, expect=400)["error"]["message"]
         # A flush is followed by a job that writes snapshots, of few rows too.
-        flush()
+        run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
         jobs = server.rows(root, "SELECT status, parameters FROM system.jobs WHERE job_type = 'vector_index'")
         assert len(jobs) == 1 and "app.docs" in str(jobs), jobs
@@ -225,7 +218,7 @@ def test_named_indexes_and_their_state():
         assert state("w")["metric"] == "cosine" and state("w")["state"] == "syncing", state("w")  # nothing in it yet
         extra = vector(generator)
         server.sql(root, f"INSERT INTO app.docs (id, kind, v, w) VALUES (50, 0, '{text(extra)}', '[1, 2]')")
-        flush()
+        run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-2.vix", "vec-w-snapshot-1.vix"])
         vectors[50] = extra
         check(server, root, "app.docs", vectors, [vector(generator) for _ in range(3)], distance=l2, function="L2_DISTANCE")
