@@ -1,7 +1,6 @@
 // What a server still holds when everything that made it large is gone: analytics, writes,
 // connections, tables.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -162,10 +161,7 @@ int64_t SettledPrivateBytes(Environment& environment, int seconds) {
 }  // namespace
 
 Status RunHeavyHour(const SuiteOptions& options, Report& report) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  load::RaiseFileLimit();
   const int rounds = NumberFromEnvironment("KALAM_BENCH_HEAVY_ROUNDS", 1);
   const int idle_seconds = NumberFromEnvironment("KALAM_BENCH_IDLE_SECONDS", 20);
   load::TemporaryDirectory directory("kalam-bench-heavy");

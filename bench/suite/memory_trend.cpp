@@ -11,6 +11,8 @@
 namespace kalam::bench {
 namespace {
 
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr double kMegabyte = 1 << 20;
 constexpr size_t kBlocks = 20;
 constexpr size_t kSamplesMin = 8;
 constexpr int kPlotColumns = 72, kPlotRows = 12;
@@ -41,6 +43,12 @@ std::vector<MemorySample> BlockMeans(const std::vector<MemorySample>& samples) {
 }
 
 }  // namespace
+
+void MemorySampler::SampleAt(int64_t elapsed_ns) {
+  if (elapsed_ns < static_cast<int64_t>(samples_.size()) * kSecondNs) return;
+  samples_.push_back({static_cast<double>(elapsed_ns) / kSecondNs,
+                      static_cast<double>(server_.memory().private_bytes) / kMegabyte});
+}
 
 MemoryTrend FitTrend(const std::vector<MemorySample>& samples) {
   if (samples.size() < kSamplesMin) return {0, std::numeric_limits<double>::infinity()};
@@ -92,6 +100,18 @@ void PrintTrend(const std::vector<MemorySample>& samples, const std::string& uni
   fmt::print("            +{}\n             {}{:>{}}\n", std::string(kPlotColumns, '-'), begin, end,
              kPlotColumns - static_cast<int>(begin.size()));
   std::fflush(stdout);
+}
+
+void AddGrowth(const std::string& name, const std::vector<MemorySample>& samples, Report* report) {
+  PrintTrend(samples, "s", 1);
+  const auto [low, high] = std::minmax_element(
+      samples.begin(), samples.end(),
+      [](const MemorySample& a, const MemorySample& b) { return a.megabytes < b.megabytes; });
+  const MemoryTrend trend = FitTrend(samples);
+  report->Add(
+      {name, "MB/min", std::max(0.0, trend.slope - trend.half_width) * 60, 0, false,
+       fmt::format("slope {:+.2f} +-{:.2f} MB a minute (95 %); {:.1f} to {:.1f} MB private",
+                   trend.slope * 60, trend.half_width * 60, low->megabytes, high->megabytes)});
 }
 
 }  // namespace kalam::bench
