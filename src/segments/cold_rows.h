@@ -125,7 +125,8 @@ class ColdRows {
                                                         const ColdSeqRange& range,
                                                         const storage::SnapshotPtr& snapshot) = 0;
   /// The files of all segments that may hold rows of the scope.
-  virtual Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
+  virtual Result<std::vector<RawSegment>> RawSegments(const catalog::TablePtr&,
+                                                      const storage::Scope&,
                                                       const storage::SnapshotPtr&) {
     return std::vector<RawSegment>();
   }

@@ -212,8 +212,8 @@ Result<std::string> SegmentReader::ReadBytes(const SegmentRecord& record, int64_
   return bytes;
 }
 
-Status SegmentReader::CheckRaw(const SegmentRecord& record, const storage::SnapshotPtr& snapshot,
-                               int64_t offset, int64_t size) {
+Status SegmentReader::CheckRaw(const catalog::TableDefinition& table, const SegmentRecord& record,
+                               const storage::SnapshotPtr& snapshot, int64_t offset, int64_t size) {
   const auto read = [&](int64_t from, int64_t length) { return ReadBytes(record, from, length); };
   const auto check = [&]() -> Status {
     std::string key = ChecksCacheKey(record);
@@ -228,18 +228,19 @@ Status SegmentReader::CheckRaw(const SegmentRecord& record, const storage::Snaps
   KALAM_RETURN_IF_ERROR(CheckFence(record.table, record.segment_id));
   Status status = check();
   if (!status.Is(ErrorKind::Corruption)) return status;
-  return Fence(record, std::to_string(record.table.value), status);
+  return Fence(record, table.QualifiedName(), status);
 }
 
-Result<RawSegment> SegmentReader::Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot) {
+Result<RawSegment> SegmentReader::Raw(const catalog::TablePtr& table, SegmentRecord record,
+                                      const storage::SnapshotPtr& snapshot) {
   KALAM_ASSIGN_OR_RETURN(auto storage, storage_of_(record.storage_id));
   RawSegment raw;
   raw.local_path = storage->LocalPath(record.path);
   raw.read = [this, record](int64_t offset, int64_t size) {
     return ReadBytes(record, offset, size);
   };
-  raw.check = [this, record, snapshot](int64_t offset, int64_t size) {
-    return CheckRaw(record, snapshot, offset, size);
+  raw.check = [this, table, record, snapshot](int64_t offset, int64_t size) {
+    return CheckRaw(*table, record, snapshot, offset, size);
   };
   raw.pin = Pin(record.table, record.segment_id);
   raw.record = std::move(record);

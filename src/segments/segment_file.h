@@ -131,7 +131,8 @@ class SegmentReader {
   Status Verify(const SegmentRecord& record);
   /// Pins the segment. That it is fenced is told by its `check`: the reader may not need it.
   /// Errors: those of the storage's look-up.
-  Result<RawSegment> Raw(SegmentRecord record, const storage::SnapshotPtr& snapshot);
+  Result<RawSegment> Raw(const catalog::TablePtr& table, SegmentRecord record,
+                         const storage::SnapshotPtr& snapshot);
 
   Status CheckFence(TableId table, uint64_t segment_id) const;
   std::shared_ptr<const void> Pin(TableId table, uint64_t segment_id);
@@ -177,8 +178,8 @@ class SegmentReader {
   bool IsLocal(const SegmentRecord& record) const;
   Status ReadMissing(const SegmentFile& file, size_t group, std::span<const uint32_t> missing,
                      bool keep, GroupColumns* out);
-  Status CheckRaw(const SegmentRecord& record, const storage::SnapshotPtr& snapshot, int64_t offset,
-                  int64_t size);
+  Status CheckRaw(const catalog::TableDefinition& table, const SegmentRecord& record,
+                  const storage::SnapshotPtr& snapshot, int64_t offset, int64_t size);
   Status Fence(const SegmentRecord& record, std::string_view table_name, const Status& cause);
 
   storage::Store& store_;

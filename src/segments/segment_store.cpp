@@ -46,13 +46,14 @@ class SegmentStoreOverFiles : public SegmentStore {
                                                 const storage::Scope& scope,
                                                 const ColdSeqRange& range,
                                                 const storage::SnapshotPtr& snapshot) override;
-  Result<std::vector<RawSegment>> RawSegments(TableId table, const storage::Scope& scope,
+  Result<std::vector<RawSegment>> RawSegments(const catalog::TablePtr& table,
+                                              const storage::Scope& scope,
                                               const storage::SnapshotPtr& snapshot) override {
     std::vector<RawSegment> raw;
     const storage::SnapshotPtr view = Held(snapshot);
-    KALAM_ASSIGN_OR_RETURN(auto records, ListSegmentsOfScope(store_, table, scope, view));
+    KALAM_ASSIGN_OR_RETURN(auto records, ListSegmentsOfScope(store_, table->id, scope, view));
     for (SegmentRecord& record : records) {
-      KALAM_ASSIGN_OR_RETURN(RawSegment segment, reader_.Raw(std::move(record), view));
+      KALAM_ASSIGN_OR_RETURN(RawSegment segment, reader_.Raw(table, std::move(record), view));
       raw.push_back(std::move(segment));
     }
     return raw;

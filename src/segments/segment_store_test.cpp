@@ -184,7 +184,7 @@ TEST_F(SegmentStoreTest, AReaderOfRawBytesIsToldOfDamage) {
   for (int64_t i = 0; i < 1000; ++i) rows.push_back({"ann", i, "x" + std::to_string(i), i + 1});
   const SegmentRecord record = AddSegment(kAnn, rows, 100);
   const auto check_all = [&]() -> Status {
-    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr));
+    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_, ScopeOf("ann"), nullptr));
     EXPECT_EQ(raw.size(), 1u);
     return raw.front().check(0, record.size_bytes);
   };
@@ -202,7 +202,8 @@ TEST_F(SegmentStoreTest, AReaderOfRawBytesIsToldOfDamage) {
     bytes[4 + random() % (bytes.size() - 12)] ^= static_cast<char>(1u << (random() % 8));
     const Status status = check_all();
     ASSERT_TRUE(status.Is(ErrorKind::Corruption)) << status.ToString();
-    EXPECT_NE(status.message().find("app/items/ann/batch-0.parquet"), std::string::npos);
+    EXPECT_NE(status.message().find("app/items/ann/batch-0.parquet of table app.items"),
+              std::string::npos);
     EXPECT_TRUE(segments_->CheckFence(table_->id, record.segment_id).Is(ErrorKind::Corruption));
   }
   OpenSegments(2 << 20);
@@ -229,7 +230,7 @@ TEST_F(SegmentStoreTest, FiltersInAFileAreComparedForAReaderOfRawBytes) {
   ASSERT_EQ(bytes.substr(static_cast<size_t>(filters_offset), 64), filters);
   const auto check = [&]() -> Status {
     OpenSegments(2 << 20);
-    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr));
+    KALAM_ASSIGN_OR_RETURN(auto raw, segments_->RawSegments(table_, ScopeOf("ann"), nullptr));
     // What comes before them does not ask for them.
     EXPECT_TRUE(raw.front().check(0, filters_offset).ok());
     return raw.front().check(filters_offset + 10, 20);
@@ -255,7 +256,7 @@ TEST_F(SegmentStoreTest, ACheckOfAPartReadsThatPartAlone) {
   const int64_t middle = (record.size_bytes - record.footer_bytes) / 2;
   bytes[static_cast<size_t>(middle)] ^= 1;
   OpenSegments(2 << 20);
-  auto raw = segments_->RawSegments(table_->id, ScopeOf("ann"), nullptr);
+  auto raw = segments_->RawSegments(table_, ScopeOf("ann"), nullptr);
   ASSERT_TRUE(raw.ok());
   const int64_t read_before = storage_->bytes_read_;
   EXPECT_TRUE(raw->front().check(4, 10).ok());

@@ -161,7 +161,7 @@ Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const
   if (!reader.MayHaveColdRows(table) || !table.PrimaryKey()) return none;
   KALAM_ASSIGN_OR_RETURN(
       std::vector<RawSegment> segments,
-      reader.cold_rows()->RawSegments(table.id, scope.scope, scope.view.snapshot));
+      reader.cold_rows()->RawSegments(scope.table, scope.scope, scope.view.snapshot));
   if (segments.empty()) return none;
   const std::string lower = segments::SegmentKey(scope.scope, key_lower);
   const std::string upper = key_upper.empty() ? PrefixEnd(segments::SegmentKeyPrefix(scope.scope))

@@ -64,7 +64,7 @@ class ListedSegments final : public segments::ColdRows {
                                                           const storage::SnapshotPtr&) override {
     return Status(ErrorKind::StorageIo, "not here");
   }
-  Result<std::vector<RawSegment>> RawSegments(TableId, const storage::Scope&,
+  Result<std::vector<RawSegment>> RawSegments(const catalog::TablePtr&, const storage::Scope&,
                                               const storage::SnapshotPtr&) override {
     return listed;
   }

@@ -70,9 +70,10 @@ class ColdFileHandle : public duckdb::FileHandle {
       : duckdb::FileHandle(file_system, name, open_flags),
         file_(std::move(file)),
         context_(context) {
+    // One that cannot be opened here is asked of the server, which knows why.
     if (file_->local_path.empty()) return;
     descriptor_ = open(file_->local_path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) Fail(std::strerror(errno));
+    if (descriptor_ < 0 && !file_->read) Fail(std::strerror(errno));
   }
   ~ColdFileHandle() override { Close(); }
 
