@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kFirstBackoffMs = 100;
 constexpr int64_t kBackoffMaxMs = 5'000;
+constexpr int64_t kImpatientMs = 15'000;
 constexpr int64_t kPollMs = 50;  // how soon a wait notices that the server stops
 constexpr size_t kErrorCodeBytesMax = 64;
 
@@ -96,6 +97,8 @@ bool RemoteClient::Wait(int attempt, int64_t give_up_at_ms) const {
 Result<HttpResponse> RemoteClient::Send(std::string_view action,
                                         const std::function<Result<HttpRequest>()>& make_request) {
   const int64_t begun_ms = SystemClock().SteadyUs() / 1000;
+  const bool is_impatient = begun_ms < impatient_until_ms_.load(std::memory_order_relaxed);
+  const int64_t give_up_at_ms = is_impatient ? begun_ms : begun_ms + environment_.retry_for_ms;
   for (int attempt = 1;; ++attempt) {
     if (environment_.stopping && environment_.stopping()) {
       return Status(ErrorKind::StorageIo,
@@ -108,7 +111,10 @@ Result<HttpResponse> RemoteClient::Send(std::string_view action,
     std::string reason;
     bool may_pass = true;
     if (auto* response = std::get_if<HttpResponse>(&outcome)) {
-      if (!IsPassing(response->status)) return std::move(*response);
+      if (!IsPassing(response->status)) {
+        impatient_until_ms_.store(0, std::memory_order_relaxed);
+        return std::move(*response);
+      }
       const std::string code = ErrorCodeOf(*response);
       reason = fmt::format("HTTP {}{}{}", response->status, code.empty() ? "" : " ", code);
     } else {
@@ -117,9 +123,10 @@ Result<HttpResponse> RemoteClient::Send(std::string_view action,
       may_pass = failure.may_pass;
     }
     Count("storage_request_failures");
-    if (!may_pass || !Wait(attempt, begun_ms + environment_.retry_for_ms)) {
-      const double seconds =
-          static_cast<double>(SystemClock().SteadyUs() / 1000 - begun_ms) / 1000.0;
+    if (!may_pass || !Wait(attempt, give_up_at_ms)) {
+      const int64_t now_ms = SystemClock().SteadyUs() / 1000;
+      if (may_pass) impatient_until_ms_.store(now_ms + kImpatientMs, std::memory_order_relaxed);
+      const double seconds = static_cast<double>(now_ms - begun_ms) / 1000.0;
       return Status(
           ErrorKind::StorageIo,
           fmt::format("Storage '{}' did not {}: {}; tried {} in {:.1f} s", storage_id_, action,

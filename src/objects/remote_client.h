@@ -2,6 +2,7 @@
 // that name the storage and never a credential.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -20,6 +21,8 @@ class RemoteClient {
 
   /// Sends what `make_request` gives (asked again for every attempt: signatures carry the time),
   /// until the answer is below 500 and neither 408 nor 429, or the time for repeating is over.
+  /// After a request that failed in the end the next ones are tried once each until one is
+  /// answered, or none was sent for 15 seconds: not everybody waits for a storage that is down.
   /// `action` is what the message says was tried ("read chat/t/batch-0.parquet"). Errors:
   /// StorageIo, those of `make_request`.
   Result<HttpResponse> Send(std::string_view action,
@@ -37,6 +40,8 @@ class RemoteClient {
   const std::string storage_id_;
   const StorageEnvironment environment_;
   HttpClient http_;
+  /// Until then a request is tried once: the one before failed in the end. 0: it answers.
+  std::atomic<int64_t> impatient_until_ms_{0};
 };
 
 /// The error code in the answer of an S3 or Azure server ("NoSuchKey"); empty when there is none.

@@ -123,6 +123,38 @@ TEST_F(RemoteClientTest, PassingFailuresAreRepeated) {
   EXPECT_EQ(metrics.counter("storage_retries").value(), 4);
 }
 
+TEST_F(RemoteClientTest, NotEveryRequestWaitsForAStorageThatIsDown) {
+  const std::string busy = Answer(503, "");
+  ScriptedServer down({busy});
+  StorageEnvironment environment;
+  environment.retry_for_ms = 300;
+  Open(down.url(), environment);
+  EXPECT_FALSE(storage_->Read("a", 0, -1).ok());
+  for (int i = 0; i < 2; ++i) {
+    const int before = down.requests();
+    EXPECT_THAT(storage_->Read("a", 0, -1).status().message(), HasSubstr("tried once"));
+    EXPECT_EQ(down.requests(), before + 1);
+  }
+}
+
+TEST_F(RemoteClientTest, AnAnswerBringsThePatienceBack) {
+  std::vector<std::string> answers(40, Answer(503, ""));
+  answers.push_back(Answer(200, "one"));
+  answers.push_back(Answer(503, ""));
+  answers.push_back(Answer(200, "two"));
+  ScriptedServer server(answers);
+  StorageEnvironment environment;
+  environment.retry_for_ms = 300;
+  Open(server.url(), environment);
+  int failures = 0;
+  while (!storage_->Read("a", 0, -1).ok()) ++failures;
+  EXPECT_GT(failures, 1);
+  EXPECT_EQ(server.requests(), 41);
+  const auto read = storage_->Read("a", 0, -1);
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_EQ(*read, "two");
+}
+
 TEST_F(RemoteClientTest, RefusalsAreNot) {
   ScriptedServer server({Answer(403, ErrorBody("SignatureDoesNotMatch"))});
   Open(server.url(), {});

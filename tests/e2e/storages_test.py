@@ -79,6 +79,49 @@ def test_a_storage_that_is_down():
         assert code == 0 and seconds < 10, (code, seconds)
 
 
+def refused(server, token, statement):
+    answer = server.sql(token, statement, expect=500)
+    assert answer["error"]["code"] == "STORAGE_IO", answer
+    return answer["error"]["message"]
+
+
+def cold_reads(table):
+    """One that needs a row, one that needs a column, natively and by the engine."""
+    return [f"SELECT body FROM {table} WHERE id = 150", f"SELECT MAX(body) FROM {table}",
+            f"SELECT body, COUNT(*) FROM {table} GROUP BY body", f"DELETE FROM {table} WHERE id = 150"]
+
+
+def test_cold_rows_of_a_storage_that_is_down():
+    config = CONFIG.replace("[storage.remote_timeouts]", "[storage]\nremote_cache_size = 0\n[storage.remote_timeouts]")
+    with ServerProcess(config, NO_PROXY) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE cold")
+        folder = os.path.join(server.temporary.name, "disk")
+        server.sql(token, f"CREATE STORAGE disk TYPE filesystem PATH '{folder}'")
+        with S3Server() as s3:
+            create(server, token, s3.candidates()[0])
+            for storage in ("disk", "s3"):
+                server.sql(token, f"INSERT INTO {flush_and_read(server, token, storage)} (id, body) VALUES (1000, 'hot')")
+        os.rename(folder, folder + "-away")
+        server.stop()
+        server.start()
+        token = server.login()
+        for statement in cold_reads("cold.t_disk"):
+            assert f"Storage 'disk' cannot reach its folder {folder}" in refused(server, token, statement), statement
+        begin = time.monotonic()
+        for statement in cold_reads("cold.t_s3"):
+            assert "Storage 's3' did not read 'cold/t_s3/batch-0.parquet'" in refused(server, token, statement), statement
+        # After the first one nobody waits for it any more.
+        assert "tried once" in refused(server, token, "SELECT body FROM cold.t_s3 WHERE id = 150")
+        assert time.monotonic() - begin < 20
+        for storage in ("disk", "s3"):
+            assert server.rows(token, f"SELECT body FROM cold.t_{storage} WHERE id = 1000") == [["hot"]]
+            server.sql(token, f"INSERT INTO cold.t_{storage} (id, body) VALUES (1001, 'new')")
+        os.rename(folder + "-away", folder)
+        assert server.rows(token, "SELECT COUNT(*) FROM cold.t_disk") == [["202"]]
+        assert server.rows(token, "SELECT MAX(body) FROM cold.t_disk") == [["row 99"]]
+
+
 def create_refused(server, token, candidate):
     text = f"CREATE STORAGE {candidate['name']} TYPE s3 BASE_DIRECTORY '{candidate['base_directory']}'"
     for clause in ("config", "credentials"):
