@@ -265,8 +265,16 @@ void JobQueue::Rep::Settle(JobRecord job, const Result<JobOutcome>& outcome) {
     found->second.not_before_us = now_us + options.retry_backoff_ms * 1000;
     return;
   }
-  Log(LogLevel::kInfo, kTarget, "job settled",
-      {{"job_id", job.job_id}, {"status", JobStatusName(job.status)}, {"message", job.message}});
+  if (outcome.ok()) {
+    Log(LogLevel::kInfo, kTarget, "job settled",
+        {{"job_id", job.job_id}, {"status", JobStatusName(job.status)}, {"message", job.message}});
+  } else {
+    Log(closing ? LogLevel::kInfo : LogLevel::kWarn, kTarget, "a job did not succeed",
+        {{"job_id", job.job_id},
+         {"type", JobTypeName(job.type)},
+         {"status", JobStatusName(job.status)},
+         {"error", outcome.status().ToString()}});
+  }
   if (IsActive(job.status)) {
     found->second = std::move(job);
     return;
