@@ -49,15 +49,14 @@ std::string ColumnNames(const catalog::TableDefinition& table, const tables::Col
   return names;
 }
 
-void DescribeScan(const catalog::TableDefinition& table, const AccessPath& path, bool filtered,
+void DescribeScan(const catalog::TableDefinition& table, std::string_view access, bool filtered,
                   const tables::ColumnSet* wanted, PlanText* logical, PlanText* physical,
                   int depth) {
   const std::string columns = wanted == nullptr ? std::string("all") : ColumnNames(table, *wanted);
   logical->Add(depth, fmt::format("TableScan: {} columns=[{}]{}", table.QualifiedName(), columns,
                                   filtered ? " filter=pushed" : ""));
-  physical->Add(depth,
-                fmt::format("NativeScan: source={}, table={}, access={}", SourceName(table.type),
-                            table.QualifiedName(), PathName(path.kind)));
+  physical->Add(depth, fmt::format("NativeScan: source={}, table={}, access={}",
+                                   SourceName(table.type), table.QualifiedName(), access));
 }
 
 void DescribeSelect(const ExplainInput& input, const SelectPlan& plan, PlanText* logical,
@@ -85,16 +84,18 @@ void DescribeSelect(const ExplainInput& input, const SelectPlan& plan, PlanText*
     physical->Add(depth, "SingleRow");
     return;
   }
-  if (UsesVectorIndex(input.vector_indexes, plan)) {
+  const bool by_index = UsesVectorIndex(input.vector_indexes, plan);
+  if (by_index) {
     physical->Add(depth++,
                   fmt::format("VectorIndex: candidates by {} on {}; all rows when the scope is "
                               "small or too few pass the filter",
                               vectors::MetricName(plan.vector_order->metric),
                               (*plan.table->columns)[plan.vector_order->column].name));
   }
-  DescribeScan(*plan.table, plan.path, plan.filter != nullptr, &plan.wanted, logical, physical,
-               depth);
-  if (!input.segments.has_value()) return;
+  DescribeScan(*plan.table, by_index ? "rows of the candidates" : PathName(plan.path.kind),
+               plan.filter != nullptr, &plan.wanted, logical, physical, depth);
+  // Which segments candidates lie in is known once there are some.
+  if (by_index || !input.segments.has_value()) return;
   physical->Add(depth + 1, "Segments: " + input.segments->ToString());
 }
 
@@ -138,7 +139,7 @@ Status Describe(const ExplainInput& input, const Plan& plan, PlanText* logical,
     logical->Add(0, line);
     physical->Add(0, line);
     if (change->source != nullptr) return Describe(input, *change->source, logical, physical);
-    DescribeScan(*change->table, change->path, true, nullptr, logical, physical, 1);
+    DescribeScan(*change->table, PathName(change->path.kind), true, nullptr, logical, physical, 1);
   }
   return {};
 }
@@ -167,7 +168,9 @@ void DescribeCost(const ExplainInput& input, const Plan& plan, PlanText* text) {
     }
   };
   if (const auto* select = std::get_if<SelectPlan>(&plan.body)) {
-    if (select->table != nullptr) add(select->table, ShareRead(select->path));
+    if (select->table == nullptr) return;
+    const bool by_index = UsesVectorIndex(input.vector_indexes, *select);
+    add(select->table, by_index ? "the candidates of the index are read" : ShareRead(select->path));
   } else if (const auto* engine = std::get_if<EnginePlan>(&plan.body)) {
     for (const auto& source : engine->tables)
       add(source.table, "all that the filter does not rule out by key are read");

@@ -84,7 +84,9 @@ def test_the_nearest_rows_with_and_without_an_index():
 
         answer = server.sql(root, "ALTER TABLE app.docs CREATE INDEX v USING COSINE")["results"][0]
         assert answer["message"] == "Vector index enabled on app.docs.v (Cosine)", answer
-        assert "VectorIndex: candidates by cosine on v" in str(server.rows(root, explain))
+        plan = str(server.rows(root, explain))
+        assert "VectorIndex: candidates by cosine on v" in plan and "access=rows of the candidates" in plan, plan
+        assert "the candidates of the index are read" in plan, plan
         check(server, root, "app.docs", vectors, queries)  # while it is built
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
         check(server, root, "app.docs", vectors, queries)
