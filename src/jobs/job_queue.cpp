@@ -59,6 +59,25 @@ bool FinishedBefore(const JobRecord& job, int64_t before_us) {
   return !IsActive(job.status) && job.finished_at_us.value_or(job.updated_at_us) < before_us;
 }
 
+/// A job that waits or runs, in memory.
+constexpr int64_t kActiveJobBytes = 512;
+
+/// What a run holds outside of other accounts, measured: the stack of its thread, rows on their way
+/// into segments, pieces of files that are copied.
+int64_t WorkingBytes(JobType type) {
+  switch (type) {
+    case JobType::kFlush:
+    case JobType::kCompact:
+      return 2 << 20;
+    case JobType::kBackup:
+    case JobType::kRestore:
+    case JobType::kUserExport:
+      return 512 << 10;
+    default:
+      return 128 << 10;
+  }
+}
+
 /// A job under way; shared by the queue and the thread that runs it.
 struct RunningJob {
   JobType type = JobType::kCleanup;
@@ -83,10 +102,16 @@ struct JobQueue::Rep {
   std::unordered_map<std::string, JobRecord> active;
   std::unordered_map<std::string, std::shared_ptr<RunningJob>> running;  // by job id
   JobCounts finished;  // totals of finished jobs; `queued` and `running` unused
+  MemoryCharge records;
   std::atomic<bool> closing{false};
 
   Rep(storage::Store& s, replication::ReplicationGroup& g, const Clock& c, const Options& o)
-      : store(s), group(g), clock(c), options(o) {}
+      : store(s), group(g), clock(c), options(o) {
+    if (o.account != nullptr) records = MemoryCharge(*o.account, 0);
+  }
+
+  // After `active` has changed.
+  void Recount() { records.Resize(static_cast<int64_t>(active.size()) * kActiveJobBytes); }
 
   Status Commit(catalog::RecordWrites writes) {
     auto command = std::make_shared<replication::Command>();
@@ -141,6 +166,7 @@ Status JobQueue::Rep::Load() {
       writes.push_back(Write(job));
     }
     active.emplace(job.job_id, job);
+    Recount();
   }
   return writes.empty() ? Status::Ok() : Commit(std::move(writes));
 }
@@ -228,6 +254,9 @@ void JobQueue::Rep::Run(JobRecord job, RunningJob& run) {
   if (!marked.ok()) {
     outcome = std::move(marked);
   } else if (auto executor = executors.find(job.type); executor != executors.end()) {
+    const MemoryCharge working = options.account == nullptr
+                                     ? MemoryCharge()
+                                     : MemoryCharge(*options.account, WorkingBytes(job.type));
     outcome = executor->second(job, [&] { return run.cancelled.load() || closing.load(); });
   }
   Settle(std::move(job), outcome);
@@ -282,6 +311,7 @@ void JobQueue::Rep::Settle(JobRecord job, const Result<JobOutcome>& outcome) {
   ++finished.total;
   if (job.status == JobStatus::kFailed) ++finished.failed;
   active.erase(found);
+  Recount();
 }
 
 JobQueue::JobQueue(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
@@ -324,6 +354,7 @@ void JobQueue::Activate(const JobRecord& job) {
   {
     std::lock_guard lock(rep_->mutex);
     rep_->active.emplace(job.job_id, job);
+    rep_->Recount();
   }
   if (rep_->options.max_concurrent > 0) rep_->Tick();
 }
@@ -367,6 +398,7 @@ Status JobQueue::Kill(std::string_view job_id) {
   if (auto run = rep_->running.find(job.job_id); run != rep_->running.end())
     run->second->cancelled = true;
   rep_->active.erase(found);
+  rep_->Recount();
   ++rep_->finished.total;
   return Status::Ok();
 }

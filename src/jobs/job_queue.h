@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/memory_account.h"
 #include "catalog/catalog.h"
 #include "jobs/job.h"
 #include "replication/group.h"
@@ -51,6 +52,9 @@ class JobQueue {
     /// The records come from a backup: jobs that copy the database, or bring it back, are not of
     /// this life any more and end as cancelled.
     bool was_restored = false;
+    /// Charged with the jobs that wait and with what those that run hold outside of other accounts;
+    /// may be null.
+    MemoryAccount* account = nullptr;
   };
   /// Reads the records left by the last run: jobs that were running are queued again ("Node
   /// restarted"). Errors: StorageIo, Corruption.

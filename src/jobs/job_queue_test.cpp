@@ -77,6 +77,28 @@ TEST_F(JobQueueTest, RunsAJobOnTickAndRemembersItsMessage) {
   EXPECT_EQ(queue_->counts().queued, 0);
 }
 
+TEST_F(JobQueueTest, WhatJobsHoldIsCharged) {
+  MemoryAccount held("jobs", nullptr);
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.account = &held}).value();
+  int64_t while_running = 0;
+  queue_->SetExecutor(JobType::kFlush,
+                      [&](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
+                        while_running = held.used_bytes();
+                        return Done("");
+                      });
+  ASSERT_TRUE(queue_->Submit(JobType::kFlush, "{}", "a").ok());
+  const int64_t while_waiting = held.used_bytes();
+  EXPECT_GT(while_waiting, 0);
+  queue_->Tick();
+  EXPECT_GT(while_running, while_waiting + (1 << 20));
+  EXPECT_EQ(held.used_bytes(), 0);
+  const auto killed = queue_->Submit(JobType::kFlush, "{}", "b");
+  ASSERT_TRUE(killed.ok());
+  ASSERT_TRUE(queue_->Kill(killed->job_id).ok());
+  EXPECT_EQ(held.used_bytes(), 0);
+  queue_.reset();
+}
+
 TEST_F(JobQueueTest, OneActiveJobHasAKey) {
   queue_->SetExecutor(
       JobType::kCleanup,
