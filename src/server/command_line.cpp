@@ -24,7 +24,7 @@ std::string HelpText() {
          "  --version, --help\n"
          "\n"
          "Exit codes: 0 stopped cleanly, 1 other failure, 2 wrong configuration or command line,\n"
-         "3 data directory in use or unusable, 4 address in use, 5 data corrupted, 6 the disk "
+         "3 data directory in use or unusable, 4 address in use, 5 data corrupted, 74 the disk "
          "failed a write.\n";
 }
 

@@ -122,6 +122,10 @@ void AddCatalog(const SystemSources& sources, Samples* out) {
   out->Number("schema_cache_total_entries", registry.definitions_cached);
   out->Number("schema_registry_size", static_cast<int64_t>(services.catalog.table_count()));
   out->Number("schema_shapes_shared", registry.shapes_shared);
+  // A name is in memory once, however many plans, subscriptions and definitions know its table.
+  out->Number(
+      "string_interner_unique_strings",
+      static_cast<int64_t>(services.catalog.namespace_count() + services.catalog.table_count()));
   out->Text("schema_cache_hits", std::to_string(registry.hits), true);
   out->Text("schema_cache_misses", std::to_string(registry.misses), true);
   const query::PlanCacheStats plans = services.query.plan_cache_stats();
@@ -151,8 +155,8 @@ void AddAliases(Samples* out) {
   copy("active_connections_peak", "active_connections_peak");
   copy("websocket_sessions", "websocket_sessions");
   copy("websocket_sessions_peak", "websocket_sessions_peak");
-  for (std::string_view name : {"topic_cache_topic_count", "topic_cache_table_route_count",
-                                "topic_cache_total_routes", "string_interner_unique_strings"}) {
+  for (std::string_view name :
+       {"topic_cache_topic_count", "topic_cache_table_route_count", "topic_cache_total_routes"}) {
     out->Number(name, 0);
   }
 }
@@ -179,7 +183,8 @@ void AddSettings(const SystemSources& sources, Samples* out) {
   add("worker_max_blocking_threads", "performance.worker_max_blocking_threads", "0");
   add("datafusion_query_parallelism", "analytics.threads", "0");
   add("datafusion_max_partitions", "analytics.threads", "0");
-  add("datafusion_memory_limit_mb", "analytics.memory_limit_mb", "0");
+  out->Number("datafusion_memory_limit_mb",
+              sources.services.memory.Child("analytical_engine").limit_bytes() / kMegabyte);
   for (std::string_view name : {"cluster_id", "cluster_rpc_addr"}) out->Text(name, "standalone");
   out->Text("cluster_api_addr", sources.services.node_api_address);
   out->Number("user_shards", 1);
