@@ -92,4 +92,11 @@ void MemoryCharge::Resize(int64_t bytes) {
   bytes_ = bytes;
 }
 
+bool MemoryCharge::TryResize(int64_t bytes) {
+  if (account_ == nullptr) return true;
+  if (!account_->TryCharge(bytes - bytes_)) return false;
+  bytes_ = bytes;
+  return true;
+}
+
 }  // namespace kalam

@@ -63,6 +63,8 @@ class MemoryCharge {
   void Reset();
   /// Changes the amount held.
   void Resize(int64_t bytes);
+  /// The same, but growth asks: false, and nothing changed, when a limit would be passed.
+  [[nodiscard]] bool TryResize(int64_t bytes);
   int64_t bytes() const { return bytes_; }
 
  private:

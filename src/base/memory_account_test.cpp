@@ -74,5 +74,17 @@ TEST(MemoryAccountTest, MovedChargeIsReleasedOnce) {
   EXPECT_EQ(root.used_bytes(), 0);
 }
 
+TEST(MemoryAccountTest, ChargeThatAsksStaysAsItWasWhenRefused) {
+  MemoryAccount root("root", nullptr, 100);
+  MemoryCharge charge(root.Child("child"), 0);
+  EXPECT_TRUE(charge.TryResize(90));
+  EXPECT_FALSE(charge.TryResize(101));
+  EXPECT_EQ(charge.bytes(), 90);
+  EXPECT_EQ(root.used_bytes(), 90);
+  EXPECT_TRUE(charge.TryResize(10));
+  EXPECT_EQ(root.used_bytes(), 10);
+  EXPECT_TRUE(MemoryCharge().TryResize(5)) << "without an account nobody refuses";
+}
+
 }  // namespace
 }  // namespace kalam

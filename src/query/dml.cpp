@@ -3,11 +3,16 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "types/convert.h"
 
 namespace kalam::query {
 
 namespace {
+
+/// Staged rows are charged in steps of this size: small statements are not charged at all.
+constexpr int64_t kChargeStepBytes = 64 << 10;
 
 /// "Unable to cast value 'x' to INT: reason" -> "... for column 'c': reason".
 Status NameColumn(const Status& status, const catalog::ColumnDefinition& column) {
@@ -102,23 +107,33 @@ Status ReturningRows::Add(EvalContext& context) {
   return {};
 }
 
-StatementWriter::StatementWriter(tables::TableReader& reader, tables::Transaction* transaction)
-    : transaction_(transaction) {
+StatementWriter::StatementWriter(tables::TableReader& reader, tables::Transaction* transaction,
+                                 const RunLimits& limits)
+    : transaction_(transaction), limits_(limits) {
+  if (limits.memory != nullptr) charge_ = MemoryCharge(*limits.memory, 0);
   if (transaction_ != nullptr) {
     writer_ = &transaction_->writer();
     writer_->BeginStatement();
+    staged_before_ = static_cast<int64_t>(writer_->byte_size());
   } else {
     writer_ = &own_.emplace(reader);
   }
 }
 
-Status StatementWriter::CheckSize(const RunLimits& limits) const {
-  if (transaction_ != nullptr || limits.memory_max_bytes <= 0) return {};
-  if (static_cast<int64_t>(writer_->byte_size()) <= limits.memory_max_bytes) return {};
-  return Status(ErrorKind::MemoryExceeded,
-                fmt::format("the rows that the statement writes need more than its {} bytes of "
-                            "memory; write fewer at once",
-                            limits.memory_max_bytes));
+Status StatementWriter::ChargeGrowth(const ReturningRows& returning) {
+  const int64_t staged = static_cast<int64_t>(writer_->byte_size());
+  const int64_t own =
+      std::max<int64_t>(staged - staged_before_, 0) + static_cast<int64_t>(returning.byte_size());
+  if (own < charge_.bytes() + kChargeStepBytes) return {};
+  if (transaction_ == nullptr && limits_.memory_max_bytes > 0 && own > limits_.memory_max_bytes) {
+    return Status(ErrorKind::MemoryExceeded,
+                  fmt::format("the rows that the statement writes need more than its {} bytes of "
+                              "memory; write fewer at once",
+                              limits_.memory_max_bytes));
+  }
+  if (charge_.TryResize(own)) return {};
+  return Status(ErrorKind::MemoryPressure,
+                "The server is short of memory and cannot take these rows now; try again");
 }
 
 Result<std::shared_ptr<replication::Command>> StatementWriter::Finish(Seq view_seq,

@@ -40,6 +40,7 @@ class ReturningRows {
  public:
   explicit ReturningRows(const std::optional<ReturningPlan>& plan);
   Status Add(EvalContext& context);
+  size_t byte_size() const { return buffer_ == nullptr ? 0 : buffer_->buffered_bytes(); }
   std::shared_ptr<RowBuffer> Take() { return std::move(buffer_); }
 
  private:
@@ -47,20 +48,28 @@ class ReturningRows {
   std::shared_ptr<RowBuffer> buffer_;
 };
 
-/// The writer of this statement: the transaction's, or one of its own.
+/// The writer of this statement: the transaction's, or one of its own. What the statement stages is
+/// charged to the account of `limits`, which must outlive the writer.
 class StatementWriter {
  public:
-  StatementWriter(tables::TableReader& reader, tables::Transaction* transaction);
+  StatementWriter(tables::TableReader& reader, tables::Transaction* transaction,
+                  const RunLimits& limits);
   tables::TableWriter& operator*() { return *writer_; }
   tables::TableWriter* operator->() { return writer_; }
-  /// Errors: MemoryExceeded when the writes of a statement on its own have outgrown its memory.
-  Status CheckSize(const RunLimits& limits) const;
+  /// Charges what was staged since the last call, and rows of RETURNING; cheap, call it for every
+  /// row. Errors: MemoryExceeded (a statement on its own has outgrown its memory), MemoryPressure.
+  Status ChargeGrowth(const ReturningRows& returning);
+  /// What the command and the rows of RETURNING hold.
+  MemoryCharge TakeCharge() { return std::move(charge_); }
   /// The statement's command; null inside a transaction, which is checked against its limits
   /// instead.
   Result<std::shared_ptr<replication::Command>> Finish(Seq view_seq, int64_t now_us);
 
  private:
   tables::Transaction* const transaction_;
+  const RunLimits& limits_;
+  MemoryCharge charge_;
+  int64_t staged_before_ = 0;  // by earlier statements of the transaction
   std::optional<tables::TableWriter> own_;
   tables::TableWriter* writer_;
 };

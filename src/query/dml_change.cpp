@@ -26,7 +26,7 @@ class ChangeRun {
         statement_(StatementValuesOf(run.context, &run.services.ids)),
         evaluation_(plan_.constants, run.bound.parameters, statement_),
         memory_(limits_),
-        writer_(run.services.reader, run.context.transaction),
+        writer_(run.services.reader, run.context.transaction, limits_),
         returning_(plan_.returning) {}
 
   Result<DmlEvaluation> Run() {
@@ -37,6 +37,7 @@ class ChangeRun {
                            writer_.Finish(run_.scope.view.seq, run_.context.now_us));
     evaluation.row_count = row_count_;
     evaluation.returning = returning_.Take();
+    evaluation.memory = writer_.TakeCharge();
     return evaluation;
   }
 
@@ -74,7 +75,6 @@ class ChangeRun {
   }
 
   Status ChangeStored(const tables::StoredRow& stored) {
-    if (++rows_seen_ % kRowsBetweenChecks == 0) KALAM_RETURN_IF_ERROR(writer_.CheckSize(limits_));
     if (!is_update_ && !plan_.returning.has_value())
       return DeleteRow(stored, evaluation_.ForRow({}));
     if (!decoder_.has_value()) decoder_.emplace(plan_.table);
@@ -106,13 +106,15 @@ class ChangeRun {
     KALAM_ASSIGN_OR_RETURN(const bool changed, writer_->Update(run_.scope, stored, new_cells_));
     if (changed) ++row_count_;
     context.cells = new_cells_;
-    return returning_.Add(context);
+    KALAM_RETURN_IF_ERROR(returning_.Add(context));
+    return writer_.ChargeGrowth(returning_);
   }
 
   Status DeleteRow(const tables::StoredRow& stored, EvalContext& context) {
     KALAM_RETURN_IF_ERROR(writer_->Delete(run_.scope, stored));
     ++row_count_;
-    return returning_.Add(context);
+    KALAM_RETURN_IF_ERROR(returning_.Add(context));
+    return writer_.ChargeGrowth(returning_);
   }
 
   /// Applies one row of the engine's answer: the key, then the new values.

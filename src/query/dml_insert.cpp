@@ -13,7 +13,7 @@ class InsertRun {
         limits_(RunLimits::Of(run.context, run.services.clock)),
         statement_(StatementValuesOf(run.context, &run.services.ids)),
         evaluation_(plan_.constants, run.bound.parameters, statement_),
-        writer_(run.services.reader, run.context.transaction),
+        writer_(run.services.reader, run.context.transaction, limits_),
         returning_(plan_.returning),
         columns_(*plan_.table->columns),
         cells_(columns_.size()),
@@ -39,6 +39,7 @@ class InsertRun {
                            writer_.Finish(run_.scope.view.seq, run_.context.now_us));
     evaluation.row_count = row_count_;
     evaluation.returning = returning_.Take();
+    evaluation.memory = writer_.TakeCharge();
     return evaluation;
   }
 
@@ -65,10 +66,7 @@ class InsertRun {
 
   /// Fills in what the statement does not name and writes the row.
   Status FinishRow(EvalContext& context) {
-    if (++rows_seen_ % kRowsBetweenChecks == 0) {
-      KALAM_RETURN_IF_ERROR(limits_.Check());
-      KALAM_RETURN_IF_ERROR(writer_.CheckSize(limits_));
-    }
+    if (++rows_seen_ % kRowsBetweenChecks == 0) KALAM_RETURN_IF_ERROR(limits_.Check());
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (given_[i]) continue;
       if (columns_[i].name.starts_with('_')) {
@@ -84,7 +82,8 @@ class InsertRun {
     KALAM_RETURN_IF_ERROR(writer_->Insert(run_.scope, cells_));
     ++row_count_;
     context.cells = cells_;
-    return returning_.Add(context);
+    KALAM_RETURN_IF_ERROR(returning_.Add(context));
+    return writer_.ChargeGrowth(returning_);
   }
 
   /// ON CONFLICT DO UPDATE; an empty list of assignments is DO NOTHING.
@@ -116,7 +115,8 @@ class InsertRun {
     KALAM_ASSIGN_OR_RETURN(const bool changed, writer_->Update(run_.scope, existing, updated));
     if (changed) ++row_count_;
     context.cells = updated;
-    return returning_.Add(context);
+    KALAM_RETURN_IF_ERROR(returning_.Add(context));
+    return writer_.ChargeGrowth(returning_);
   }
 
   /// Takes the rows of the SELECT as they are streamed.

@@ -142,6 +142,63 @@ TEST_F(DmlTest, TransactionsReadTheirOwnWrites) {
   EXPECT_EQ(Run("SELECT id, score FROM notes"), (Lines{"2|20", "3|3"}));
 }
 
+TEST_F(DmlTest, WhatAStatementStagesIsCharged) {
+  const std::string text(100'000, 'x');
+  Run("INSERT INTO notes (id, name) VALUES (1, '" + text + "'), (2, '" + text + "')");
+  MemoryAccount statements("statements", nullptr);
+  StatementContext context = Context();
+  context.memory = &statements;
+  const auto evaluate = [&](const std::string& sql) -> Result<DmlEvaluation> {
+    KALAM_ASSIGN_OR_RETURN(const BoundPlan plan, engine_->Prepare(sql, {}, context));
+    return engine_->EvaluateDml(plan, context);
+  };
+  {
+    const auto update = evaluate("UPDATE notes SET name = name || 'y' WHERE id > 0 RETURNING name");
+    ASSERT_TRUE(update.ok()) << update.status().ToString();
+    // New and old texts, and those of RETURNING; the last step may be missing.
+    EXPECT_GT(statements.used_bytes(), 5 * 100'000);
+    EXPECT_EQ(update->memory.bytes(), statements.used_bytes());
+  }
+  EXPECT_EQ(statements.used_bytes(), 0);
+  statements.set_limit_bytes(300'000);
+  EXPECT_TRUE(evaluate("UPDATE notes SET name = name || 'y' WHERE id > 0")
+                  .status()
+                  .Is(ErrorKind::MemoryPressure));
+  EXPECT_EQ(statements.used_bytes(), 0);
+  context.memory_max_bytes = 200'000;
+  EXPECT_TRUE(evaluate("UPDATE notes SET name = name || 'y' WHERE id > 0")
+                  .status()
+                  .Is(ErrorKind::MemoryExceeded));
+  EXPECT_EQ(statements.used_bytes(), 0);
+  // Within a transaction only the growth is the statement's.
+  context.memory_max_bytes = 64 << 20;
+  statements.set_limit_bytes(0);
+  transaction_ = engine_->Begin(context, 10 << 20, 0);
+  context.transaction = transaction_.get();
+  ASSERT_TRUE(evaluate("UPDATE notes SET name = name || 'y' WHERE id = 1").ok());
+  const auto second = evaluate("INSERT INTO notes (id, name) VALUES (3, 'short')");
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(statements.used_bytes(), 0);
+  EXPECT_GT(transaction_->write_bytes(), 200'000);
+  transaction_.reset();
+}
+
+TEST_F(DmlTest, ParsingALargeTextIsCharged) {
+  MemoryAccount statements("statements", nullptr, 1'000'000);
+  StatementContext context = Context();
+  context.memory = &statements;
+  std::string list = "1";
+  while (list.size() < 20'000) list += ", 12345";
+  const auto large =
+      engine_->Prepare("SELECT name FROM notes WHERE id IN (" + list + ")", {}, context);
+  EXPECT_TRUE(large.status().Is(ErrorKind::MemoryPressure)) << large.status().ToString();
+  statements.set_limit_bytes(0);
+  EXPECT_TRUE(
+      engine_->Prepare("SELECT name FROM notes WHERE id IN (" + list + ")", {}, context).ok());
+  EXPECT_GT(statements.peak_bytes(), 1'000'000);
+  EXPECT_EQ(statements.used_bytes(), 0);
+}
+
 TEST_F(DmlTest, StreamsTakeInsertsAndDeletes) {
   EXPECT_EQ(Run("INSERT INTO events VALUES (1, 'a'), (2, 'b'), (1, 'c')"), Lines{"3"});
   EXPECT_EQ(Run("SELECT id, name FROM events WHERE name <> 'x'"), (Lines{"1|a", "1|c", "2|b"}));

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "query/execution.h"
 #include "sql/parser.h"
 
 namespace kalam::query {
@@ -50,6 +51,14 @@ Status Planner::CheckParameters(std::span<const Value> parameters) const {
 }
 
 Result<PlanPtr> Planner::PlanText(std::string_view text, const PlanInput& input) const {
+  RunLimits run;
+  run.memory = input.context.memory;
+  run.memory_max_bytes = input.context.memory_max_bytes;
+  StatementMemory memory(run);
+  if (text.size() > sql::kUnchargedTextBytes) {
+    KALAM_RETURN_IF_ERROR(
+        memory.Reserve(static_cast<int64_t>(text.size()) * sql::kParseBytesPerTextByte));
+  }
   const uint64_t version = catalog.version();  // before anything is looked up
   KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(text));
   Result<PlanPtr> plan =
@@ -122,7 +131,12 @@ Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value>
     for (const Value& value : parameters) caller_types.push_back(TypeOfValue(value));
     const PlanInput plain{catalog,      context, caller_types, 0, false, limits.native_selects,
                           engine_reason};
-    plan = PlanText(text, plain);
+    Result<PlanPtr> as_written = PlanText(text, plain);
+    // A text that is too large for its positions has an error all the same.
+    const bool too_large = as_written.status().Is(ErrorKind::MemoryExceeded) ||
+                           as_written.status().Is(ErrorKind::MemoryPressure);
+    if (too_large) return std::move(plan).status();
+    plan = std::move(as_written);
     if (!plan.ok()) return std::move(plan).status();
     bound.parameters.assign(parameters.begin(), parameters.end());
     bound.values_rows.clear();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analytics/engine.h"
+#include "base/memory_account.h"
 #include "catalog/catalog.h"
 #include "replication/group.h"
 #include "sql/parser.h"
@@ -103,6 +104,7 @@ struct DmlEvaluation {
   std::shared_ptr<replication::Command> command;
   int64_t row_count = 0;
   std::shared_ptr<RowBuffer> returning;  // null without RETURNING
+  MemoryCharge memory;                   // what the two hold; keep it as long as them
 };
 
 struct PlanCacheStats {

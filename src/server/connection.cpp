@@ -237,6 +237,11 @@ void Connection::SendRaw(std::span<const std::string_view> pieces) {
     }
     sent_bytes = sent > 0 ? static_cast<size_t>(sent) : 0;
   }
+  // What is kept is kept exactly: a buffer that doubles for the last two bytes costs as much again.
+  size_t left_bytes = 0;
+  for (const std::string_view piece : pieces) left_bytes += piece.size();
+  left_bytes -= sent_bytes;
+  if (left_bytes > 0) unsent_.reserve(unsent_.size() + left_bytes);
   for (const std::string_view piece : pieces) {
     const size_t skipped = std::min(sent_bytes, piece.size());
     sent_bytes -= skipped;

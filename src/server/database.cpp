@@ -188,6 +188,12 @@ Status OpenDatabase::OpenAll(std::vector<std::string>* warnings) {
     return server_.memory_guard != nullptr ? server_.memory_guard->AdmitStatement() : Status::Ok();
   };
   engine_ = analytics::MakeEngine(engine_options);
+  // Known from the start, so that whoever watches sees zeros and not nothing.
+  for (const char* name :
+       {"analytics_opened_total", "analytics_statements_total", "analytics_failures_total",
+        "analytics_lost_total", "analytics_idle_closed_total", "analytics_shed_total"}) {
+    server_.metrics.counter(name);
+  }
   KALAM_RETURN_IF_ERROR(OpenColdTier());
   query_ = query::QueryEngine::Make({.store = *store_,
                                      .catalog = *catalog_,
@@ -228,7 +234,7 @@ Status OpenDatabase::OpenColdTier() {
 
 Status OpenDatabase::OpenVectorIndexes() {
   vectors::IndexLimits limits;
-  limits.memory_bytes_max = settings_.number("vectors.memory_limit");
+  limits.memory_bytes_max = plan_.vector_bytes;
   limits.scratch_folder = settings_.text("storage.data_path") + "/tmp";
   KALAM_ASSIGN_OR_RETURN(
       vector_indexes_,
@@ -251,11 +257,21 @@ Status OpenDatabase::OpenVectorIndexes() {
 }
 
 void OpenDatabase::WatchMemory() {
+  // Their owners keep to these by themselves; here they are for the reports.
+  const std::pair<const char*, int64_t> bounds[] = {
+      {"block_cache", plan_.block_cache_bytes},
+      {"memtables", plan_.write_buffer_bytes},
+      {"commit_pending", plan_.commit_pending_bytes},
+      {"change_tail", static_cast<int64_t>(plan_.change_tail_bytes)},
+      {"analytical_engine", plan_.engine_bytes},
+      {"vector_indexes", plan_.vector_bytes}};
+  for (const auto& [name, bytes] : bounds) memory_.Child(name).set_limit_bytes(bytes);
   memory_watch_ = std::make_unique<MemoryWatch>(MemoryWatch::Parts{
       plan_, memory_, *store_, *catalog_, *query_, *engine_, cores_, server_.clock, server_.metrics,
       [this](size_t count_max, int64_t row_count_min) {
         return statements_->FlushLargest(count_max, row_count_min);
-      }});
+      },
+      [this] { vector_indexes_->ForgetUnused(); }});
   server_.memory_guard = &memory_watch_->guard();
   server_.memory_json = [this] { return MemoryJson(memory_watch_->ReportSources()); };
   server_.prometheus_text = [this] {

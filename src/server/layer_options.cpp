@@ -82,6 +82,8 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings, const 
       static_cast<size_t>(settings.number("max_transaction_buffer_bytes"));
   limits.slow_query_ms = settings.number("logging.slow_query_threshold_ms");
   limits.statement_memory_bytes = plan.statement_bytes;
+  limits.statements_memory_bytes = plan.statements_bytes;
+  limits.batch_result_bytes_max = static_cast<size_t>(plan.batch_result_bytes);
   limits.change_log_bytes_max = settings.number("changes.bytes_max");
   limits.change_retention_seconds = settings.number("changes.retention_hours") * 3600;
   limits.job_retention_seconds = settings.number("jobs.retention_days") * 86'400;

@@ -12,8 +12,9 @@ inline constexpr size_t kReadBufferBytes = 64 << 10;
 /// the others.
 inline constexpr int kReadsPerTurnMax = 4;
 /// A connection with this many unsent bytes is not writable: streams and live queries stop pulling
-/// for it.
-inline constexpr size_t kOutputHighWaterBytes = 128 << 10;
+/// for it. One chunk of a stream is enough: who reads finds the next in the kernel's buffer
+/// meanwhile, and who does not read holds no more.
+inline constexpr size_t kOutputHighWaterBytes = 32 << 10;
 /// The same for a WebSocket: a subscriber that does not read holds little; the change log has the
 /// rest. Either is writable again below a quarter.
 inline constexpr size_t kLiveOutputHighWaterBytes = 16 << 10;
@@ -83,6 +84,6 @@ inline constexpr int kShutdownGraceMs = 2000;
 static_assert(kGatheredSocketBytesMax < kLiveOutputHighWaterBytes);
 static_assert(kLiveOutputHighWaterBytes < kOutputHighWaterBytes &&
               kOutputHighWaterBytes < kOutputBytesMax);
-static_assert(kStreamChunkBytes < kOutputHighWaterBytes);
+static_assert(kStreamChunkBytes <= kOutputHighWaterBytes);
 
 }  // namespace kalam::server

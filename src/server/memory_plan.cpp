@@ -28,6 +28,9 @@ constexpr Share kBlockCache = {16, 512 * kKilobyte, 16 * kMegabyte};
 constexpr Share kWriteBuffers = {8, kMegabyte, 8 * kMegabyte};
 constexpr Share kEngine = {4, 16 * kMegabyte, 256 * kMegabyte};
 constexpr Share kStatement = {4, 4 * kMegabyte, 64 * kMegabyte};
+constexpr Share kBatchResult = {8, 2 * kMegabyte, 64 * kMegabyte};
+constexpr Share kSockets = {8, 2 * kMegabyte, 64 * kMegabyte};
+constexpr Share kVectors = {4, 4 * kMegabyte, 256 * kMegabyte};
 constexpr Share kCommitPending = {8, 2 * kMegabyte, 64 * kMegabyte};
 constexpr Share kRequestBodies = {4, 4 * kMegabyte, kArrivingBodiesBytesMax};
 constexpr Share kChangeTail = {32, 512 * kKilobyte, 8 * kMegabyte};
@@ -39,6 +42,10 @@ constexpr int64_t kBlockCacheMin = 64 * kKilobyte;
 constexpr int64_t kWriteBuffersMin = kMegabyte;
 constexpr int64_t kEngineMin = 16 * kMegabyte;
 constexpr int64_t kStatementMin = kMegabyte;
+constexpr int64_t kVectorsMin = kMegabyte;
+// Statements together, in eighths of the budget: one may take a quarter, and what others hold
+// beside the accounts (the heap's gaps, compactions) must find room.
+constexpr int64_t kStatementsEighths = 3;
 
 // The configured size, or `otherwise` when it is left to the server.
 Result<int64_t> Configured(const Settings& settings, const char* name, int64_t minimum,
@@ -83,6 +90,11 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
   KALAM_ASSIGN_OR_RETURN(plan.statement_bytes,
                          Configured(settings, "execution.statement_memory_limit", kStatementMin,
                                     kStatement.Of(budget)));
+  plan.statements_bytes = std::max(budget / 8 * kStatementsEighths, plan.statement_bytes);
+  plan.batch_result_bytes = kBatchResult.Of(budget);
+  plan.socket_bytes = kSockets.Of(budget);
+  KALAM_ASSIGN_OR_RETURN(plan.vector_bytes, Configured(settings, "vectors.memory_limit",
+                                                       kVectorsMin, kVectors.Of(budget)));
   plan.commit_pending_bytes = kCommitPending.Of(budget);
   plan.request_bodies_bytes = kRequestBodies.Of(budget);
   plan.change_tail_bytes = static_cast<size_t>(kChangeTail.Of(budget));

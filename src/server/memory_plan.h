@@ -20,7 +20,11 @@ struct MemoryPlan {
   int64_t block_cache_bytes = 0;
   int64_t write_buffer_bytes = 0;
   int64_t engine_bytes = 0;
-  int64_t statement_bytes = 0;
+  int64_t statement_bytes = 0;   // of one
+  int64_t statements_bytes = 0;  // of all together
+  int64_t batch_result_bytes = 0;
+  int64_t socket_bytes = 0;  // that clients have not taken yet
+  int64_t vector_bytes = 0;
   int64_t commit_pending_bytes = 0;
   int64_t request_bodies_bytes = 0;
   size_t change_tail_bytes = 0;     // of all cores together

@@ -41,6 +41,10 @@ TEST(MemoryPlanTest, TheBudgetDividesItself) {
   EXPECT_EQ(plan->write_buffer_bytes, 8 * kMegabyte);
   EXPECT_EQ(plan->engine_bytes, 16 * kMegabyte);
   EXPECT_EQ(plan->statement_bytes, 16 * kMegabyte);
+  EXPECT_EQ(plan->statements_bytes, 24 * kMegabyte);
+  EXPECT_EQ(plan->batch_result_bytes, 8 * kMegabyte);
+  EXPECT_EQ(plan->socket_bytes, 8 * kMegabyte);
+  EXPECT_EQ(plan->vector_bytes, 16 * kMegabyte);
   EXPECT_EQ(plan->change_tail_bytes, 2u << 20);
   EXPECT_EQ(plan->snapshot_batch_bytes, 1u << 20);
 }
@@ -49,13 +53,16 @@ TEST(MemoryPlanTest, WhatIsSetStaysAsItIs) {
   const auto plan =
       PlanMemory(With("[memory]\nbudget = \"64MiB\"\nwarning_percent = 50\n[storage.rocksdb]\n"
                       "block_cache_size = \"1MiB\"\nwrite_buffer_size = \"2MiB\"\n[analytics]\n"
-                      "memory_limit = \"20MiB\"\n"),
+                      "memory_limit = \"20MiB\"\n[vectors]\nmemory_limit = \"3MiB\"\n"
+                      "[execution]\nstatement_memory_limit = \"40MiB\"\n"),
                  {});
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->warning_bytes, 64 * kMegabyte / 100 * 50);
   EXPECT_EQ(plan->block_cache_bytes, kMegabyte);
   EXPECT_EQ(plan->write_buffer_bytes, 2 * kMegabyte);
   EXPECT_EQ(plan->engine_bytes, 20 * kMegabyte);
+  EXPECT_EQ(plan->vector_bytes, 3 * kMegabyte);
+  EXPECT_EQ(plan->statements_bytes, 40 * kMegabyte) << "one must be able to use what it may";
 }
 
 TEST(MemoryPlanTest, SizesThatCannotWorkAreRefused) {

@@ -69,6 +69,7 @@ void MemoryWatch::ShrinkCaches(bool small) {
   if (!small || now_us < caches_cleared_us_ + kCacheClearIntervalUs) return;
   caches_cleared_us_ = now_us;
   ForgetPlansAndDefinitions();
+  if (parts_.forget_vector_graphs) parts_.forget_vector_graphs();
   if (now_us - memtables_flushed_us_ >= kMemtableFlushIntervalUs) {
     memtables_flushed_us_ = now_us;
     WriteOutMemtables(kFlushedMemtableBytesMin);

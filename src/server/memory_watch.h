@@ -34,6 +34,8 @@ class MemoryWatch {
     Metrics& metrics;
     /// Queues flushes to cold storage of the tables with the most hot rows.
     std::function<size_t(size_t count_max, int64_t row_count_min)> flush_largest;
+    /// Drops graphs of vector indexes that nobody asks; may be empty.
+    std::function<void()> forget_vector_graphs = {};
   };
   explicit MemoryWatch(const Parts& parts);
 

@@ -261,6 +261,7 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
                                              SessionOptionsFrom(settings), CorsPolicy(settings),
                                              std::move(*trusted), *rates_, *workers_);
   context_->connection_memory.request_bodies.set_limit_bytes(plan->request_bodies_bytes);
+  context_->connection_memory.write.set_limit_bytes(plan->socket_bytes);
   context_->api_address = fmt::format("{}:{}", settings.text("server.host"), port());
   if (!settings.text("server.tls.cert").empty()) {
     auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));

@@ -103,7 +103,8 @@ constexpr SettingKey kKeys[] = {
     Number("storage.rocksdb.bloom_bits", "10", 0, 32,
            "Bits per key of the filters that spare reads of absent rows; 0 writes none."),
     Choice("storage.rocksdb.compression", "lz4", "none|snappy|lz4|zstd",
-           "Compression of table files; the lowest level of the change log always takes zstd unless it is none."),
+           "Compression of table files; the lowest level of the change log always takes zstd "
+           "unless it is none."),
     Number("storage.rocksdb.max_background_jobs", "2", 1, 64,
            "Flushes and compactions at the same time."),
     Number("storage.rocksdb.max_open_files", "512", 64, 1 << 20, "Table files kept open."),
@@ -349,8 +350,9 @@ constexpr SettingKey kKeys[] = {
     Retired("security.max_request_body_size",
             "rate_limit.request_body_limit_bytes is the one that counts"),
 
-    Bytes("vectors.memory_limit", "268435456", 1 << 20,
-          "Memory of vector indexes together; what does not fit is compared row by row."),
+    Bytes("vectors.memory_limit", "0", 0,
+          "Memory of vector indexes together; what does not fit is compared row by row. 0 takes a "
+          "quarter of memory.budget, 4 to 256 MiB."),
 
     Bytes("files.max_size_bytes", "26214400", 1, "Largest file of an upload."),
     Number("files.max_files_per_request", "20", 1, 1000, "Most files of one request."),

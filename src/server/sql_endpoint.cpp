@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <utility>
@@ -19,6 +20,10 @@ namespace kalam::server {
 namespace {
 
 using statements::SqlRequest;
+
+// What a client that does not read makes a streamed answer hold: the chunk after which the
+// connection is not writable, on top of what just left it writable.
+constexpr size_t kStreamRoomBytes = kOutputHighWaterBytes + kStreamChunkBytes;
 
 // What sheds load or counts says when to come back.
 std::string RetryAfter(int http_status) {
@@ -107,7 +112,6 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   void Encode(bool on_worker) {
     std::vector<statements::StatementResult>& results = request_->results();
     const bool single = results.size() == 1 && results[0].rows != nullptr;
-    const size_t chunk_bytes = single ? kStreamChunkBytes : SIZE_MAX;
     while (result_index_ < results.size()) {
       statements::StatementResult& result = results[result_index_];
       if (result.rows == nullptr) {
@@ -116,7 +120,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
         continue;
       }
       if (!std::exchange(rows_begun_, true)) writer_.BeginRows(result.rows->schema());
-      Result<bool> more = result.rows->Next(writer_, chunk_bytes);
+      Result<bool> more = result.rows->Next(writer_, kStreamChunkBytes);
       // Nothing was sent yet: what needs the disk or more than a turn begins anew on a worker.
       const bool too_much = more.ok() ? *more : more.status().Is(ErrorKind::NotInMemory);
       if (too_much && !begun_ && !on_worker && request_->RunAgain()) {
@@ -131,13 +135,17 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
         break;
       }
       if (*more) {
-        if (single) break;
+        if (writer_.buffered_bytes() >= kStreamChunkBytes) break;
         continue;
       }
       rows_sent_ += writer_.row_count();
       writer_.EndRows(result.as_user, result.message ? *result.message : result.rows->notice());
       rows_begun_ = false;
       ++result_index_;
+      // Rows that were kept for this are not needed any more.
+      result.rows.reset();
+      result.memory.Reset();
+      if (writer_.buffered_bytes() >= kStreamChunkBytes) break;
     }
     done_ = failure_.has_value() || result_index_ == results.size();
     if (done_ && !failure_.has_value()) writer_.FinishWithSuccess(took_ms(), single);
@@ -160,8 +168,17 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       session.Respond({.body = writer_.Take()});
       return;
     }
+    if (!begun_ && !MayStream()) {
+      Refuse(503, "MEMORY_PRESSURE",
+             "The server is short of memory and sends no further large answers for a moment; try "
+             "again");
+      return;
+    }
     if (!std::exchange(begun_, true)) session.BeginChunked("application/json");
     session.SendChunk(writer_.Take());
+    // What waits in the socket's buffer is charged there.
+    room_.Resize(static_cast<int64_t>(
+        kStreamRoomBytes - std::min(session.connection().unsent_bytes(), kStreamRoomBytes)));
     if (done_) {
       session.EndChunked();
     } else if (session.connection().writable()) {
@@ -170,6 +187,15 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     } else {
       held_back_ = true;
     }
+  }
+
+  // Whether what this answer may leave in the socket's buffer finds room beside what others have
+  // not read; it is kept until the answer is done.
+  bool MayStream() {
+    room_ = MemoryCharge(server_.connection_memory.write, 0);
+    if (room_.TryResize(static_cast<int64_t>(kStreamRoomBytes))) return true;
+    server_.metrics.counter("memory_answers_refused").Add();
+    return false;
   }
 
   void Continue() {
@@ -220,6 +246,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   std::atomic<bool> cancelled_{false};
   std::atomic<int> tickets_{0};
   SqlAnswerWriter writer_;
+  MemoryCharge room_;
   size_t result_index_ = 0;
   int64_t rows_sent_ = 0;
   std::optional<statements::RequestError> failure_;  // of the rows

@@ -19,6 +19,10 @@ namespace {
 
 // Texts above this size are parsed on a worker.
 constexpr size_t kInlineTextBytesMax = 32 << 10;
+// Larger requests are charged with their values, so many bytes for one of the text: a number
+// between two commas becomes a Value.
+constexpr size_t kUnchargedBytesMax = 32 << 10;
+constexpr size_t kValueBytesPerTextByte = 8;
 
 // How a commit comes back to the request that waits for it, which may be gone by then.
 struct PendingCommit {
@@ -47,6 +51,7 @@ class Request : public SqlRequest {
   // Where Advance goes on. A step either moves to another stage or says what it waits for.
   enum class Stage : uint8_t { kPlan, kPrepare, kRun, kCommit, kGate, kBatch, kDone };
 
+  Status ChargeInput();
   std::optional<Step> Plan(bool on_worker);
   std::optional<Step> PlanStatements(bool on_worker);
   std::optional<Step> StoreFiles(bool on_worker);
@@ -69,6 +74,7 @@ class Request : public SqlRequest {
   const RequestEnvironment& environment_;
   RequestInput input_;
   const int64_t started_steady_us_;
+  MemoryCharge input_charge_;
   Stage stage_ = Stage::kPlan;
   RequestPlan plan_;
   query::StatementContext context_;
@@ -114,11 +120,23 @@ SqlRequest::Step Request::Advance(bool on_worker, const std::function<void()>& w
   }
 }
 
+Status Request::ChargeInput() {
+  size_t bytes = input_.sql.size() * kValueBytesPerTextByte;
+  for (const Value& value : input_.parameters) bytes += sizeof(Value) + value.heap_bytes();
+  if (bytes <= kUnchargedBytesMax * kValueBytesPerTextByte) return {};
+  input_charge_ = MemoryCharge(environment_.statement_memory, 0);
+  if (input_charge_.TryResize(static_cast<int64_t>(bytes))) return {};
+  return Status(
+      ErrorKind::MemoryPressure,
+      "The server is short of memory and cannot take so large a statement now; try again");
+}
+
 std::optional<SqlRequest::Step> Request::Plan(bool on_worker) {
   // Files that the statement does not take are removed with the staging area, which is disk work.
   const bool has_files = input_.staging != nullptr;
   if ((has_files || input_.sql.size() > kInlineTextBytesMax) && !on_worker)
     return Step::kNeedsWorker;
+  if (Status status = ChargeInput(); !status.ok()) return Fail(std::move(status), {});
   const std::optional<Step> step = PlanStatements(on_worker);
   if (step != Step::kNeedsWorker) input_.staging.reset();
   return step;
@@ -135,13 +153,15 @@ std::optional<SqlRequest::Step> Request::StoreFiles(bool on_worker) {
     return Fail(std::move(uploaded).status(), {.source = plan_.statements[0].source});
   input_.sql = std::move(uploaded->sql);
   upload_ = std::move(uploaded->upload);
-  plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog);
+  plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog,
+                      environment_.statement_memory);
   if (!plan_.status.ok()) return Fail(plan_.status, {.source = plan_.failed_source});
   return std::nullopt;
 }
 
 std::optional<SqlRequest::Step> Request::PlanStatements(bool on_worker) {
-  plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog);
+  plan_ = PlanRequest(input_.sql, input_.caller, environment_.services.catalog,
+                      environment_.statement_memory);
   environment_.statements_total.Add(
       static_cast<int64_t>(std::max<size_t>(plan_.statements.size(), 1)));
   if (!plan_.status.ok()) {
@@ -379,6 +399,9 @@ class Processor : public StatementProcessor {
         .result_memory = services_.memory.Child("results"),
         .transaction_conflicts = services_.metrics.counter("transaction_conflicts_total"),
     });
+    environment_->statement_memory.set_limit_bytes(limits_.statements_memory_bytes);
+    environment_->result_memory.set_limit_bytes(
+        static_cast<int64_t>(limits_.batch_result_bytes_max));
     return {};
   }
 

@@ -57,6 +57,7 @@ struct RequestInput {
 
 /// One entry of `results`. A row result carries `rows`; a command carries `message`.
 struct StatementResult {
+  MemoryCharge memory;  // what `rows` hold, when they are kept in memory
   std::unique_ptr<RowStream> rows;
   int64_t row_count = 0;
   std::optional<std::string> message;
@@ -162,6 +163,7 @@ struct StatementLimits {
   size_t transaction_bytes_max = 100u << 20;
   int64_t slow_query_ms = 1200;
   int64_t statement_memory_bytes = 64 << 20;
+  int64_t statements_memory_bytes = 0;  // of all together; 0: no bound
   size_t batch_result_bytes_max = 64u << 20;
   int64_t change_retention_seconds =
       7 * 86'400;  // how long a client may be away and still resume from the log

@@ -10,6 +10,9 @@ namespace {
 
 using sql::StatementKind;
 
+// Rows that are kept are charged in steps of this size.
+constexpr size_t kBufferedStepBytes = 64 << 10;
+
 bool IsCancelled(const RequestInput& input) { return input.cancelled && input.cancelled(); }
 
 // What may run inside a transaction besides SELECT and DML: statements that change nothing.
@@ -26,8 +29,7 @@ RequestBatch::RequestBatch(const RequestEnvironment& environment, const RequestI
     : environment_(environment),
       input_(input),
       statements_(statements),
-      namespace_id_(input.namespace_id),
-      charge_(environment.result_memory, 0) {}
+      namespace_id_(input.namespace_id) {}
 
 RequestBatch::~RequestBatch() { CloseTransaction(); }
 
@@ -87,6 +89,10 @@ Status RequestBatch::RunUnaudited(RequestStatement& statement) {
                                                  : RunDmlStatement(statement, context, as_user);
   if (status.ok() && open_ != nullptr) {
     status = open_->transaction->CheckLimits(environment_.services.clock.NowUs());
+    if (status.ok() && !open_->staged.TryResize(open_->transaction->write_bytes())) {
+      status = Status(ErrorKind::MemoryPressure,
+                      "The server is short of memory and cannot keep this transaction; try again");
+    }
     Register(open_->transaction->write_count() > 0 ? "open_write" : "open_read");
   }
   if (status.ok() || status.position() < 0) return status;
@@ -194,18 +200,23 @@ Status RequestBatch::AddRows(std::unique_ptr<RowStream> rows, const std::string&
     return {};
   }
   auto buffer = std::make_shared<RowBuffer>(rows->schema());
+  result.memory = MemoryCharge(environment_.result_memory, 0);
   const size_t bytes_max = environment_.limits.batch_result_bytes_max;
   for (bool more = true; more;) {
-    const size_t left = bytes_max > buffered_bytes_ ? bytes_max - buffered_bytes_ : 0;
-    KALAM_ASSIGN_OR_RETURN(more, rows->Next(*buffer, left + 1));
+    KALAM_ASSIGN_OR_RETURN(more,
+                           rows->Next(*buffer, buffer->buffered_bytes() + kBufferedStepBytes));
     if (buffered_bytes_ + buffer->buffered_bytes() > bytes_max) {
       return Status(ErrorKind::MemoryExceeded,
                     "the results of a batch may hold at most " + std::to_string(bytes_max) +
                         " bytes; send the statement by itself and its rows are streamed");
     }
+    if (!result.memory.TryResize(static_cast<int64_t>(buffer->buffered_bytes()))) {
+      return Status(ErrorKind::MemoryPressure,
+                    "The server is short of memory and cannot keep the results of a batch now; "
+                    "try again");
+    }
   }
   buffered_bytes_ += buffer->buffered_bytes();
-  charge_.Resize(static_cast<int64_t>(buffered_bytes_));
   result.row_count = static_cast<int64_t>(buffer->row_count());
   row_count_ += result.row_count;
   result.rows = OpenStream(std::move(buffer));
@@ -265,6 +276,7 @@ Status RequestBatch::BeginTransaction() {
   open_ = std::make_unique<Open>();
   open_->transaction = environment_.services.query.Begin(
       context, environment_.limits.transaction_bytes_max, deadline_us);
+  open_->staged = MemoryCharge(environment_.statement_memory, 0);
   open_->id = rerun_id_.empty() ? open_->transaction->id() : std::exchange(rerun_id_, {});
   open_->begin_index = index_;
   open_->result_count = results_.size();
@@ -304,7 +316,6 @@ Status RequestBatch::CommitTransaction() {
   namespace_id_ = open_->namespace_id;
   buffered_bytes_ = open_->buffered_bytes;
   row_count_ = open_->row_count;
-  charge_.Resize(static_cast<int64_t>(buffered_bytes_));
   rerun_id_ = id;
   CloseTransaction();
   return {};

@@ -37,6 +37,7 @@ class RequestBatch {
   struct Open {
     std::string id;
     std::unique_ptr<tables::Transaction> transaction;
+    MemoryCharge staged;  // what the transaction holds
     size_t begin_index = 0;
     size_t result_count = 0;
     Totals totals;
@@ -76,7 +77,6 @@ class RequestBatch {
   Totals totals_;
   int64_t row_count_ = 0;
   size_t buffered_bytes_ = 0;
-  MemoryCharge charge_;
   std::unique_ptr<Open> open_;
   int transaction_runs_ = 0;                   // of the block that is open
   std::optional<catalog::RecordWrite> audit_;  // of the statement that runs, if it needs one

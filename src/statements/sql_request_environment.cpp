@@ -134,6 +134,7 @@ StatementResult MakeDmlResult(query::PlanKind kind, query::DmlEvaluation evaluat
   if (evaluation.returning != nullptr) {
     result.row_count = static_cast<int64_t>(evaluation.returning->row_count());
     result.rows = OpenStream(std::move(evaluation.returning));
+    result.memory = std::move(evaluation.memory);
   } else {
     result.message = DmlMessage(kind, evaluation.row_count);
   }

@@ -24,8 +24,8 @@ Status Shift(Status status, int offset) {
 
 class Planner {
  public:
-  Planner(const catalog::Caller& actor, const catalog::Catalog& catalog)
-      : actor_(actor), catalog_(catalog) {}
+  Planner(const catalog::Caller& actor, const catalog::Catalog& catalog, MemoryAccount& memory)
+      : actor_(actor), catalog_(catalog), memory_(memory) {}
 
   Status Plan(const sql::StatementText& piece, bool is_single, RequestPlan* plan) {
     RequestStatement statement;
@@ -70,8 +70,19 @@ class Planner {
     return allowed;
   }
 
+  Result<sql::Statement> ParseText(std::string_view text) {
+    MemoryCharge charge(memory_, 0);
+    const auto bytes = static_cast<int64_t>(text.size()) * sql::kParseBytesPerTextByte;
+    if (text.size() > sql::kUnchargedTextBytes && !charge.TryResize(bytes)) {
+      return Status(ErrorKind::MemoryPressure,
+                    "The server is short of memory and cannot read so large a statement now; try "
+                    "again");
+    }
+    return sql::ParseStatement(text);
+  }
+
   Status Parse(RequestStatement* statement) {
-    Result<sql::Statement> parsed = sql::ParseStatement(statement->text);
+    Result<sql::Statement> parsed = ParseText(statement->text);
     if (!parsed.ok()) return Shift(std::move(parsed).status(), statement->offset);
     statement->parsed = std::move(*parsed);
     return {};
@@ -82,14 +93,15 @@ class Planner {
     Result<sql::LiftedStatement> lifted = sql::LiftLiterals(statement.text);
     if (!lifted.ok()) return Shift(std::move(lifted).status(), statement.offset);
     if (!shapes_.insert(lifted->key).second) return {};
-    if (sql::ParseStatement(lifted->key).ok()) return {};
+    if (ParseText(lifted->key).ok()) return {};
     // Once more for the positions of the caller's text.
-    Result<sql::Statement> parsed = sql::ParseStatement(statement.text);
+    Result<sql::Statement> parsed = ParseText(statement.text);
     return parsed.ok() ? Status() : Shift(std::move(parsed).status(), statement.offset);
   }
 
   const catalog::Caller& actor_;
   const catalog::Catalog& catalog_;
+  MemoryAccount& memory_;
   std::unordered_set<std::string> shapes_;
 };
 
@@ -109,14 +121,14 @@ const sql::TableName* TargetOf(const sql::Statement& statement) {
 bool RequestStatement::is_query_or_dml() const { return IsQueryOrDml(kind); }
 
 RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
-                        const catalog::Catalog& catalog) {
+                        const catalog::Catalog& catalog, MemoryAccount& memory) {
   RequestPlan plan;
   Result<std::vector<sql::StatementText>> pieces = sql::SplitStatements(sql);
   if (!pieces.ok()) {
     plan.status = std::move(pieces).status();
     return plan;
   }
-  Planner planner(actor, catalog);
+  Planner planner(actor, catalog, memory);
   plan.statements.reserve(pieces->size());
   for (const sql::StatementText& piece : *pieces) {
     plan.status = planner.Plan(piece, pieces->size() == 1, &plan);

@@ -38,9 +38,9 @@ struct RequestPlan {
 
 /// A bad or unauthorised statement anywhere fails the whole request. The role check of a statement
 /// comes before its syntax. A single SELECT or DML statement is not parsed here: preparing it does
-/// that once.
+/// that once. What parsing large texts takes meanwhile is charged to `memory`.
 RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
-                        const catalog::Catalog& catalog);
+                        const catalog::Catalog& catalog, MemoryAccount& memory);
 
 /// Whether `actor` may run statements as `target_user_id` (an unknown one counts as role user).
 /// Errors: Unauthorized.

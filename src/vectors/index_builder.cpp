@@ -22,6 +22,8 @@ constexpr size_t kRowsPerScan = 4096;
 constexpr size_t kRowsPerLock = 32;
 constexpr int64_t kSmallRestUs = 15'000'000;
 constexpr int64_t kLargeRestUs = 600'000'000;
+// A graph that nobody has asked for so long goes first when memory is short.
+constexpr int64_t kUnusedUs = 60'000'000;
 // A snapshot is written anew when so many rows changed, or an eighth of all.
 constexpr size_t kSnapshotChangesMin = 1000;
 constexpr size_t kRemovedMin = 1000;
@@ -355,7 +357,9 @@ Result<bool> VectorIndexes::Builder::ApplyNext(ScopeIndex& index, const catalog:
 bool VectorIndexes::Builder::ChargeFor(ScopeIndex& index) {
   // What the next scan may add, with the growth that comes in steps of a half.
   const int64_t wanted = index.graph->byte_size() * 3 / 2;
-  while (account_.used_bytes() - index.charge.bytes() + wanted > limits.memory_bytes_max) {
+  if (index.charge.bytes() == 0) index.charge = MemoryCharge(account_, 0);
+  while (account_.used_bytes() - index.charge.bytes() + wanted > limits.memory_bytes_max ||
+         !index.charge.TryResize(wanted)) {
     std::shared_ptr<ScopeIndex> least;
     for (const std::shared_ptr<ScopeIndex>& other : Scopes()) {
       if (other.get() == &index || other->charge.bytes() == 0) continue;
@@ -364,12 +368,18 @@ bool VectorIndexes::Builder::ChargeFor(ScopeIndex& index) {
     if (least == nullptr) return false;
     DropGraph(*least);
   }
-  if (index.charge.bytes() == 0) {
-    index.charge = MemoryCharge(account_, wanted);
-  } else {
-    index.charge.Resize(wanted);
-  }
   return true;
+}
+
+void VectorIndexes::Builder::ForgetUnused() {
+  const std::unique_lock lock(work_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return;
+  const int64_t before_us = services.clock.NowUs() - kUnusedUs;
+  for (const std::shared_ptr<ScopeIndex>& index : Scopes()) {
+    if (index->charge.bytes() == 0 || index->used_at_us.load() > before_us) continue;
+    DropGraph(*index);
+    index->rests_until_us.store(services.clock.NowUs() + kSmallRestUs);
+  }
 }
 
 void VectorIndexes::Builder::DropGraph(ScopeIndex& index) {

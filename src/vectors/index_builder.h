@@ -36,6 +36,7 @@ class VectorIndexes::Builder {
   Result<std::vector<IndexState>> Describe(TableId table, const std::string& user_id) const;
   Result<size_t> WriteSnapshots(TableId table, const std::function<bool()>& cancelled);
   void Close();
+  void ForgetUnused();
 
   const Services services;
   const IndexLimits limits;

@@ -97,6 +97,8 @@ Result<size_t> VectorIndexes::WriteSnapshots(TableId table,
                                              const std::function<bool()>& cancelled) {
   return builder_->WriteSnapshots(table, cancelled);
 }
+void VectorIndexes::ForgetUnused() { builder_->ForgetUnused(); }
+
 void VectorIndexes::Close() { builder_->Close(); }
 
 }  // namespace kalam::vectors

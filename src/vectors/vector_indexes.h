@@ -118,6 +118,9 @@ class VectorIndexes {
   /// SHARED table however small, of users whose rows are enough for a graph, or had been. Returns
   /// how many snapshots were written. Errors: MemoryExceeded, StorageIo.
   Result<size_t> WriteSnapshots(TableId table, const std::function<bool()>& cancelled);
+  /// Drops graphs that nobody has asked for a minute; their snapshots stay. Does nothing while
+  /// background work runs. For a server that is short of memory.
+  void ForgetUnused();
   /// Ends background work and waits for it.
   void Close();
 

@@ -290,6 +290,33 @@ TEST_F(VectorIndexesTest, TheLeastUsedGraphMakesRoom) {
   EXPECT_LE(memory_.used_bytes(), limits_.memory_bytes_max);
 }
 
+TEST_F(VectorIndexesTest, TheBudgetOfTheServerCounts) {
+  CreateIndex();
+  InsertVectors(0, 300);
+  memory_.set_limit_bytes(memory_.used_bytes() + 1000);
+  EXPECT_FALSE(Nearest(VectorOf(0), 1));
+  EXPECT_TRUE(indexes_->CatchUp().Is(ErrorKind::MemoryExceeded));
+  EXPECT_LE(memory_.used_bytes(), memory_.limit_bytes());
+  memory_.set_limit_bytes(0);
+}
+
+TEST_F(VectorIndexesTest, GraphsThatNobodyAsksGoWhenMemoryIsShort) {
+  CreateIndex();
+  InsertVectors(0, 300);
+  Build();
+  EXPECT_TRUE(Nearest(VectorOf(5), 1));
+  indexes_->ForgetUnused();
+  EXPECT_GT(memory_.used_bytes(), 0) << "it was asked a moment ago";
+  clock_.AdvanceUs(61'000'000);
+  indexes_->ForgetUnused();
+  EXPECT_EQ(memory_.used_bytes(), 0);
+  // It comes back when somebody asks again.
+  clock_.AdvanceUs(16'000'000);
+  EXPECT_FALSE(Nearest(VectorOf(5), 1));
+  Build();
+  EXPECT_TRUE(Nearest(VectorOf(5), 1));
+}
+
 TEST_F(VectorIndexesTest, WhatDoesNotFitIsComparedWhole) {
   limits_.memory_bytes_max = 1000;
   OpenIndexes();

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import struct
+import threading
 import time
 
 from server_process import UNLIMITED, LiveClient, ServerProcess, run_tests
@@ -305,6 +306,128 @@ async def test_a_small_budget_holds_under_work():
         print(f"        anonymous peak {peak >> 20} MiB of {budget >> 20}; {answered} of {asked} heavy statements", flush=True)
         assert answered >= asked * 0.9
         assert peak < budget * 1.1 + (16 << 20), peak  # and the engine's allowance
+
+
+def fill(kept, rows, width=1000):
+    """A table of so many rows, each about so wide."""
+    assert kept.sql("CREATE NAMESPACE app")[0] == 200
+    assert kept.sql("CREATE TABLE app.big (id BIGINT PRIMARY KEY, room INT, body TEXT) WITH (TYPE='SHARED')")[0] == 200
+    for begin in range(0, rows, 200):
+        values = ", ".join(f"({i}, {i % 7}, '{i:08}{'x' * (width - 8)}')" for i in range(begin, begin + 200))
+        assert kept.sql(f"INSERT INTO app.big VALUES {values}")[0] == 200
+
+
+def test_a_large_batch_arrives_whole():
+    with ServerProcess(UNLIMITED) as server:
+        kept = Kept(server, server.login())
+        fill(kept, 8000)
+        # Twelve megabytes and more of one answer.
+        status, _, body = kept.sql("SELECT * FROM app.big; SELECT id FROM app.big WHERE id < 3; SELECT * FROM app.big WHERE id >= 4000")
+        assert status == 200, body
+        assert [len(result["rows"]) for result in body["results"]] == [8000, 3, 4000], body["status"]
+        assert body["results"][2]["rows"][-1][0] == "7999" and body["status"] == "success"
+        assert used(server, "server.results") == 0
+
+
+def large_statement(number):
+    """One of the kinds of statements that take much memory; each by itself may."""
+    kind = number % 5
+    if kind == 0:
+        return "SELECT * FROM app.big; SELECT 1"
+    if kind == 1:
+        return f"SELECT id FROM app.big WHERE id IN ({', '.join(str(i * 1000 + number) for i in range(15_000))})"
+    if kind == 2:
+        return "UPDATE app.big SET room = room + 1 WHERE id >= 0"
+    if kind == 3:
+        return "SELECT id, body FROM app.big ORDER BY body DESC, room"
+    rows = "; ".join(f"INSERT INTO app.copies (body) VALUES ('{'y' * 50_000}')" for _ in range(15))
+    return f"BEGIN; {rows}; COMMIT"
+
+
+def test_large_statements_stay_within_the_budget():
+    budget = 48 << 20
+    with ServerProcess(UNLIMITED + f"[memory]\nbudget = {budget}\n") as server:
+        root = server.login()
+        kept = Kept(server, root)
+        fill(kept, 3000)
+        assert kept.sql("CREATE TABLE app.copies (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), body TEXT) "
+                        "WITH (TYPE='SHARED')")[0] == 200
+        answers, peak, ended = {}, 0, threading.Event()
+
+        def ask(lane):
+            for turn in range(3):
+                try:
+                    status, head, body = Kept(server, root).sql(large_statement(lane + turn))
+                except (ConnectionError, http.client.HTTPException):
+                    continue  # turned away before it could ask
+                code = "OK" if status == 200 else body["error"]["code"] if isinstance(body["error"], dict) else body["error"]
+                assert status != 503 or head.getheader("Retry-After"), (status, head.getheaders())
+                answers[code] = answers.get(code, 0) + 1
+
+        def watch():
+            nonlocal peak
+            while not ended.wait(0.02):
+                peak = max(peak, anonymous_bytes(server))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        askers = [threading.Thread(target=ask, args=(lane,)) for lane in range(15)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        ended.set()
+        watcher.join()
+        report = json.loads(kept.request("GET", "/v1/api/metrics/memory")[2])["accounts"]
+        peaks = {account["name"]: account["peak_bytes"] >> 10 for account in report["children"] if account["peak_bytes"] > 1 << 19}
+        print(f"        anonymous peak {peak >> 20} MiB of {budget >> 20}, accounts {report['peak_bytes'] >> 20} ({peaks}); "
+              f"{answers}", flush=True)
+        assert report["peak_bytes"] <= budget, report["peak_bytes"]
+        assert answers["OK"] > 0 and set(answers) <= {"OK", "MEMORY_PRESSURE", "SERVER_BUSY", "CONFLICT"}, answers
+        assert peak <= budget * 1.1, peak
+        for number in range(5):
+            assert kept.sql(large_statement(number))[0] == 200, large_statement(number)[:60]
+        # All of it is given back.
+        until(lambda: all(account["used_bytes"] == 0 for account in
+                          json.loads(kept.request("GET", "/v1/api/metrics/memory")[2])["accounts"]["children"]
+                          if account["name"] in ("statements", "results", "commit_pending")), "statements give their bytes back")
+
+
+def test_who_does_not_read_a_large_answer_holds_little():
+    budget = 32 << 20
+    with ServerProcess(UNLIMITED + f"[memory]\nbudget = {budget}\n") as server:
+        root = server.login()
+        kept = Kept(server, root)
+        fill(kept, 4000)
+        request = json.dumps({"sql": "SELECT * FROM app.big"})
+        sockets = []
+        for _ in range(150):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall((f"POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {root}\r\n"
+                            f"Content-Length: {len(request)}\r\n\r\n{request}").encode())
+            sockets.append(client)
+        heads = [client.recv(12, socket.MSG_WAITALL) for client in sockets]
+        refused = sum(head.endswith(b"503") for head in heads)
+        write = memory(server)["by_path"]["server.connections.write"]
+        print(f"        {write['peak_bytes'] >> 10} KiB for {len(heads) - refused} who do not read, {refused} refused", flush=True)
+        assert set(heads) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}, set(heads)
+        # An eighth of the budget, and the one chunk that each core may be about to send.
+        assert 0 < refused < len(heads) and write["peak_bytes"] <= (budget >> 3) + (128 << 10), write
+        late = sockets[heads.index(b"HTTP/1.1 503")].recv(4096).decode()
+        assert "MEMORY_PRESSURE" in late and "Retry-After" in late, late
+        # Who reads gets all of it.
+        patient = sockets[heads.index(b"HTTP/1.1 200")]
+        answer = b""
+        while b'"status":"success"' not in answer:
+            chunk = patient.recv(65536)
+            assert chunk, answer[-200:]
+            answer += chunk
+        for client in sockets:
+            client.close()
+        until(lambda: used(server, "server.connections.write") == 0, "closed sockets give their bytes back")
 
 
 def test_the_largest_table_goes_to_cold_storage_when_memory_is_short():
