@@ -126,8 +126,8 @@ class Ticker : public Deadline {
     const int64_t activity = database_.activity();
     if (std::exchange(last_activity_, activity) != activity) {
       quiet_rounds_ = 0;
-      const auto free_bytes = [] { return ReadAllocatorMemory().free_bytes; };
-      if (heap_trim_.IsDue(ReadProcessMemory().anonymous_bytes, free_bytes)) TrimAllocator();
+      const auto in_use_bytes = [] { return ReadAllocatorMemory().in_use_bytes; };
+      if (heap_trim_.IsDue(ReadProcessMemory().anonymous_bytes, in_use_bytes)) TrimAllocator();
       return;
     }
     ++quiet_rounds_;
