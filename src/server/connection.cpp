@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ namespace kalam::server {
 namespace {
 // Pieces of one gathered write: a frame's head and the parts of a live message, with room.
 constexpr size_t kSendPiecesMax = 8;
+// Behind what a full socket leaves unsent, for the pings that still follow.
+constexpr size_t kKeptRoomBytes = 256;
 
 // What a string holds outside of itself.
 uint32_t HeapBytes(const std::string& text) {
@@ -166,6 +169,11 @@ void Connection::Deliver(std::span<char> bytes) {
   delivering_ = false;
 }
 
+bool Connection::has_unread() const {
+  int bytes = 0;
+  return fd_ >= 0 && !paused_ && ioctl(fd_, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 void Connection::ResumeReading() {
   if (!std::exchange(paused_, false) || delivering_ || fd_ < 0) return;
   const std::shared_ptr<Connection> self = shared_from_this();
@@ -247,9 +255,9 @@ void Connection::SendRaw(std::span<const std::string_view> pieces) {
     sent_bytes -= skipped;
     Keep(piece.substr(skipped));
   }
-  ChargeBuffers();
   // The same bound as writable(): at exactly the mark, nobody would ever be told to go on.
-  if (unsent_bytes() >= high_water_) was_full_ = true;
+  if (unsent_bytes() >= high_water_ && !std::exchange(was_full_, true)) FitKept();
+  ChargeBuffers();
   if (unsent_bytes() > kOutputBytesMax) {
     loop_.Later([self = shared_from_this()] { self->Close(); });
   }
@@ -262,6 +270,15 @@ void Connection::Keep(std::string_view bytes) {
     unsent_begin_ = 0;
   }
   unsent_.append(bytes);
+}
+
+// A string grows by doubling, and who does not read may keep us waiting for long.
+void Connection::FitKept() {
+  std::string fitting;
+  fitting.reserve(unsent_bytes() + kKeptRoomBytes);
+  fitting.assign(unsent_, unsent_begin_);
+  unsent_.swap(fitting);
+  unsent_begin_ = 0;
 }
 
 bool Connection::SendKept() {

@@ -88,6 +88,8 @@ class Connection : public EventLoop::Watcher,
   bool closing() const { return closing_; }
   /// True while the front of a message waits for the rest.
   bool has_unparsed() const { return !unparsed_.empty(); }
+  /// True while bytes lie in the socket that are to be read but were not yet. One system call.
+  bool has_unread() const;
 
   EventLoop& loop() { return loop_; }
   const IpAddress& peer() const { return peer_; }
@@ -112,6 +114,8 @@ class Connection : public EventLoop::Watcher,
   /// Keeps the pieces until the loop's turn is over; false when they must be sent now.
   bool Gather(std::span<const std::string_view> pieces);
   void Keep(std::string_view bytes);
+  /// Gives up what `unsent_` holds beyond its bytes.
+  void FitKept();
   /// False when the socket is broken.
   bool SendKept();
   void Flush();

@@ -121,7 +121,7 @@ void WebSocketSession::AuthenticateFromHeader(std::string_view token) { Authenti
 size_t WebSocketSession::OnBytes(std::span<char> bytes) {
   if (closing_) return bytes.size();
   heard_at_s_ = core_.loop.now_s();
-  ping_sent_ = false;
+  pinged_at_s_ = 0;
   size_t taken = 0;
   switch (frames_.Read(bytes, &taken)) {
     case FrameReader::Event::kNeedMore:
@@ -299,12 +299,21 @@ void WebSocketSession::OnWritable() {
   if (connection_id_ != 0) core_.hub->OnWritable(connection_id_);
 }
 
+// A ping that went out late, because this thread was kept from its work, leaves as much time for
+// the answer as any other.
+int64_t WebSocketSession::silence_ends_s() const {
+  const SessionOptions& options = core_.server.options;
+  return std::max<int64_t>(
+      heard_at_s_ + options.websocket_silence_s,
+      pinged_at_s_ + options.websocket_silence_s - options.websocket_heartbeat_s);
+}
+
 // The nearest of: authentication due, ping due, silence too long, token at its end.
 void WebSocketSession::ArmDeadline() {
   const SessionOptions& options = core_.server.options;
   const int64_t now_s = core_.loop.now_s();
-  int64_t in_s = ping_sent_ ? heard_at_s_ + options.websocket_silence_s - now_s
-                            : heard_at_s_ + options.websocket_heartbeat_s - now_s;
+  int64_t in_s = pinged_at_s_ != 0 ? silence_ends_s() - now_s
+                                   : heard_at_s_ + options.websocket_heartbeat_s - now_s;
   if (!authenticated()) {
     in_s = std::min(in_s, opened_at_s_ + options.websocket_authentication_s - now_s);
   } else {
@@ -330,12 +339,13 @@ void WebSocketSession::OnDeadline() {
     CloseWith(CloseCode::kSessionEnded, "Token expired");
     return;
   }
-  if (now_s >= heard_at_s_ + options.websocket_silence_s) {
+  // What lies in the socket was said, even when nobody has got round to reading it.
+  if (pinged_at_s_ != 0 && now_s >= silence_ends_s() && !connection_.has_unread()) {
     CloseWith(CloseCode::kNormal, "Heartbeat timeout");
     return;
   }
-  if (!ping_sent_ && now_s >= heard_at_s_ + options.websocket_heartbeat_s) {
-    ping_sent_ = true;
+  if (pinged_at_s_ == 0 && now_s >= heard_at_s_ + options.websocket_heartbeat_s) {
+    pinged_at_s_ = core_.loop.now_s();
     connection_.Send(MakeFrameHead(FrameOpcode::kPing, 0).view());
   }
   ArmDeadline();

@@ -52,6 +52,8 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   void ArmDeadline();
   void AnswerPing(std::string_view payload);
   void HoldBackIfFlooding();
+  /// When the client must have said something, in the loop's seconds.
+  int64_t silence_ends_s() const;
   bool authenticated() const { return connection_id_ != 0; }
 
   Connection& connection_;
@@ -59,12 +61,12 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   FrameReader frames_;
   live::WireFormat format_;
   const bool may_compress_;
-  bool ping_sent_ = false;
   bool closing_ = false;
   bool held_back_ = false;
   const bool client_exempt_;
   const uint32_t opened_at_s_;
   uint32_t heard_at_s_;
+  uint32_t pinged_at_s_ = 0;              // 0: not since something was heard
   int64_t token_expires_s_ = 0;           // Unix seconds
   live::ConnectionId connection_id_ = 0;  // 0: not authenticated
   catalog::Caller caller_;

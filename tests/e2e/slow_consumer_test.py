@@ -5,6 +5,8 @@ notice nothing. KALAM_SLOW_CHANGES=1000000 makes it the full size; the figures a
 """
 import json
 import os
+import select
+import signal
 import socket
 import struct
 import threading
@@ -22,10 +24,10 @@ BODY = "a line of a conversation that somebody follows"
 
 
 class Closed(Exception):
-    """The server ended the socket; `code` is that of its close frame, None when it sent none."""
+    """The server ended the socket; `code` and `reason` are those of its close frame, None when it sent none."""
 
-    def __init__(self, code=None):
-        super().__init__(code)
+    def __init__(self, code=None, reason=None):
+        super().__init__(code, reason)
         self.code = code
 
 
@@ -44,12 +46,12 @@ class RawSubscriber:
             f"Authorization: Bearer {token}\r\n\r\n").encode())
         self.buffer, self.pongs = b"", []
         while b"\r\n\r\n" not in self.buffer:
-            self._fill()
+            self.fill()
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         assert head.startswith(b"HTTP/1.1 101"), head
         assert self.receive()["type"] == "auth_success"
 
-    def _fill(self):
+    def fill(self):
         try:
             piece = self.socket.recv(1 << 18)
         except ConnectionResetError:
@@ -80,7 +82,7 @@ class RawSubscriber:
                     if found:
                         at = begin - 2 if size < 126 else begin - 4
                         break
-                    raise Closed(struct.unpack(">H", payload[:2])[0])
+                    raise Closed(struct.unpack(">H", payload[:2])[0], payload[2:].decode())
                 if opcode == 9:
                     self.frame(10, payload)
                 elif opcode == 10:
@@ -90,7 +92,7 @@ class RawSubscriber:
             self.buffer = self.buffer[at:]
             if found or not wait:
                 return found
-            self._fill()
+            self.fill()
 
     def receive(self):
         """One message; further ones that came along stay for `frames`."""
@@ -114,6 +116,31 @@ class RawSubscriber:
 
     def close(self):
         self.socket.close()
+
+
+class Heartbeat:
+    """Pings for subscribers every second, whatever the test is busy with meanwhile."""
+
+    def __init__(self):
+        self.subscribers, self.ended = [], threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def _run(self):
+        while not self.ended.wait(1):
+            for subscriber in list(self.subscribers):
+                try:
+                    subscriber.ping()
+                except OSError:
+                    # It was closed here, or by the server: whoever reads it finds out.
+                    self.subscribers.remove(subscriber)
 
 
 class Reader:
@@ -146,7 +173,7 @@ class Writer:
     """Writes batches of inserts, an update and a delete, and remembers them in order."""
 
     def __init__(self, server, token):
-        self.server, self.token, self.next_id, self.written = server, token, 0, []
+        self.server, self.token, self.next_id, self.written, self.seconds = server, token, 0, [], []
 
     def write(self, changes, between=lambda: None):
         until = len(self.written) + changes
@@ -154,23 +181,53 @@ class Writer:
             first = self.next_id
             self.next_id += BATCH - 2
             ids = range(first, self.next_id)
+            begin = time.monotonic()
             self.server.sql(self.token, "INSERT INTO app.events (id, body) VALUES " +
                             ",".join(f"({i}, '{BODY}')" for i in ids) +
                             f"; UPDATE app.events SET body = 'changed' WHERE id = {first};"
                             f" DELETE FROM app.events WHERE id = {first + 1}")
+            self.seconds.append(time.monotonic() - begin)
             self.written += [("insert", i) for i in ids] + [("update", first), ("delete", first + 1)]
             between()
 
 
-def cached_kilobytes(server):
-    """What the block cache and the write buffers hold: they fill with whatever passes, and have bounds of their own."""
-    accounts = server.request("GET", "/v1/api/metrics/memory")[2]["accounts"]["children"]
-    return sum(account["used_bytes"] for account in accounts if account["name"] in ("block_cache", "memtables")) // 1024
+def accounts(server):
+    """Kilobytes of every account, by its path below the server's."""
+    kilobytes = {}
+
+    def visit(account, path):
+        for child in account["children"]:
+            kilobytes[path + child["name"]] = child["used_bytes"] / 1024
+            visit(child, path + child["name"] + ".")
+
+    visit(server.request("GET", "/v1/api/metrics/memory")[2]["accounts"], "")
+    return kilobytes
 
 
 def private_kilobytes(server):
     with open(f"/proc/{server.process.pid}/smaps_rollup", encoding="ascii") as rollup:
         return int(next(line for line in rollup if line.startswith("Private_Dirty")).split()[1])
+
+
+class Looks:
+    """Looks at the memory of a server while something happens: all that is private but block cache and write buffers, which
+    fill with whatever passes and have bounds of their own, and what the accounts say that subscribers cost."""
+
+    SUBSCRIBERS = ("connections.sessions", "connections.read", "connections.write", "subscriptions", "change_tail", "resumes")
+
+    def __init__(self, server):
+        self.server, self.private, self.charged = server, [], []
+
+    def look(self):
+        private, held = private_kilobytes(self.server), accounts(self.server)
+        self.private.append(private - held["block_cache"] - held["memtables"])
+        self.charged.append(sum(held[name] for name in self.SUBSCRIBERS))
+
+    @staticmethod
+    def settled(kilobytes):
+        """The mean of the second half: compactions and freed write buffers come and go within seconds."""
+        half = kilobytes[len(kilobytes) // 2:]
+        return sum(half) / len(half)
 
 
 def prepare(server, options=""):
@@ -180,65 +237,61 @@ def prepare(server, options=""):
     return root
 
 
+def percentiles(seconds):
+    """p50 and p99 of some durations, as text in milliseconds; forgets them."""
+    ordered = sorted(seconds)
+    seconds.clear()
+    return f"p50 {ordered[len(ordered) // 2] * 1e3:.2f} ms, p99 {ordered[len(ordered) * 99 // 100] * 1e3:.2f} ms"
+
+
 def test_who_stops_reading_costs_little_and_gets_everything():
-    with ServerProcess(CONFIG) as server:
+    with ServerProcess(CONFIG) as server, Heartbeat() as heartbeat:
         root = prepare(server)
         writer = Writer(server, root)
         other = Reader(RawSubscriber(server, root))
         other.subscriber.subscribe("SELECT * FROM app.events")
+        heartbeat.subscribers.append(other.subscriber)
         lags = []
 
-        def follow(count):
-            """Another subscriber, who reads all the time; how long each batch of its changes took from commit on."""
-            other.read(count)
+        def write(changes, looks):
+            """Writes, while `other` reads all the time; how long each batch of its changes took from commit on."""
 
-        def keep_up():
-            begin = time.monotonic()
-            follow(len(writer.written))
-            lags.append(time.monotonic() - begin)
-            for stalled in slow:
-                if time.monotonic() - stalled.pinged > 1:
-                    stalled.ping()
-                    stalled.pinged = time.monotonic()
+            def keep_up():
+                begin = time.monotonic()
+                other.read(len(writer.written))
+                lags.append(time.monotonic() - begin)
+                if len(lags) % 20 == 0:
+                    looks.look()
 
-        slow = []
-        # Write buffers and caches are as full as they get before anything is measured.
-        writer.write(max(CHANGES // 2, 20000), keep_up)
-        warm, warm_cached, warm_lags = private_kilobytes(server), cached_kilobytes(server), sorted(lags)
-        lags.clear()
+            writer.write(changes, keep_up)
+            looks.look()
+
+        # The same writes without them are what they are compared with.
+        without, with_them = Looks(server), Looks(server)
+        write(max(CHANGES // 2, 20000), without)
+        before = percentiles(writer.seconds), percentiles(lags)
         begin = len(writer.written)
+        slow = []
         for _ in range(STALLED):
             stalled = RawSubscriber(server, root, receive_buffer=4096)
             stalled.subscribe("SELECT * FROM app.events")
             assert stalled.receive()["type"] == "subscription_ack"
-            stalled.pinged = time.monotonic()
             slow.append(stalled)
-        idle = private_kilobytes(server)
-        worst = worst_cached = 0
-
-        def look():
-            nonlocal worst, worst_cached
-            private, cached = private_kilobytes(server), cached_kilobytes(server)
-            if private - cached > worst - worst_cached:
-                worst, worst_cached = private, cached
-
-        def measured():
-            keep_up()
-            if len(lags) % 20 == 0:
-                look()
-
-        writer.write(CHANGES, measured)
-        look()
+            heartbeat.subscribers.append(stalled)
+        write(CHANGES, with_them)
         kernel = next(line for line in open("/proc/net/sockstat", encoding="ascii") if line.startswith("TCP")).split()[-1]
-        each = (worst - worst_cached - warm + warm_cached) / STALLED
-        lags.sort()
-        print(f"        {CHANGES} changes past {STALLED} subscribers that do not read: private {warm} -> {idle} (subscribed) -> "
-              f"{worst} KB at most, block cache and write buffers {warm_cached} -> {worst_cached} KB, {each:.1f} KB each; kernel sockets {int(kernel) * 4} KB")
-        print(f"        somebody else has a batch of {BATCH} after p50 {lags[len(lags) // 2] * 1e3:.2f} ms, p99 "
-              f"{lags[len(lags) * 99 // 100] * 1e3:.2f} ms (before: {warm_lags[len(warm_lags) // 2] * 1e3:.2f}, "
-              f"{warm_lags[len(warm_lags) * 99 // 100] * 1e3:.2f} ms)")
-        assert each < 64, each
+        private = [Looks.settled(looks.private) for looks in (without, with_them)]
+        each = (private[1] - private[0]) / STALLED
+        charged = max(with_them.charged) / STALLED
+        print(f"        {CHANGES} changes past {STALLED} subscribers that do not read: private memory without block cache and write "
+              f"buffers {private[0]:.0f} -> {private[1]:.0f} KB (at most {max(without.private):.0f} and {max(with_them.private):.0f}), "
+              f"{each:.1f} KB each, of it in accounts {charged:.1f}; kernel sockets {int(kernel) * 4} KB")
+        print(f"        a batch of {BATCH} is committed after {percentiles(writer.seconds)} (before: {before[0]}), "
+              f"and somebody else has it {percentiles(lags)} later (before: {before[1]})")
+        assert each < 64 and charged < 40, (each, charged)
         assert other.got == writer.written
+        # None of them was given up meanwhile.
+        assert server.rows(root, "SELECT COUNT(*) FROM system.live") == [[str(STALLED + 1)]]
         expected = writer.written[begin:]
         while len(slow) > 1:
             slow.pop().close()
@@ -248,9 +301,39 @@ def test_who_stops_reading_costs_little_and_gets_everything():
         assert late.got == expected
         print(f"        one of them reads again: {len(expected)} changes in {time.monotonic() - started:.2f} s")
         # And it is level again: the next change comes like everybody's.
-        writer.write(BATCH, keep_up)
+        write(BATCH, with_them)
         late.read(len(expected) + BATCH)
         assert late.got == writer.written[begin:]
+
+
+def test_whose_pings_were_not_read_in_time_stays():
+    clients = 400
+    with ServerProcess(CONFIG) as server, Heartbeat() as heartbeat:
+        root = prepare(server)
+        writer = Writer(server, root)
+        subscribers = [RawSubscriber(server, root) for _ in range(clients)]
+        for subscriber in subscribers:
+            subscriber.subscribe("SELECT * FROM app.events")
+            assert subscriber.receive()["type"] == "subscription_ack"
+        # Half of them ping, the others only answer the server's pings; and then the server is kept from its work for longer
+        # than anybody may be silent.
+        heartbeat.subscribers += subscribers[::2]
+        for subscriber in subscribers:
+            subscriber.ping()
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(6)
+        server.process.send_signal(signal.SIGCONT)
+        by_socket = {subscriber.socket: subscriber for subscriber in subscribers}
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            for readable in select.select(list(by_socket), [], [], 0.1)[0]:
+                by_socket[readable].fill()
+                by_socket[readable].frames(wait=False)
+        writer.write(BATCH)
+        for subscriber in subscribers:
+            reader = Reader(subscriber)
+            reader.read(BATCH)
+            assert reader.got == writer.written
 
 
 def test_who_falls_silent_is_closed_and_resumes():
@@ -307,7 +390,7 @@ def test_pings_of_who_does_not_read_cost_little():
             while not subscriber.pongs or int(subscriber.pongs[-1]) != pings - 1:
                 subscriber.frames(wait=False)
                 if not subscriber.pongs or int(subscriber.pongs[-1]) != pings - 1:
-                    subscriber._fill()
+                    subscriber.fill()
         answered = max(len(subscriber.pongs) for subscriber in subscribers)
         print(f"        {clients} clients sent {pings} pings each and read nothing: {grown} KB; at most {answered} were answered, "
               "the last always")
