@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 namespace kalam::bench {
 namespace {
 
@@ -60,6 +62,15 @@ Result<std::string> Environment::Admin(const std::string& sql) {
   }
   if (!response.ok()) return response.status();
   return std::move(response)->body;
+}
+
+Result<int64_t> Environment::AccountBytes(const std::string& account) {
+  KALAM_ASSIGN_OR_RETURN(
+      const std::string answer,
+      Admin("SELECT used_bytes FROM system.memory WHERE account = '" + account + "'"));
+  const size_t rows = answer.find("\"rows\":[[\"");
+  if (rows == std::string::npos) return Status(ErrorKind::Execution, answer);
+  return std::atoll(answer.c_str() + rows + 10);
 }
 
 Result<std::string> Environment::AddUser(const std::string& user_id) {

@@ -27,6 +27,8 @@ class Environment {
   const std::string& directory() const { return directory_.path(); }
   /// Runs SQL as root; the answer's body.
   Result<std::string> Admin(const std::string& sql);
+  /// What the server says that an account (`server.block_cache`) holds.
+  Result<int64_t> AccountBytes(const std::string& account);
   /// Creates the user (role user, no password login) and returns a token.
   Result<std::string> AddUser(const std::string& user_id);
 

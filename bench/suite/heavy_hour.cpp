@@ -142,16 +142,6 @@ class HeavyHour {
   int64_t next_id_ = 1;
 };
 
-// What the server says that an account holds.
-Result<int64_t> AccountBytes(Environment& environment, const std::string& account) {
-  KALAM_ASSIGN_OR_RETURN(
-      const std::string answer,
-      environment.Admin("SELECT used_bytes FROM system.memory WHERE account = '" + account + "'"));
-  const size_t rows = answer.find("\"rows\":[[\"");
-  if (rows == std::string::npos) return Status(ErrorKind::Execution, answer);
-  return std::atoll(answer.c_str() + rows + 10);
-}
-
 int64_t SettledPrivateBytes(Environment& environment, int seconds) {
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
   sync();
@@ -181,9 +171,9 @@ Status RunHeavyHour(const SuiteOptions& options, Report& report) {
   HeavyHour hour(*environment);
   KALAM_RETURN_IF_ERROR(hour.Prepare());
   for (int round = 0; round < rounds; ++round) KALAM_RETURN_IF_ERROR(hour.Round(round));
-  KALAM_ASSIGN_OR_RETURN(const int64_t memtables, AccountBytes(*environment, "server.memtables"));
+  KALAM_ASSIGN_OR_RETURN(const int64_t memtables, environment->AccountBytes("server.memtables"));
   const int64_t after = SettledPrivateBytes(*environment, idle_seconds);
-  KALAM_ASSIGN_OR_RETURN(const int64_t cached, AccountBytes(*environment, "server.block_cache"));
+  KALAM_ASSIGN_OR_RETURN(const int64_t cached, environment->AccountBytes("server.block_cache"));
   const auto megabytes = [](int64_t bytes) { return static_cast<double>(bytes) / kMegabyte; };
   report.Add({"after heavy hour and idle: private memory beyond idle, block cache apart", "MB",
               megabytes(after - idle - cached), 8, false,
