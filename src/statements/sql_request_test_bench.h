@@ -45,6 +45,9 @@ class SqlRequestTest : public ::testing::Test {
     auth_.reset();
     query_.reset();
     if (group_) group_->Close();
+    group_.reset();
+    catalog_.reset();
+    store_.reset();  // nothing works in the folder any more
     std::filesystem::remove_all(directory_);
   }
   void SetUp() override { Open({}); }
