@@ -66,9 +66,9 @@ Result<LiftedStatement> LiftLiterals(std::string_view text);
 /// for Kalam statements; "Unsupported statement type: X" for standard statements that this server
 /// does not have.
 Result<Statement> ParseStatement(std::string_view text);
-/// What ParseStatement and whoever works on its tree hold meanwhile for a text of this size, at
-/// most: a list of numbers takes 67 bytes for each of its text.
-inline constexpr int64_t kParseBytesPerTextByte = 67;
+/// What ParseStatement and whoever works on its tree hold meanwhile for a text of this size: a list
+/// of numbers of twelve digits takes 64 bytes for each of its text.
+inline constexpr int64_t kParseBytesPerTextByte = 64;
 /// Smaller texts are not worth charging.
 inline constexpr size_t kUnchargedTextBytes = 16 << 10;
 
