@@ -13,6 +13,9 @@ namespace kalam::bench {
 namespace {
 
 constexpr int kTimeoutMs = 120'000;
+// Connections that were not used for so long are made anew: a server closes what is idle for a
+// minute or so, and another benchmark, or the other server, may take longer than that.
+constexpr int64_t kIdleNs = 10'000'000'000;
 
 Status Check(const load::HttpResponse& response) {
   if (response.status == 200) return {};
@@ -55,6 +58,9 @@ std::string Peer::Table(std::string_view name) const {
 }
 
 Status Peer::Grow(size_t connections) {
+  const int64_t now_ns = load::SteadyNs();
+  if (now_ns - used_ns_ > kIdleNs) clients_.clear();
+  used_ns_ = now_ns;
   while (clients_.size() < connections) {
     KALAM_ASSIGN_OR_RETURN(load::HttpClient client, load::HttpClient::Connect(options_.endpoint));
     clients_.push_back(std::move(client));
@@ -63,6 +69,7 @@ Status Peer::Grow(size_t connections) {
 }
 
 Result<std::string> Peer::Sql(std::string_view sql, std::string_view params_json) {
+  KALAM_RETURN_IF_ERROR(Grow(1));
   KALAM_ASSIGN_OR_RETURN(load::HttpResponse response,
                          clients_[0].Send(load::MakeSql(token_, sql, params_json), kTimeoutMs));
   KALAM_RETURN_IF_ERROR(Check(response));

@@ -78,11 +78,13 @@ class Peer {
 
  private:
   explicit Peer(Options options) : options_(std::move(options)) {}
+  /// Connections for so many requests at once; idle ones are replaced.
   Status Grow(size_t connections);
 
   Options options_;
   std::string token_;
   std::vector<load::HttpClient> clients_;
+  int64_t used_ns_ = 0;
   std::vector<std::string> notes_;
 };
 
