@@ -2,6 +2,7 @@
 // values.
 #include <fmt/format.h>
 
+#include "segments/chunk_statistics.h"
 #include "segments/segments_test_bench.h"
 #include "types/convert.h"
 
@@ -127,6 +128,42 @@ TEST_F(FixtureTest, EveryTypeComesBack) {
     }
   }
   EXPECT_FALSE(*(*scan)->Next());
+}
+
+TEST_F(FixtureTest, TheFooterTellsTheBoundsOfItsRowGroups) {
+  const auto read = [this](int64_t offset, int64_t size) {
+    return storage_->Read(record_.path, offset, size);
+  };
+  const auto statistics = ReadStatistics(record_, read);
+  ASSERT_TRUE(statistics.ok()) << statistics.status().ToString();
+  ASSERT_EQ(statistics->row_groups.size(), 2u);
+  const auto bounds = [&](size_t group, const std::string& name) -> std::string {
+    for (const catalog::ColumnDefinition& column : *all_types_->columns) {
+      if (column.name != name) continue;
+      const ChunkStatistics* chunk =
+          statistics->Find(group, static_cast<int32_t>(column.column_id));
+      if (chunk == nullptr) return "no such column";
+      const auto min = chunk->MinOf(column.type), max = chunk->MaxOf(column.type);
+      return (min ? CellText(min->datum()) : "?") + ".." + (max ? CellText(max->datum()) : "?");
+    }
+    return "no such name";
+  };
+  EXPECT_EQ(bounds(0, "id"), "0..2047");
+  EXPECT_EQ(bounds(1, "id"), "2048..2099");
+  EXPECT_EQ(bounds(0, "moment"), std::to_string(kMoment) + ".." + std::to_string(kMoment + 2047));
+  EXPECT_EQ(bounds(1, "day"), std::to_string(kDay + 2048) + ".." + std::to_string(kDay + 2099));
+  EXPECT_EQ(bounds(0, "small"), "-100..99");
+  EXPECT_EQ(bounds(1, "precise"), "0.000..6.375");
+  EXPECT_EQ(bounds(1, "word"), "word0..word4");
+  EXPECT_EQ(bounds(1, "name"), "name 2048..name 2099");
+  // The order of these is not told, or is another one.
+  EXPECT_EQ(bounds(0, "uuid"), "?..?");
+  EXPECT_EQ(bounds(0, "money"), "?..?");
+  EXPECT_EQ(statistics->Find(0, 99), nullptr);
+  EXPECT_EQ(statistics->Find(2, 1), nullptr);
+
+  storage_->objects_[record_.path][static_cast<size_t>(record_.size_bytes) - 20] ^= 1;
+  EXPECT_TRUE(ReadStatistics(record_, read).status().Is(ErrorKind::Corruption));
 }
 
 TEST_F(FixtureTest, ARowOfAnyGroupIsFound) {

@@ -110,7 +110,8 @@ std::string ColdPruning::ToString() const {
 }
 
 Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
-                              std::span<const ScanOptions> reads) {
+                              std::span<const ScanOptions> reads,
+                              const MayHoldRows& may_hold_rows) {
   KALAM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> records, SegmentsOf(reader, scope));
   ColdPruning pruning;
   const std::string prefix = segments::SegmentKeyPrefix(scope.scope);
@@ -128,8 +129,12 @@ Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
     for (size_t i = 0; i < groups.size(); ++i) {
       // A group ends before the next one begins; the next one's first key is near enough.
       const std::string& end = i + 1 < groups.size() ? groups[i + 1].first_key : record.max_key;
-      pruning.considered_row_group_count +=
-          is_read({groups[i].first_key, end, groups[i].min_seq, groups[i].max_seq});
+      if (!is_read({groups[i].first_key, end, groups[i].min_seq, groups[i].max_seq})) continue;
+      if (may_hold_rows) {
+        KALAM_ASSIGN_OR_RETURN(const bool may_hold, may_hold_rows(record, i));
+        if (!may_hold) continue;
+      }
+      ++pruning.considered_row_group_count;
     }
   }
   return pruning;

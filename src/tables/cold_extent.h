@@ -3,12 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "tables/table_reader.h"
+
+namespace kalam::segments {
+struct SegmentRecord;
+}
 
 namespace kalam::tables {
 
@@ -42,8 +47,13 @@ struct ColdPruning {
   /// `considered=1, pruned=2; row groups: considered=1, pruned=40`.
   std::string ToString() const;
 };
-/// Reads the row groups of all segments: for EXPLAIN. Errors: StorageIo, Corruption.
+/// What else leaves row groups out: true when a row group of a segment may hold a row.
+using MayHoldRows =
+    std::function<Result<bool>(const segments::SegmentRecord& segment, size_t row_group)>;
+/// Reads the row groups of all segments: for EXPLAIN. Errors: StorageIo, Corruption, those of
+/// `may_hold_rows`, which is asked of row groups within the ranges.
 Result<ColdPruning> PruneCold(const TableReader& reader, const ReadScope& scope,
-                              std::span<const ScanOptions> reads);
+                              std::span<const ScanOptions> reads,
+                              const MayHoldRows& may_hold_rows = {});
 
 }  // namespace kalam::tables

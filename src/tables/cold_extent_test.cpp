@@ -124,6 +124,29 @@ TEST_F(ColdExtentTest, ReadsLeaveSegmentsOutByKeyAndSeq) {
   EXPECT_EQ(considered(by_seq), 0);
 }
 
+TEST_F(ColdExtentTest, WhatElseIsKnownOfRowGroupsLeavesThemOut) {
+  AddSegment(Ann(), 1, {{SegmentKeyOf("ann", 1), 100}, {SegmentKeyOf("ann", 101), 100}},
+             SegmentKeyOf("ann", 200), {1}, {200});
+  ScanOptions read;
+  const ReadScope scope = ScopeNow(table_);
+  const auto only_second = [](const segments::SegmentRecord&, size_t group) -> Result<bool> {
+    return group == 1;
+  };
+  auto pruning = PruneCold(*reader_, scope, {&read, 1}, only_second);
+  ASSERT_TRUE(pruning.ok());
+  EXPECT_EQ(pruning->ToString(), "considered=1, pruned=0; row groups: considered=1, pruned=1");
+  // Those that the range leaves out are not asked about.
+  read.key_upper = KeyOf(50);
+  size_t asked = 0;
+  pruning = PruneCold(*reader_, scope, {&read, 1},
+                      [&asked](const segments::SegmentRecord&, size_t) -> Result<bool> {
+                        ++asked;
+                        return true;
+                      });
+  ASSERT_TRUE(pruning.ok());
+  EXPECT_EQ(asked, 1U);
+}
+
 TEST_F(ColdExtentTest, TheEngineReadsColdRowsInParts) {
   for (int64_t id = 1; id <= 4; ++id) Insert(table_, id, "n", id);
   AddSegment(Ann(), 1,

@@ -5,8 +5,10 @@
 #include <string_view>
 #include <utility>
 
+#include "segments/chunk_statistics.h"
 #include "segments/cold_rows.h"
 #include "tables/cold_extent.h"
+#include "types/convert.h"
 #include "types/key_codec.h"
 
 namespace kalam::tables {
@@ -68,7 +70,8 @@ ColdFile FileOf(RawSegment segment) {
 class TableColdFiles final : public ColdFiles {
  public:
   TableColdFiles(TableReader& reader, const ReadScope& scope, std::vector<ColdFile> files,
-                 std::vector<SegmentRecord> records, size_t file_count_total, ScanOptions range)
+                 std::vector<SegmentRecord> records, size_t file_count_total, ScanOptions range,
+                 std::span<const ScanHint> hints)
       : reader_(reader),
         hot_reader_(reader.store(), reader.clock()),
         scope_(scope),
@@ -77,6 +80,7 @@ class TableColdFiles final : public ColdFiles {
         records_(std::move(records)),
         file_count_total_(file_count_total),
         range_(std::move(range)),
+        hints_(hints.begin(), hints.end()),
         user_id_(scope.scope.user_id()) {
     for (const catalog::ColumnDefinition& column : *scope_.table->columns) {
       field_ids_.push_back(FieldId(column));
@@ -87,7 +91,20 @@ class TableColdFiles final : public ColdFiles {
   const std::vector<ColdFile>& files() const override { return files_; }
   size_t file_count_total() const override { return file_count_total_; }
   Result<std::string> DescribePruning() const override {
-    KALAM_ASSIGN_OR_RETURN(const ColdPruning pruning, PruneCold(reader_, scope_, {&range_, 1}));
+    // The engine looks at the statistics of row groups by itself.
+    segments::FileStatistics statistics;
+    uint64_t read_segment_id = 0;
+    const auto may_hold_rows = [&](const SegmentRecord& segment, size_t group) -> Result<bool> {
+      if (hints_.empty()) return true;
+      if (segment.segment_id != read_segment_id) {
+        KALAM_ASSIGN_OR_RETURN(statistics, StatisticsOf(segment));
+        read_segment_id = segment.segment_id;
+      }
+      return std::all_of(hints_.begin(), hints_.end(),
+                         [&](const ScanHint& hint) { return MayHold(statistics, group, hint); });
+    };
+    KALAM_ASSIGN_OR_RETURN(const ColdPruning pruning,
+                           PruneCold(reader_, scope_, {&range_, 1}, may_hold_rows));
     return pruning.ToString();
   }
   const std::vector<int32_t>& field_ids() const override { return field_ids_; }
@@ -134,6 +151,42 @@ class TableColdFiles final : public ColdFiles {
   }
 
  private:
+  Result<segments::FileStatistics> StatisticsOf(const SegmentRecord& segment) const {
+    for (size_t i = 0; i < records_.size(); ++i) {
+      if (records_[i].segment_id == segment.segment_id)
+        return segments::ReadStatistics(segment, files_[i].read);
+    }
+    return segments::FileStatistics();
+  }
+  /// Whether the bounds of a column leave room for the hint. A column that the file lacks is left
+  /// to the engine.
+  bool MayHold(const segments::FileStatistics& statistics, size_t group,
+               const ScanHint& hint) const {
+    const segments::ChunkStatistics* bounds = statistics.Find(group, field_ids_[hint.column]);
+    if (bounds == nullptr || hint.value.is_null()) return true;
+    const DataType& type = (*scope_.table->columns)[hint.column].type;
+    const std::optional<Value> min = bounds->MinOf(type), max = bounds->MaxOf(type);
+    // What cannot be compared rules nothing out.
+    const auto order = [&](const std::optional<Value>& bound) -> std::optional<int> {
+      if (!bound) return std::nullopt;
+      const Result<int> compared = CompareValues(bound->datum(), hint.value.datum());
+      return compared.ok() ? std::optional(*compared) : std::nullopt;
+    };
+    const std::optional<int> least = order(min), greatest = order(max);
+    switch (hint.op) {
+      case ScanHint::Op::kEqual:
+        return least.value_or(0) <= 0 && greatest.value_or(0) >= 0;
+      case ScanHint::Op::kLess:
+        return least.value_or(-1) < 0;
+      case ScanHint::Op::kLessEqual:
+        return least.value_or(0) <= 0;
+      case ScanHint::Op::kGreater:
+        return greatest.value_or(1) > 0;
+      case ScanHint::Op::kGreaterEqual:
+        return greatest.value_or(0) >= 0;
+    }
+    return true;
+  }
   uint32_t Find(std::string_view name) const {
     return static_cast<uint32_t>(scope_.table->FindColumn(name).value_or(0));
   }
@@ -146,6 +199,7 @@ class TableColdFiles final : public ColdFiles {
   const std::vector<SegmentRecord> records_;  // of the files
   const size_t file_count_total_;
   const ScanOptions range_;  // of keys that the files were chosen by
+  const std::vector<ScanHint> hints_;
   const std::string user_id_;
   std::vector<int32_t> field_ids_;
   std::vector<Value> absent_values_;
@@ -155,7 +209,8 @@ class TableColdFiles final : public ColdFiles {
 
 Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const ReadScope& scope,
                                                       const std::string& key_lower,
-                                                      const std::string& key_upper) {
+                                                      const std::string& key_upper,
+                                                      std::span<const ScanHint> hints) {
   const catalog::TableDefinition& table = *scope.table;
   std::shared_ptr<ColdFiles> none;
   if (!reader.MayHaveColdRows(table) || !table.PrimaryKey()) return none;
@@ -179,7 +234,7 @@ Result<std::shared_ptr<ColdFiles>> OpenTableColdFiles(TableReader& reader, const
   range.key_lower = key_lower;
   range.key_upper = key_upper;
   return std::shared_ptr<ColdFiles>(std::make_shared<TableColdFiles>(
-      reader, scope, std::move(files), std::move(records), total, std::move(range)));
+      reader, scope, std::move(files), std::move(records), total, std::move(range), hints));
 }
 
 }  // namespace kalam::tables

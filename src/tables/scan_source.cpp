@@ -220,7 +220,7 @@ class TableSource final : public ScanSource {
     const KeyRange range = KeysWithin(hints);
     // The cold half gives no tombstones.
     if (include_deleted_ || range.empty()) return std::shared_ptr<ColdFiles>();
-    return OpenTableColdFiles(reader_, scope_, range.lower, range.upper);
+    return OpenTableColdFiles(reader_, scope_, range.lower, range.upper, hints);
   }
 
  private:

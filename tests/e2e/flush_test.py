@@ -129,6 +129,32 @@ def test_answers_do_not_depend_on_where_rows_lie():
         compare(mixed, answers(server, token), "after the last flush")
 
 
+def test_explain_tells_what_the_engine_leaves_out():
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE SHARED TABLE app.log (id BIGINT PRIMARY KEY, at TIMESTAMP, level TEXT, cost DOUBLE)")
+        rows = 20000  # three row groups
+        for begin in range(0, rows, 2500):
+            server.sql(token, "INSERT INTO app.log (id, at, level, cost) VALUES " + ", ".join(
+                f"({i}, '2024-01-01 0{i // 2500}:00:00', 'level {i // 10000}', {i / 4})" for i in range(begin, begin + 2500)))
+        run_job(server, token, "STORAGE FLUSH TABLE app.log")
+
+        def left_out(where):
+            plan = server.rows(token, f"EXPLAIN SELECT level, COUNT(*) FROM app.log WHERE {where} GROUP BY level")
+            text = next(row[1] for row in plan if row[0] == "engine_plan")
+            flat = "".join(character for character in text if character.isalnum() or character in "=,;:")
+            assert "Segments:considered=1,pruned=0" in flat, text
+            return int(flat.split("rowgroups:considered=")[1].split("pruned=")[1].split("P")[0])
+
+        for where, groups in (("id < 100", 2), ("at >= '2024-01-01 07:00:00'", 2), ("at < '2024-01-01 02:00:00'", 2),
+                              ("level = 'level 0'", 1), ("cost > 4999", 2), ("cost >= 0", 0), ("level = 'none'", 3),
+                              ("id < 100 AND at > '2024-01-01 06:00:00'", 3)):
+            assert left_out(where) == groups, (where, left_out(where))
+        # The same, whichever way the rows are left out.
+        assert server.rows(token, "SELECT level, COUNT(*) FROM app.log WHERE cost > 4999 GROUP BY level") == [["level 1", "3"]]
+
+
 def test_schema_changes_reach_cold_rows():
     with ServerProcess(UNLIMITED) as server:
         token = server.login()
