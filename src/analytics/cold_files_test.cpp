@@ -420,6 +420,11 @@ TEST_F(ColdFilesTest, AFileThatCannotBeReadIsNamed) {
   std::filesystem::remove(world.files[0].local_path);
   EXPECT_THAT(Run(world, true, "SELECT count(body) FROM kalam_scan(0) AS t"),
               HasSubstr("error: Storage error: the file " + world.files[0].name));
+  world.files[0].read = [](int64_t, int64_t) -> Result<std::string> {
+    return Status(ErrorKind::StorageIo, "the folder is away");
+  };
+  EXPECT_EQ(Run(world, true, "SELECT count(body) FROM kalam_scan(0) AS t"),
+            "error: Storage error: the folder is away");
   AddFile(world, {MakeRow(random, "anna", 9, 2)}, 2, false, true);
   world.files.erase(world.files.begin());
   world.file_rows.erase(world.file_rows.begin());
