@@ -16,7 +16,7 @@
 namespace kalam::tiering {
 namespace {
 
-// A flush that meets so few scopes gives each its own files, however small.
+// As long as a table has so few folders of scopes, each gets its own, however small.
 constexpr size_t kOwnFoldersMax = 16;
 
 EvictionServices EvictionServicesOf(const TieringServices& services, const WorkedTable& worked) {
@@ -35,7 +35,11 @@ class ViewFlush {
     const size_t scopes_max = shares ? kOwnFoldersMax + 1 : SIZE_MAX;
     KALAM_ASSIGN_OR_RETURN(ScopeSet scopes,
                            ListHotScopes(services_.store, view_.snapshot, id, scopes_max));
-    if (shares && scopes.size() > kOwnFoldersMax) {
+    bool gives_folders = true;
+    if (shares) {
+      KALAM_ASSIGN_OR_RETURN(gives_folders, FoldersStayFew(scopes));
+    }
+    if (!gives_folders) {
       scopes.clear();
       const auto feed =
           FeedSmallHotScopes(services_.store, view_, id, LargeScope(), &large_scopes_);
@@ -53,6 +57,21 @@ class ViewFlush {
   }
 
  private:
+  /// Whether the folders of users stay few when each of these scopes has one. Small flushes of
+  /// other users each time would give a folder to everybody in the end.
+  Result<bool> FoldersStayFew(const ScopeSet& scopes) const {
+    size_t count = scopes.size();
+    if (count > kOwnFoldersMax) return false;
+    KALAM_ASSIGN_OR_RETURN(
+        const std::vector<segments::FolderRecord> folders,
+        segments::ListFolders(services_.store, worked_.table->id, view_.snapshot));
+    for (const segments::FolderRecord& folder : folders) {
+      if (folder.place.many) continue;
+      if (!scopes.contains(segments::SegmentKeyPrefix(folder.place.scope))) ++count;
+    }
+    return count <= kOwnFoldersMax;
+  }
+
   Status FlushPlace(const segments::SegmentPlace& place, RowFeed& feed) {
     FeedCursor cursor(feed);
     KALAM_RETURN_IF_ERROR(cursor.Start());

@@ -199,6 +199,28 @@ def test_users_see_their_own_rows_and_small_ones_share_a_file():
         assert server.rows(token, "EXECUTE AS USER 'user3' (SELECT body FROM app.notes ORDER BY id)") == [["new"], ["3"]]
 
 
+def test_small_flushes_do_not_end_in_a_folder_for_everybody():
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, "CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, body TEXT)")
+        users = [f"user{i}" for i in range(30)]
+        for first in range(0, len(users), 6):
+            for user in users[first:first + 6]:
+                server.sql(token, f"EXECUTE AS USER '{user}' (INSERT INTO app.notes (id, body) VALUES (1, 'of {user}'))")
+            run_job(server, token, "STORAGE FLUSH TABLE app.notes")
+        # Two flushes of six users fit into sixteen folders; the other three share one.
+        folders = sorted(os.path.basename(os.path.dirname(file)) for file in parquet_files(server))
+        assert folders == ["_many"] * 3 + sorted(users[:12]), folders
+        # Who has a folder goes on in it while they are few.
+        server.sql(token, "EXECUTE AS USER 'user2' (INSERT INTO app.notes (id, body) VALUES (2, 'more'))")
+        run_job(server, token, "STORAGE FLUSH TABLE app.notes")
+        assert any(file.endswith("/app/notes/user2/batch-1.parquet") for file in parquet_files(server)), parquet_files(server)
+        for user in users:
+            rows = server.rows(token, f"EXECUTE AS USER '{user}' (SELECT body FROM app.notes WHERE id = 1)")
+            assert rows == [[f"of {user}"]], (user, rows)
+
+
 def test_manifest_files_and_drop():
     with ServerProcess(UNLIMITED) as server:
         token = server.login()
