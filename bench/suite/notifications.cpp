@@ -1,4 +1,5 @@
-// From sending an INSERT to receiving its notification, at one subscriber and at a thousand.
+// From sending an INSERT to receiving its notification, at one subscriber and at up to ten
+// thousand.
 #include <fmt/format.h>
 #include <sys/epoll.h>
 
@@ -10,7 +11,8 @@ namespace kalam::bench {
 namespace {
 
 constexpr int kInserts = 1000;
-constexpr int kSubscribers = 1000;
+// Served in this time for each socket: the thread that receives shares the cores.
+constexpr double kFanOutMillisecondsEach = 0.03;
 constexpr int kFanOuts = 20;
 constexpr int kWaitMs = 20'000;
 
@@ -55,10 +57,10 @@ Status OneSubscriber(Environment& environment, Report& report) {
   return {};
 }
 
-Status FanOut(Environment& environment, Report& report) {
+Status FanOut(Environment& environment, int subscribers, Report& report) {
   std::vector<load::WebSocketClient> sockets;
   const load::Socket poller(epoll_create1(EPOLL_CLOEXEC));
-  for (int i = 0; i < kSubscribers; ++i) {
+  for (int i = 0; i < subscribers; ++i) {
     KALAM_ASSIGN_OR_RETURN(
         load::WebSocketClient socket,
         load::WebSocketClient::Open(environment.port(), environment.root_token()));
@@ -77,16 +79,16 @@ Status FanOut(Environment& environment, Report& report) {
   for (int change = 0; change < kFanOuts; ++change) {
     const std::string request =
         load::MakeSql(environment.root_token(), "INSERT INTO live.news (id, body) VALUES ($1, $2)",
-                      fmt::format("[{},\"news\"]", change));
+                      fmt::format("[{},\"news\"]", subscribers + change));
     const int64_t begin_ns = load::SteadyNs();
     KALAM_RETURN_IF_ERROR(client.socket().SendAll(request));
     int received = 0;
-    while (received < kSubscribers) {
+    while (received < subscribers) {
       const int ready =
           epoll_wait(poller.fd(), events.data(), static_cast<int>(events.size()), kWaitMs);
       if (ready == 0)
         return Status(ErrorKind::Timeout,
-                      fmt::format("only {} of {} notified", received, kSubscribers));
+                      fmt::format("only {} of {} notified", received, subscribers));
       for (int e = 0; e < ready; ++e) {
         messages.clear();
         KALAM_RETURN_IF_ERROR(
@@ -97,7 +99,8 @@ Status FanOut(Environment& environment, Report& report) {
     milliseconds.push_back(static_cast<double>(load::SteadyNs() - begin_ns) / 1e6);
     KALAM_RETURN_IF_ERROR(client.SendOk({}).status());
   }
-  report.Add({"one change to 1,000 sockets, all served", "ms", Median(milliseconds), 30, false,
+  report.Add({fmt::format("one change to {} sockets, all served", subscribers), "ms",
+              Median(milliseconds), subscribers * kFanOutMillisecondsEach, false,
               fmt::format("worst of {}: {:.1f} ms", kFanOuts, Percentile(milliseconds, 100))});
   return {};
 }
@@ -105,6 +108,7 @@ Status FanOut(Environment& environment, Report& report) {
 }  // namespace
 
 Status RunNotifications(const SuiteOptions& options, Report& report) {
+  load::RaiseFileLimit();
   KALAM_ASSIGN_OR_RETURN(auto environment, Environment::Start(options.binary, options.config_file));
   KALAM_RETURN_IF_ERROR(environment->Admin("CREATE NAMESPACE live").status());
   KALAM_RETURN_IF_ERROR(
@@ -114,7 +118,8 @@ Status RunNotifications(const SuiteOptions& options, Report& report) {
       environment->Admin("CREATE SHARED TABLE live.news (id BIGINT PRIMARY KEY, body TEXT)")
           .status());
   KALAM_RETURN_IF_ERROR(OneSubscriber(*environment, report));
-  return FanOut(*environment, report);
+  KALAM_RETURN_IF_ERROR(FanOut(*environment, 1'000, report));
+  return FanOut(*environment, 10'000, report);
 }
 
 }  // namespace kalam::bench
