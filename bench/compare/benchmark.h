@@ -38,6 +38,8 @@ void AddChatBenchmark(std::vector<Benchmark>* benchmarks);
 /// `INSERT INTO table (columns) VALUES row(first), row(first + 1), ...`.
 std::string InsertRows(const std::string& table, const std::string& columns, int first, int count,
                        const std::function<std::string(int id)>& row);
+/// A row for InsertRows of a table with the columns `id, body`.
+std::string MessageRow(int id);
 /// Runs a set-up that drops and creates a SHARED table, then `inserts` statements of `rows_each`
 /// rows.
 Status SeedTable(Peer& peer, const std::string& name, const std::string& columns_ddl,

@@ -10,8 +10,6 @@ constexpr int kWaitMs = 30'000;
 constexpr int kLanes = 10;
 constexpr char kId[] = "bench-subscription";
 
-std::string Row(int id) { return fmt::format("({}, 'message {}')", id, id); }
-
 Status CreateUserTable(Peer& peer, const std::string& name, int rows) {
   KALAM_RETURN_IF_ERROR(DropTable(peer, name));
   const std::string table = peer.Table(name);
@@ -19,7 +17,7 @@ Status CreateUserTable(Peer& peer, const std::string& name, int rows) {
       peer.Sql(fmt::format("CREATE USER TABLE {} (id INT PRIMARY KEY, body TEXT)", table))
           .status());
   for (int first = 0; first < rows; first += 50)
-    KALAM_RETURN_IF_ERROR(peer.Sql(InsertRows(table, "id, body", first, 50, Row)).status());
+    KALAM_RETURN_IF_ERROR(peer.Sql(InsertRows(table, "id, body", first, 50, MessageRow)).status());
   return {};
 }
 
@@ -83,7 +81,7 @@ Status TenSubscribers(Peer& peer, const std::string& table, int i) {
   }
   std::vector<std::string> inserts;
   for (int lane = 0; lane < kLanes; ++lane)
-    inserts.push_back(InsertRows(table, "id, body", i * kLanes + lane, 1, Row));
+    inserts.push_back(InsertRows(table, "id, body", i * kLanes + lane, 1, MessageRow));
   KALAM_RETURN_IF_ERROR(peer.Parallel(inserts));
   for (load::WebSocketClient& socket : sockets) {
     for (int lane = 0; lane < kLanes; ++lane)
@@ -108,7 +106,8 @@ void AddTopics(std::vector<Benchmark>* benchmarks) {
   publishers.run = [](Peer& peer, int i) {
     std::vector<std::string> inserts;
     for (int lane = 0; lane < kLanes; ++lane)
-      inserts.push_back(InsertRows(peer.Table("published"), "id, body", i * kLanes + lane, 1, Row));
+      inserts.push_back(
+          InsertRows(peer.Table("published"), "id, body", i * kLanes + lane, 1, MessageRow));
     return peer.Parallel(inserts);
   };
   publishers.tear_down = [](Peer& peer) { return DropTable(peer, "published"); };
@@ -126,7 +125,7 @@ void AddTopics(std::vector<Benchmark>* benchmarks) {
                               .status());
     for (int first = 0; first < 200; first += 50)
       KALAM_RETURN_IF_ERROR(
-          peer.Sql(InsertRows(peer.Table("consumed"), "id, body", first, 50, Row)).status());
+          peer.Sql(InsertRows(peer.Table("consumed"), "id, body", first, 50, MessageRow)).status());
     return {};
   };
   consumers.run = [](Peer& peer, int i) {
@@ -149,14 +148,14 @@ void AddLiveBenchmarks(std::vector<Benchmark>* benchmarks) {
                                                       peer.OpenSocket());
                                return SubscribeAndDrain(socket, table, 1000);
                              }));
-  benchmarks->push_back(
-      Live("subscribe_change_latency", "connect, subscribe, INSERT, wait for the change; no sleeps",
-           0, [](Peer& peer, const std::string& table, int i) -> Status {
-             KALAM_ASSIGN_OR_RETURN(load::WebSocketClient socket, peer.OpenSocket());
-             KALAM_RETURN_IF_ERROR(SubscribeFromNow(socket, table));
-             KALAM_RETURN_IF_ERROR(peer.Sql(InsertRows(table, "id, body", i, 1, Row)).status());
-             return Await(socket, "change").status();
-           }));
+  benchmarks->push_back(Live(
+      "subscribe_change_latency", "connect, subscribe, INSERT, wait for the change; no sleeps", 0,
+      [](Peer& peer, const std::string& table, int i) -> Status {
+        KALAM_ASSIGN_OR_RETURN(load::WebSocketClient socket, peer.OpenSocket());
+        KALAM_RETURN_IF_ERROR(SubscribeFromNow(socket, table));
+        KALAM_RETURN_IF_ERROR(peer.Sql(InsertRows(table, "id, body", i, 1, MessageRow)).status());
+        return Await(socket, "change").status();
+      }));
   benchmarks->push_back(
       Live("reconnect_subscribe", "connect, subscribe, take 100 rows, close, and all of it again",
            100, [](Peer& peer, const std::string& table, int) -> Status {

@@ -1,5 +1,5 @@
-// Benchmarks under load: point reads by many clients, a notification among other writers, one
-// change to a thousand sockets, and the first query of a server that has just been started.
+// Benchmarks under load: a notification among other writers, one change to a thousand sockets, and
+// the first query of a server that has just been started.
 #include <fmt/format.h>
 
 #include <map>
@@ -15,33 +15,6 @@ constexpr int kSeedRows = 10'000;
 constexpr int kWriters = 63;
 constexpr int kFirstWatched = 1'000'000'000;
 constexpr int kSockets = 1000;
-
-std::string Row(int id) { return fmt::format("({}, 'message {}')", id, id); }
-
-void AddPointReads(std::vector<Benchmark>* benchmarks, int clients) {
-  const std::string name = fmt::format("point_read_{}", clients);
-  const int reads = clients * 50;
-  Benchmark benchmark;
-  benchmark.name = name;
-  benchmark.category = "load";
-  benchmark.shape = fmt::format("{} SELECTs by key by {} clients, 10,000 rows", reads, clients);
-  benchmark.iterations = 20;
-  benchmark.set_up = [name](Peer& peer) {
-    return SeedTable(peer, name, "body TEXT", "id, body", kSeedRows / 500, 500, Row);
-  };
-  benchmark.run = [name, clients, reads](Peer& peer, int i) -> Status {
-    std::vector<std::string> statements;
-    for (int n = 0; n < reads; ++n) {
-      statements.push_back(fmt::format("SELECT * FROM {} WHERE id = {}", peer.Table(name),
-                                       (i * reads + n) * 997LL % kSeedRows));
-    }
-    KALAM_ASSIGN_OR_RETURN(const int failures, peer.Pipeline(statements, clients));
-    if (failures > 0) return Status(ErrorKind::Execution, fmt::format("{} failed", failures));
-    return {};
-  };
-  benchmark.tear_down = [name](Peer& peer) { return DropTable(peer, name); };
-  benchmarks->push_back(std::move(benchmark));
-}
 
 Status AwaitMessage(load::WebSocketClient& socket, std::string_view type) {
   KALAM_ASSIGN_OR_RETURN(const std::string message, socket.Receive(kWaitMs));
@@ -92,8 +65,8 @@ Benchmark NotificationUnderLoad() {
     const std::string table = peer.Table("notification_under_load");
     std::vector<std::string> inserts;
     for (int writer = 0; writer < kWriters; ++writer)
-      inserts.push_back(InsertRows(table, "id, body", i * kWriters + writer, 1, Row));
-    inserts.push_back(InsertRows(table, "id, body", kFirstWatched + i, 1, Row));
+      inserts.push_back(InsertRows(table, "id, body", i * kWriters + writer, 1, MessageRow));
+    inserts.push_back(InsertRows(table, "id, body", kFirstWatched + i, 1, MessageRow));
     const int64_t begin_ns = load::SteadyNs();
     KALAM_RETURN_IF_ERROR(peer.Begin(inserts));
     KALAM_RETURN_IF_ERROR(AwaitMessage((*sockets)[&peer].front(), "\"change\""));
@@ -112,7 +85,7 @@ Benchmark FanOut() {
   benchmark.measure = [sockets](Peer& peer, int i) -> Result<double> {
     const int64_t begin_ns = load::SteadyNs();
     KALAM_RETURN_IF_ERROR(
-        peer.Begin({InsertRows(peer.Table("fan_out_1000"), "id, body", i, 1, Row)}));
+        peer.Begin({InsertRows(peer.Table("fan_out_1000"), "id, body", i, 1, MessageRow)}));
     for (load::WebSocketClient& socket : (*sockets)[&peer])
       KALAM_RETURN_IF_ERROR(AwaitMessage(socket, "\"change\""));
     const double microseconds = SinceUs(begin_ns);
@@ -129,7 +102,7 @@ Benchmark ColdStart() {
   benchmark.shape = "from starting the server to the answer of a SELECT by key, 10,000 rows";
   benchmark.iterations = 10;
   benchmark.set_up = [](Peer& peer) {
-    return SeedTable(peer, "cold_start", "body TEXT", "id, body", kSeedRows / 500, 500, Row);
+    return SeedTable(peer, "cold_start", "body TEXT", "id, body", kSeedRows / 500, 500, MessageRow);
   };
   benchmark.measure = [](Peer& peer, int i) -> Result<double> {
     KALAM_ASSIGN_OR_RETURN(const double microseconds,
@@ -145,7 +118,6 @@ Benchmark ColdStart() {
 }  // namespace
 
 void AddLoadBenchmarks(std::vector<Benchmark>* benchmarks) {
-  for (const int clients : {1, 16, 64, 256}) AddPointReads(benchmarks, clients);
   benchmarks->push_back(NotificationUnderLoad());
   benchmarks->push_back(FanOut());
   benchmarks->push_back(ColdStart());

@@ -1,5 +1,5 @@
-// Benchmarks that grow: durable INSERTs by many clients, subscriptions by the thousand, one socket
-// each.
+// Benchmarks that grow: durable INSERTs and point reads by many clients, subscriptions by the
+// thousand, one socket each.
 #include <fmt/format.h>
 
 #include <array>
@@ -11,32 +11,42 @@ namespace {
 
 constexpr int kWaitMs = 60'000;
 constexpr int kSubscriptionsPerSocket = 100;
+constexpr int kStatementsEach = 10;
+constexpr int kSeedRows = 10'000, kSeedRowsEach = 500;
 // What a process keeps open beside the sockets, the server's share included.
 constexpr int kOtherFiles = 1100;
 
-std::string Row(int id) { return fmt::format("({}, 'message {}')", id, id); }
-
-void AddDurableInserts(std::vector<Benchmark>* benchmarks, int clients) {
-  const std::string name = fmt::format("durable_insert_{}", clients);
-  const int inserts = std::max(100, clients * 10);
+/// Ten statements by each of `clients` clients; `statement` makes the n-th of all.
+Benchmark ByClients(const std::string& name, std::string shape, int clients, int seed_inserts,
+                    std::function<std::string(const std::string& table, int n)> statement) {
+  const int count = std::max(100, clients * kStatementsEach);
   Benchmark benchmark;
-  benchmark.name = name;
+  benchmark.name = fmt::format("{}_{}", name, clients);
   benchmark.category = "scale";
-  benchmark.shape = fmt::format("{} INSERTs of one row by {} clients", inserts, clients);
+  benchmark.shape = fmt::format("{} {} by {} clients", count, shape, clients);
   benchmark.iterations = 20;
-  benchmark.set_up = [name](Peer& peer) {
-    return SeedTable(peer, name, "body TEXT", "id, body", 0, 0, {});
+  const std::string table = benchmark.name;
+  benchmark.set_up = [=](Peer& peer) {
+    return SeedTable(peer, table, "body TEXT", "id, body", seed_inserts, kSeedRowsEach, MessageRow);
   };
-  benchmark.run = [name, clients, inserts](Peer& peer, int i) -> Status {
+  benchmark.run = [=](Peer& peer, int i) -> Status {
     std::vector<std::string> statements;
-    for (int n = 0; n < inserts; ++n)
-      statements.push_back(InsertRows(peer.Table(name), "id, body", i * inserts + n, 1, Row));
+    for (int n = 0; n < count; ++n)
+      statements.push_back(statement(peer.Table(table), i * count + n));
     KALAM_ASSIGN_OR_RETURN(const int failures, peer.Pipeline(statements, clients));
     if (failures > 0) return Status(ErrorKind::Execution, fmt::format("{} failed", failures));
     return {};
   };
-  benchmark.tear_down = [name](Peer& peer) { return DropTable(peer, name); };
-  benchmarks->push_back(std::move(benchmark));
+  benchmark.tear_down = [=](Peer& peer) { return DropTable(peer, table); };
+  return benchmark;
+}
+
+std::string InsertOne(const std::string& table, int n) {
+  return InsertRows(table, "id, body", n, 1, MessageRow);
+}
+
+std::string SelectOne(const std::string& table, int n) {
+  return fmt::format("SELECT * FROM {} WHERE id = {}", table, n * 997LL % kSeedRows);
 }
 
 struct Subscriber {
@@ -68,7 +78,7 @@ Status OpenSubscriptions(Peer& peer, const std::string& table, int count, int pe
 
 /// Inserts one row and fails unless every subscription is told exactly once.
 Status Deliver(Peer& peer, const std::string& table, int id, std::vector<Subscriber>& subscribers) {
-  KALAM_RETURN_IF_ERROR(peer.Sql(InsertRows(table, "id, body", id, 1, Row)).status());
+  KALAM_RETURN_IF_ERROR(peer.Sql(InsertOne(table, id)).status());
   int arrived = 0, expected = 0;
   for (Subscriber& subscriber : subscribers) {
     expected += subscriber.subscriptions;
@@ -126,7 +136,11 @@ Benchmark Scale(std::string name, std::string shape, bool user_table, std::vecto
 }  // namespace
 
 void AddScaleBenchmarks(std::vector<Benchmark>* benchmarks) {
-  for (const int clients : {1, 16, 64, 256}) AddDurableInserts(benchmarks, clients);
+  for (const int clients : {1, 16, 64, 256}) {
+    benchmarks->push_back(ByClients("durable_insert", "INSERTs of one row", clients, 0, InsertOne));
+    benchmarks->push_back(ByClients("point_read", "SELECTs by key of 10,000 rows", clients,
+                                    kSeedRows / kSeedRowsEach, SelectOne));
+  }
   benchmarks->push_back(Scale(
       "subscriber_scale",
       "10 to 100,000 subscriptions, 100 a socket; each step delivers one change to all", true,

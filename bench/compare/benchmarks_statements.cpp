@@ -196,6 +196,8 @@ void AddUsers(std::vector<Benchmark>* benchmarks) {
 
 }  // namespace
 
+std::string MessageRow(int id) { return fmt::format("({}, 'message {}')", id, id); }
+
 std::string InsertRows(const std::string& table, const std::string& columns, int first, int count,
                        const std::function<std::string(int id)>& row) {
   std::string sql = "INSERT INTO " + table + " (" + columns + ") VALUES ";
