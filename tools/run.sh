@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 host=127.0.0.1
 port=${KALAMDB_SERVER_PORT:-8080}
 data=${KALAMDB_DATA_DIR:-./data}
+shell=build/release/kalam
+[ "$port" = 8080 ] || shell="$shell --url http://$host:$port"
 
 cat <<TEXT
 
@@ -13,7 +15,7 @@ KalamDB listens on http://$host:$port, its data lives in $data. Stop it with Ctr
 Three things to type next, in another terminal of this folder:
 
   1. Open the shell (at the first start it asks for a password for root and for your own account):
-       build/release/kalam
+       $shell
   2. Make a table and a row of your own:
        CREATE NAMESPACE app;
        CREATE TABLE app.notes (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), body TEXT) WITH (TYPE = 'USER');
