@@ -16,6 +16,7 @@
 #include "base/id_generators.h"
 #include "base/log.h"
 #include "base/thread_priority.h"
+#include "base/turn_clock.h"
 #include "types/key_codec.h"
 
 namespace kalam::jobs {
@@ -219,6 +220,7 @@ void JobQueue::Rep::Start() {
     std::lock_guard lock(threads_mutex);
     run->thread = std::thread([this, run, taken = *std::move(job)]() mutable {
       pthread_setname_np(pthread_self(), "job");
+      const RunningTurnClock turns(options.turn_clock);
       RunBehindOthers();
       Run(std::move(taken), *run);
       Tick();  // the place is free for the next one

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/memory_account.h"
+#include "base/turn_clock.h"
 #include "catalog/catalog.h"
 #include "jobs/job.h"
 #include "replication/group.h"
@@ -49,6 +50,7 @@ class JobQueue {
     /// Jobs at the same time. 0: Tick runs them itself, one after the other; else each runs on a
     /// thread that is started for it and ends with it.
     int max_concurrent = 0;
+    TurnClock* turn_clock = nullptr;  // runs while jobs do; may be null, else outlives the queue
     /// The records come from a backup: jobs that copy the database, or bring it back, are not of
     /// this life any more and end as cancelled.
     bool was_restored = false;

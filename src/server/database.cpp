@@ -15,6 +15,7 @@
 #include "backup/backup.h"
 #include "base/id_generators.h"
 #include "base/log.h"
+#include "base/turn_clock.h"
 #include "catalog/catalog.h"
 #include "files/file_store.h"
 #include "live/live_hub.h"
@@ -115,6 +116,7 @@ class OpenDatabase : public Database {
   SnowflakeGenerator ids_;
 
   // In the order in which they are opened; each uses only those above it.
+  TurnClock turn_clock_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<objects::StorageSet> storages_;
@@ -143,6 +145,7 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
   options.drop_change = [this](std::string_view key, std::string_view value) {
     return retention_.ShouldDrop(key, value);
   };
+  options.turn_clock = &turn_clock_;
   KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
   KALAM_ASSIGN_OR_RETURN(
       catalog_, catalog::Catalog::Open(*store_, memory_.Child("schema_registry"), kDefinitionsMax));
@@ -315,6 +318,7 @@ Status OpenDatabase::OpenStatements() {
       .memory_facts = [this] { return MemoryFacts(memory_watch_->ReportSources()); },
       .engine = engine_.get(),
       .segments = segments_.get(),
+      .turn_clock = &turn_clock_,
       .fail_point = fail_point_,
       .was_restored = was_restored_};
   KALAM_ASSIGN_OR_RETURN(

@@ -13,6 +13,7 @@
 #include "auth/auth.h"
 #include "base/memory_account.h"
 #include "base/metrics.h"
+#include "base/turn_clock.h"
 #include "catalog/catalog.h"
 #include "query/query_engine.h"
 #include "replication/group.h"
@@ -151,6 +152,7 @@ struct StatementServices {
   std::function<std::vector<MemoryFact>()> memory_facts = {};  // may be empty
   analytics::Engine* engine = nullptr;         // null: exports have no Parquet files
   segments::SegmentStore* segments = nullptr;  // null: a namespace cannot be restored
+  TurnClock* turn_clock = nullptr;             // runs while jobs do; may be null
   /// Of backups and restores, for tests that end the process at a step; may be empty.
   std::function<void(std::string_view step)> fail_point = {};
   /// The data was restored from a backup since the server ran last.

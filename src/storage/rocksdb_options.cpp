@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/thread_priority.h"
+#include "base/turn_clock.h"
 #include "storage/late_log.h"
 #include "storage/manifest_mark.h"
 #include "storage/prepared_log.h"
@@ -76,10 +77,19 @@ class CorruptionFence final : public rocksdb::EventListener {
 /// because others use the machine, RocksDB stops all writers.
 class CompactionsTakeLongTurns final : public rocksdb::EventListener {
  public:
+  explicit CompactionsTakeLongTurns(TurnClock* turn_clock) : turn_clock_(turn_clock) {}
   void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    if (turn_clock_ != nullptr) turn_clock_->Start();
     thread_local bool is_set = false;
     if (!std::exchange(is_set, true)) TakeLongTurns();
   }
+  // Not told of one that a stop interrupts: then the clock runs until it ends with the database.
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    if (turn_clock_ != nullptr) turn_clock_->Stop();
+  }
+
+ private:
+  TurnClock* const turn_clock_;
 };
 
 class ChangeFilter final : public rocksdb::CompactionFilter {
@@ -169,7 +179,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   database.info_log = std::make_shared<LogForwarder>();
   database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   database.listeners.push_back(std::make_shared<CorruptionFence>());
-  database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>());
+  database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>(options.turn_clock));
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;
   database.max_file_opening_threads = 1;

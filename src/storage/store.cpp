@@ -436,6 +436,16 @@ Status Store::CompactRange(Family family, const ScanRange& range) {
                   "cannot compact");
 }
 
+Status Store::SinkDeletions(Family family, const ScanRange& range) {
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kSkip;
+  rocksdb::Slice lower(range.lower);
+  rocksdb::Slice upper(range.upper);
+  return ToStatus(rep_->database->CompactRange(options, rep_->Handle(family), &lower, &upper),
+                  "cannot compact");
+}
+
 void Store::SetBlockCacheCapacity(int64_t bytes) {
   // The memtables are charged to the same cache. As configured there is room for all of them, and
   // blocks may have what they do not use; when memory is short they may not.

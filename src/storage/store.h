@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/memory_account.h"
 #include "base/status.h"
+#include "base/turn_clock.h"
 
 namespace kalam::storage {
 
@@ -104,6 +105,7 @@ struct StoreOptions {
   std::string compression = "lz4";   // "none", "snappy", "lz4" or "zstd"
   MemoryAccount* account = nullptr;  // children "block_cache", "memtables"; may be null
   ChangeDropFilter drop_change;      // may be empty
+  TurnClock* turn_clock = nullptr;   // runs while compactions do; may be null
   /// Log files grow ahead of what is written (prepared_log.h): for those who sync every write.
   bool prepare_log = true;
   /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A
@@ -135,8 +137,8 @@ class Store {
   ~Store();
 
   SnapshotPtr TakeSnapshot();
-  /// The same view for readers that must not wait for the disk: what is neither in a memtable nor in
-  /// the block cache answers NotInMemory.
+  /// The same view for readers that must not wait for the disk: what is neither in a memtable nor
+  /// in the block cache answers NotInMemory.
   SnapshotPtr OnlyInMemory(SnapshotPtr snapshot);
 
   /// The value, or nullopt. `snapshot` null reads the newest state. Errors: StorageIo, Corruption.
@@ -169,6 +171,9 @@ class Store {
   Status FlushMemtables();
   /// Asks for a compaction of a range in the background of the caller (blocks).
   Status CompactRange(Family family, const ScanRange& range);
+  /// Writes out what memory holds of a range and takes its deletions down to what they delete, in
+  /// one compaction instead of several that each meet a part (blocks).
+  Status SinkDeletions(Family family, const ScanRange& range);
   /// A rough count of the bytes that a range (both bounds given) takes in files and in memory; 0
   /// when it cannot be told.
   int64_t ApproximateBytes(Family family, const ScanRange& range) const;
