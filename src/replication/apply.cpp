@@ -75,6 +75,8 @@ void ApplyCommand(const Command& command, Seq base, int64_t commit_time_us,
       batch->Delete(write.family, write.key);
     }
   }
+  for (const ForgottenRange& range : command.forgotten_ranges)
+    batch->DeleteRange(range.family, range.begin, range.end);
   for (TableId table : command.dropped_tables) {
     std::string begin = storage::TablePrefix(table);
     std::string end = PrefixEnd(begin);

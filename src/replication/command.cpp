@@ -13,6 +13,8 @@ size_t Command::byte_size() const {
     size +=
         sizeof(catalog::RecordWrite) + write.key.size() + (write.value ? write.value->size() : 0);
   }
+  for (const ForgottenRange& range : forgotten_ranges)
+    size += sizeof(ForgottenRange) + range.begin.size() + range.end.size();
   return size;
 }
 

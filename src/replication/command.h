@@ -45,6 +45,12 @@ struct RowMutation {
   bool forgets_version = false;
 };
 
+/// Keys of rows or of order entries from `begin` (inside) to `end` (not inside).
+struct ForgottenRange {
+  storage::Family family = storage::Family::kRows;
+  std::string begin, end;
+};
+
 struct Command {
   /// The view that the mutations were evaluated on .
   Seq view_seq;
@@ -53,6 +59,10 @@ struct Command {
   /// Ranges to delete with it (DROP TABLE): all keys of these tables in every row family and in the
   /// index of segments.
   std::vector<TableId> dropped_tables;
+  /// Versions that segments hold by now, forgotten without naming them one by one. Their keys are
+  /// not checked against concurrent writes: such a command is appended only if nothing has been
+  /// since its proposer entered the gate, and is answered with Conflict else.
+  std::vector<ForgottenRange> forgotten_ranges;
   size_t byte_size() const;
 };
 

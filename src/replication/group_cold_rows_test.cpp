@@ -213,6 +213,63 @@ TEST_P(GroupColdRowsTest, EvictionBehindAnUpdateKeepsTheUpdate) {
   EXPECT_EQ(database_.Count(storage::Family::kOrder), 2);
 }
 
+TEST_P(GroupColdRowsTest, RangesAreForgottenFromTheGateAlone) {
+  for (int64_t key = 1; key <= 5; ++key) Write(TestRow(key, ChangeOp::kInsert, {}, "a"));
+  const Seq up_to = group_->published_seq();
+  Write(TestRow(3, ChangeOp::kUpdate, database_.Read(3)->seq, "b"));
+  RaiseSegmentsVersion();
+  const auto key_of = [](int64_t key) {
+    return storage::RowKey(kTestTable, storage::Scope::Shared(), TestKey(key));
+  };
+  auto command = std::make_shared<Command>();
+  command->forgotten_ranges = {
+      {storage::Family::kRows, key_of(1), key_of(3)},
+      {storage::Family::kRows, key_of(4), key_of(5)},
+      {storage::Family::kOrder, storage::ScopePrefix(kTestTable, storage::Scope::Shared()),
+       storage::SeqKey(kTestTable, storage::Scope::Shared(), {up_to.value + 1})}};
+  EXPECT_TRUE(ProposeAndWait(*group_, command).status.Is(ErrorKind::Conflict)) << "no gate";
+  EXPECT_EQ(database_.Count(storage::Family::kRows), 5);
+  {
+    const auto gate = group_->EnterGate();
+    ASSERT_TRUE(Write(TestRow(6, ChangeOp::kInsert, {}, "a")).status.ok());
+    EXPECT_TRUE(ProposeAndWait(*group_, command).status.Is(ErrorKind::Conflict))
+        << "something was appended since the gate was entered";
+  }
+  {
+    const auto gate = group_->EnterGate();
+    EXPECT_TRUE(ProposeAndWait(*group_, command).status.ok());
+  }
+  EXPECT_EQ(database_.Read(2), std::nullopt);
+  EXPECT_EQ(database_.Read(3)->row, "b");
+  EXPECT_EQ(database_.Read(4), std::nullopt);
+  EXPECT_EQ(database_.Read(5)->row, "a") << "the end is outside";
+  EXPECT_EQ(database_.Count(storage::Family::kRows), 3);
+  EXPECT_EQ(database_.Count(storage::Family::kOrder), 2) << "those behind the range";
+}
+
+TEST_P(GroupColdRowsTest, ARowReadBeforeItsRangeWasForgottenMayBeWritten) {
+  const Seq inserted = Write(TestRow(1, ChangeOp::kInsert, {}, "a")).seq_begin;
+  const Seq view = group_->published_seq();
+  RaiseSegmentsVersion();
+  {
+    const auto gate = group_->EnterGate();
+    auto command = std::make_shared<Command>();
+    const std::string prefix = storage::ScopePrefix(kTestTable, storage::Scope::Shared());
+    command->forgotten_ranges = {{storage::Family::kRows, prefix, PrefixEnd(prefix)},
+                                 {storage::Family::kOrder, prefix, PrefixEnd(prefix)}};
+    ASSERT_TRUE(ProposeAndWait(*group_, command).status.ok());
+  }
+  // Its order entry is deleted twice: by the range and by name.
+  const auto update = TestCommand(view, TestRow(1, ChangeOp::kUpdate, inserted, "b"));
+  ASSERT_TRUE(ProposeAndWait(*group_, update).status.ok());
+  EXPECT_EQ(database_.Read(1)->row, "b");
+  EXPECT_EQ(database_.Count(storage::Family::kOrder), 1);
+  const std::string prefix = storage::TablePrefix(kTestTable);
+  ASSERT_TRUE(
+      database_.store->CompactRange(storage::Family::kOrder, {prefix, PrefixEnd(prefix)}).ok());
+  EXPECT_EQ(database_.Count(storage::Family::kOrder), 1);
+}
+
 TEST_P(GroupColdRowsTest, ADroppedTableLosesTheIndexOfItsSegments) {
   MakeCold(1);
   ASSERT_EQ(database_.Count(storage::Family::kSegments), 1);

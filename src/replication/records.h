@@ -6,7 +6,7 @@
 //   commit_time_us:varint
 //              expire_at_us:varint  pk length:varint  encoded pk  row length:varint  row  old cells
 //
-// Every row key has exactly one order entry, put once and single-deleted once; tombstones have one
+// Every row key has exactly one order entry, put once and deleted with it; tombstones have one
 // as well, so that a resume from state finds deletions in `_seq` order.
 #pragma once
 

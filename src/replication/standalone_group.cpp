@@ -120,6 +120,7 @@ ProposeResult StandaloneGroup::Admit(Proposal& proposal, Reading reading, GatePa
         if (committer_sleeps_) work_.notify_one();
         return {};
       }
+      if (!proposal.command->forgotten_ranges.empty() && !IsFirstInGate()) break;
       if (!proposal.command->rows.empty() && catalog_position_ > committed_position_) {
         KeepWaiting(std::move(proposal), catalog_position_, /*conflicts=*/false);
         return {};
@@ -301,6 +302,10 @@ bool StandaloneGroup::GateIsClosedTo(std::thread::id thread) const {
          clock_.SteadyUs() < gate_open_at_us_;
 }
 
+bool StandaloneGroup::IsFirstInGate() const {
+  return gate_holder_ == std::this_thread::get_id() && appended_position_ == gate_position_;
+}
+
 std::unique_ptr<ReplicationGroup::Gate> StandaloneGroup::EnterGate() {
   std::unique_lock lock(append_mutex_);
   gate_free_.wait(lock, [this] { return !gate_taken_; });
@@ -309,6 +314,7 @@ std::unique_ptr<ReplicationGroup::Gate> StandaloneGroup::EnterGate() {
   gate_open_at_us_ = clock_.SteadyUs() + kGateExclusiveMaxUs;
   // Once this is published nothing can come between the holder's view and its proposal.
   gate_quiet_.wait(lock, [this] { return committed_position_ == appended_position_; });
+  gate_position_ = appended_position_;
   return std::make_unique<HeldGate>(*this);
 }
 

@@ -88,6 +88,8 @@ class StandaloneGroup final : public ReplicationGroup {
   void ChargePending(Proposal* proposal);                                    // append mutex held
   void ReleasePending(const std::vector<Proposal>& proposals);
   bool GateIsClosedTo(std::thread::id thread) const;  // append mutex held
+  /// Whether nothing was appended since the calling thread entered the gate. Append mutex held.
+  bool IsFirstInGate() const;
   void LeaveGate();
   void AdmitGateWaiters(Reading reading);
 
@@ -145,6 +147,7 @@ class StandaloneGroup final : public ReplicationGroup {
   std::condition_variable gate_free_;
   bool gate_taken_ = false;
   std::thread::id gate_holder_;  // none while the gate is being left
+  uint64_t gate_position_ = 0;   // the last one that was appended before its holder entered
   int64_t gate_open_at_us_ = 0;
   std::vector<Proposal> gate_waiters_;
 

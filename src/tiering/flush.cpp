@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "tiering/eviction.h"
 #include "tiering/folders.h"
+#include "tiering/forget_scope.h"
 #include "tiering/row_feed.h"
 
 namespace kalam::tiering {
@@ -18,6 +19,8 @@ namespace {
 
 // As long as a table has so few folders of scopes, each gets its own, however small.
 constexpr size_t kOwnFoldersMax = 16;
+// Of a scope: for fewer, naming each row costs less than what reads pay for a deleted range.
+constexpr int64_t kForgottenAtOnceMin = 1024;
 
 EvictionServices EvictionServicesOf(const TieringServices& services, const WorkedTable& worked) {
   return {services.store, services.catalog, services.group, *worked.writes};
@@ -88,6 +91,7 @@ class ViewFlush {
     const Status evicted = FinishEviction();
     KALAM_RETURN_IF_ERROR(status);
     KALAM_RETURN_IF_ERROR(evicted);
+    KALAM_RETURN_IF_ERROR(EvictScope());
     const Status written = WriteManifest(services_.store, *worked_.table, place, *worked_.storage);
     if (!written.ok()) {
       // A copy for others; the next flush writes it again.
@@ -106,11 +110,15 @@ class ViewFlush {
     const segments::SegmentRecord segment = change.added().back();
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
     worked_.Reached("flush.committed");
-    KALAM_RETURN_IF_ERROR(FinishEviction());
-    // The committer forgets rows of this segment while the next one is written.
-    eviction_ = std::async(std::launch::async, [this, segment, others = large_scopes_] {
-      return Evict(segment, others);
-    });
+    if (target.place.many) {
+      KALAM_RETURN_IF_ERROR(FinishEviction());
+      // The committer forgets rows of this segment while the next one is written.
+      eviction_ = std::async(std::launch::async, [this, segment, others = large_scopes_] {
+        return Evict(segment, others);
+      });
+    } else {
+      of_scope_.push_back(segment);
+    }
     outcome_.row_count += segment.row_count;
     ++outcome_.file_count;
     if (worked_.work.report) {
@@ -125,6 +133,26 @@ class ViewFlush {
     if (!eviction_.valid()) return Status::Ok();
     KALAM_RETURN_IF_ERROR(eviction_.get());
     worked_.Reached("flush.evicted");
+    return Status::Ok();
+  }
+
+  /// Forgets what the segments of the scope under way hold: at once where that pays.
+  Status EvictScope() {
+    const std::vector<segments::SegmentRecord> segments = std::exchange(of_scope_, {});
+    int64_t row_count = 0;
+    for (const segments::SegmentRecord& segment : segments) row_count += segment.row_count;
+    bool done = false;
+    if (row_count >= kForgottenAtOnceMin) {
+      KALAM_ASSIGN_OR_RETURN(
+          done, ForgetScope(EvictionServicesOf(services_, worked_), segments, view_.seq,
+                            [this] { worked_.Reached("flush.evicting"); }));
+      if (done) worked_.Reached("flush.evicted");
+    }
+    for (const segments::SegmentRecord& segment : segments) {
+      if (done) break;
+      KALAM_RETURN_IF_ERROR(Evict(segment, {}));
+      worked_.Reached("flush.evicted");
+    }
     return Status::Ok();
   }
 
@@ -146,8 +174,9 @@ class ViewFlush {
   const WorkedTable& worked_;
   replication::View view_;  // the snapshot is that of the segment under way, the `_seq` stays
   ScopeSet large_scopes_;   // met, and left out, while small ones are flushed
+  std::vector<segments::SegmentRecord> of_scope_;  // of the scope under way, still hot as well
   FlushOutcome outcome_;
-  std::future<Status> eviction_;  // of the last committed segment; its end is waited for
+  std::future<Status> eviction_;  // of the last committed one of many scopes; its end is waited for
 };
 
 /// Paths that records of the table name, also of files that wait to be deleted.

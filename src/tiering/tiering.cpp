@@ -216,12 +216,13 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   KALAM_RETURN_IF_ERROR(outcome.status());
   if (outcome->row_count > 0) old_tombstones_.Note(id);
   if (outcome->row_count >= kManyRows) {
-    // Scans walk over what was forgotten until it has met its rows in a compaction, and those take
-    // what lies in files alone.
-    const Status written = services_.store.FlushMemtables();
-    if (!written.ok()) {
-      Log(LogLevel::kWarn, "tiering", "memtables were not written out",
-          {{"error", written.ToString()}});
+    // Scans walk over what was forgotten until it has met its rows in a compaction.
+    const std::string prefix = storage::TablePrefix(id);
+    for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder}) {
+      const Status sunk = services_.store.SinkDeletions(family, {prefix, PrefixEnd(prefix)});
+      if (sunk.ok()) continue;
+      Log(LogLevel::kWarn, "tiering", "rows that were moved still lie in the store's files",
+          {{"error", sunk.ToString()}});
     }
   }
   KALAM_ASSIGN_OR_RETURN(outcome->wants_compaction,
