@@ -27,7 +27,7 @@ class TurnClock {
   ~TurnClock();
 
   /// Each Start needs its Stop; the clock runs while there are more of the former. It costs about
-  /// 1 % of each processor.
+  /// 3 % of each processor.
   void Start();
   void Stop();
   /// Times that a thread of the clock woke up, in all.
