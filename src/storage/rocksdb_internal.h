@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "storage/range_deletion_files.h"
 #include "storage/store.h"
 
 namespace kalam::storage {
@@ -38,6 +39,7 @@ struct Tuning {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::CompactionFilter> change_filter;
+  std::shared_ptr<RangeDeletionFiles> range_deletion_files;
 };
 Tuning MakeTuning(const StoreOptions& options);
 

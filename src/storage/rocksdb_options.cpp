@@ -180,6 +180,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   database.listeners.push_back(std::make_shared<CorruptionFence>());
   database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>(options.turn_clock));
+  database.listeners.push_back(tuning.range_deletion_files->MakeListener());
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;
   database.max_file_opening_threads = 1;
@@ -224,6 +225,7 @@ Tuning MakeTuning(const StoreOptions& options) {
   if (options.drop_change) {
     tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);
   }
+  tuning.range_deletion_files = std::make_shared<RangeDeletionFiles>();
   tuning.options = DatabaseOptions(options, tuning);
   rocksdb::ColumnFamilyOptions unused;
   unused.arena_block_size = kArenaBlockBytes;

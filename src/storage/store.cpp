@@ -109,6 +109,23 @@ class BoundedIterator final : public Iterator {
   std::unique_ptr<rocksdb::Iterator> raw_;
 };
 
+/// Stands for one that must not be trusted to read memory only.
+class NotInMemoryIterator final : public Iterator {
+ public:
+  bool Valid() const override { return false; }
+  void Seek(std::string_view) override {}
+  void SeekForPrev(std::string_view) override {}
+  void SeekToFirst() override {}
+  void SeekToLast() override {}
+  void Next() override {}
+  void Prev() override {}
+  std::string_view key() const override { return {}; }
+  std::string_view value() const override { return {}; }
+  Status status() const override {
+    return Status(ErrorKind::NotInMemory, "files hold deletions of ranges");
+  }
+};
+
 }  // namespace
 
 struct Store::Rep {
@@ -233,6 +250,8 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
     }
   }
   KALAM_RETURN_IF_ERROR(CheckFormat());
+  KALAM_RETURN_IF_ERROR(tuning.range_deletion_files->Load(
+      *database, {Handle(Family::kRows), Handle(Family::kOrder)}));
   return KeepMemtableInUse();
 }
 
@@ -356,8 +375,12 @@ Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotP
 std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
   rep_->CountRead();
-  return std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family), std::move(range),
-                                           snapshot);
+  auto iterator = std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
+                                                    std::move(range), snapshot);
+  // Asked afterwards, so that the iterator sees no other files than those asked about.
+  if (IsOnlyInMemory(snapshot) && rep_->tuning.range_deletion_files->HasAny(family))
+    return std::make_unique<NotInMemoryIterator>();
+  return iterator;
 }
 
 Status Store::Write(WriteBatch&& batch, Durability durability) {

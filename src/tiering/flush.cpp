@@ -146,7 +146,10 @@ class ViewFlush {
       KALAM_ASSIGN_OR_RETURN(
           done, ForgetScope(EvictionServicesOf(services_, worked_), segments, view_.seq,
                             [this] { worked_.Reached("flush.evicting"); }));
-      if (done) worked_.Reached("flush.evicted");
+      if (done) {
+        outcome_.forgot_ranges = true;
+        worked_.Reached("flush.evicted");
+      }
     }
     for (const segments::SegmentRecord& segment : segments) {
       if (done) break;

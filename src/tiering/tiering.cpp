@@ -215,7 +215,7 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   counts_.Flushed(id, outcome.ok() ? outcome->row_count : 0, left);
   KALAM_RETURN_IF_ERROR(outcome.status());
   if (outcome->row_count > 0) old_tombstones_.Note(id);
-  if (outcome->row_count >= kManyRows) {
+  if (outcome->forgot_ranges || outcome->row_count >= kManyRows) {
     // Scans walk over what was forgotten until it has met its rows in a compaction.
     const std::string prefix = storage::TablePrefix(id);
     for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder}) {
