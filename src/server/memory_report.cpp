@@ -135,7 +135,10 @@ std::string PrometheusText(const std::vector<statements::StatSample>& stats,
       const std::optional<double> number = NumberOf(stat.value);
       if (!number) continue;
       prometheus::MetricFamily family{
-          "kalamdb_" + stat.name, "As in system.stats.", prometheus::MetricType::Gauge, {}};
+          "kalamdb_" + stat.name,
+          stat.help.empty() ? "As in system.stats." : std::string(stat.help),
+          prometheus::MetricType::Gauge,
+          {}};
       if (stat.only_grows) {
         family.type = prometheus::MetricType::Counter;
         prometheus::ClientMetric metric;

@@ -119,6 +119,7 @@ struct StatSample {
   std::string name;
   std::string value;
   bool only_grows = false;
+  std::string_view help = {};  // static; empty where the name says it all
 };
 
 /// What `statements` needs from the running server.

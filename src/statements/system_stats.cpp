@@ -16,8 +16,9 @@ constexpr int64_t kMegabyte = 1 << 20;
 /// Values by name; the first value given to a name stays.
 class Samples {
  public:
-  void Text(std::string_view name, std::string value, bool only_grows = false) {
-    values_.try_emplace(std::string(name), Sample{std::move(value), only_grows});
+  void Text(std::string_view name, std::string value, bool only_grows = false,
+            std::string_view help = {}) {
+    values_.try_emplace(std::string(name), Sample{std::move(value), only_grows, help});
   }
   void Number(std::string_view name, int64_t value) { Text(name, std::to_string(value)); }
   /// `<name>_bytes` and `<name>_mb`.
@@ -33,7 +34,7 @@ class Samples {
     std::vector<StatSample> list;
     list.reserve(values_.size());
     for (auto& [name, sample] : values_)
-      list.push_back({name, std::move(sample.value), sample.only_grows});
+      list.push_back({name, std::move(sample.value), sample.only_grows, sample.help});
     return list;
   }
 
@@ -41,6 +42,7 @@ class Samples {
   struct Sample {
     std::string value;
     bool only_grows = false;
+    std::string_view help;
   };
   std::map<std::string, Sample> values_;
 };
@@ -102,6 +104,8 @@ void AddStorage(const SystemSources& sources, Samples* out) {
   out->Number("rocksdb_block_cache_bytes", properties.block_cache_bytes);
   out->Number("rocksdb_table_reader_bytes", properties.table_reader_bytes);
   out->Number("rocksdb_pending_compaction_bytes", properties.pending_compaction_bytes);
+  for (storage::StoreCount& count : sources.services.store.counts())
+    out->Text("rocksdb_" + std::string(count.name), std::move(count.value), true, count.help);
 }
 
 void AddCatalog(const SystemSources& sources, Samples* out) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "storage/event_counts.h"
 #include "storage/range_deletion_files.h"
 #include "storage/store.h"
 
@@ -40,6 +41,7 @@ struct Tuning {
   std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::CompactionFilter> change_filter;
   std::shared_ptr<RangeDeletionFiles> range_deletion_files;
+  EventCounts counts;
 };
 Tuning MakeTuning(const StoreOptions& options);
 

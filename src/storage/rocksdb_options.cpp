@@ -3,6 +3,7 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
+#include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 
@@ -178,6 +179,9 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   if (tuning.env) database.env = tuning.env.get();
   database.info_log = std::make_shared<LogForwarder>();
   database.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  database.statistics = tuning.counts.statistics();
+  // Counts an error before the fence takes it away.
+  database.listeners.push_back(tuning.counts.listener());
   database.listeners.push_back(std::make_shared<CorruptionFence>());
   database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>(options.turn_clock));
   database.listeners.push_back(tuning.range_deletion_files->MakeListener());

@@ -422,6 +422,8 @@ StoreProperties Store::properties() const {
   return properties;
 }
 
+std::vector<StoreCount> Store::counts() const { return rep_->tuning.counts.Read(); }
+
 std::string Store::DescribeOptions() const { return rep_->description; }
 
 int64_t Store::block_cache_bytes() const { return rep_->BlockCacheBytes(); }

@@ -127,6 +127,13 @@ struct StoreProperties {
   int64_t pending_compaction_bytes = 0;
 };
 
+/// Something that RocksDB has done since the store was opened; only grows.
+struct StoreCount {
+  std::string_view name;  // as Prometheus wants a counter named; static, as is `help`
+  std::string_view help;
+  std::string value;
+};
+
 /// Thread-safety: all methods may be called from any thread.
 class Store {
  public:
@@ -161,6 +168,8 @@ class Store {
 
   /// Cost: some tens of microseconds; for reports, not for every write.
   StoreProperties properties() const;
+  /// Cache hits, bytes of compactions, syncs and the like; cheap.
+  std::vector<StoreCount> counts() const;
   /// The options in effect, as "name=value name=value", for reports.
   std::string DescribeOptions() const;
   /// Bytes of blocks, indexes and filters in the block cache.
