@@ -46,6 +46,8 @@ std::string_view SubscribeErrorCode(const Status& status) {
       return "NOT_FOUND";
     case ErrorKind::NotAvailable:
       return "UNSUPPORTED";
+    case ErrorKind::MemoryPressure:
+      return TraitsOf(status.kind()).wire_code;
     default:
       return "SUBSCRIPTION_FAILED";
   }
@@ -73,6 +75,7 @@ Hub::Hub(Dependencies dependencies, const LiveLimits& limits)
       counts_(dependencies_.counts == nullptr ? *own_counts_ : *dependencies_.counts),
       charge_(dependencies_.memory.Child("subscriptions"), 0),
       reads_account_(dependencies_.memory.Child("resumes")),
+      statements_account_(dependencies_.memory.Child("statements")),
       subscriptions_gauge_(dependencies_.metrics.gauge("live_subscriptions")),
       deliveries_(dependencies_.metrics.counter("live_deliveries")),
       encodings_(dependencies_.metrics.counter("live_encodings")),
@@ -172,8 +175,9 @@ void Hub::Subscribe(ConnectionId connection_id, std::string id, std::string sql,
     code = TraitsOf(status.kind()).wire_code;
   }
   if (status.ok()) {
-    auto query = query::CompileLiveQuery(
-        sql, dependencies_.catalog, connection->subscriber->caller(), dependencies_.clock.NowUs());
+    auto query =
+        query::CompileLiveQuery(sql, dependencies_.catalog, connection->subscriber->caller(),
+                                dependencies_.clock.NowUs(), statements_account_);
     if (query.ok()) {
       Register(*connection, std::move(id), std::move(sql), options, std::move(query).value());
       return;

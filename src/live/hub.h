@@ -170,6 +170,7 @@ class Hub : public LiveHub {
   SubscriptionCounts& counts_;
   MemoryCharge charge_;
   MemoryAccount& reads_account_;
+  MemoryAccount& statements_account_;
   Gauge& subscriptions_gauge_;
   Counter& deliveries_;
   Counter& encodings_;

@@ -221,7 +221,7 @@ void Hub::Recompile(Subscription* subscription) {
   const std::string sql = subscription->Sql();
   auto query = query::CompileLiveQuery(sql, dependencies_.catalog,
                                        subscription->connection->subscriber->caller(),
-                                       dependencies_.clock.NowUs());
+                                       dependencies_.clock.NowUs(), statements_account_);
   if (!query.ok()) {
     EndWithError(subscription, SubscribeErrorCode(query.status()), query.status().ToString());
     return;

@@ -28,7 +28,9 @@ constexpr int kViewsMax = 256;
 
 class EngineBinder {
  public:
-  EngineBinder(const PlanInput& input, EnginePlan* plan) : input_(input), plan_(plan) {}
+  EngineBinder(const PlanInput& input, EnginePlan* plan) : input_(input), plan_(plan) {
+    if (input.context.memory != nullptr) view_trees_ = MemoryCharge(*input.context.memory, 0);
+  }
 
   Status BindQuery(Query* query, std::string_view default_namespace,
                    std::set<std::string> common_tables) {
@@ -220,6 +222,10 @@ class EngineBinder {
 
   /// The view's text in place of its name, with the rights and the rows of whoever asks.
   Status ExpandView(const catalog::ViewDefinition& view, FromItem* item) {
+    if (!view_trees_.TryResize(view_trees_.bytes() + sql::ParseBytes(view.query))) {
+      return Status(ErrorKind::MemoryPressure,
+                    "The server is short of memory and cannot read so large a view now; try again");
+    }
     KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(view.query));
     auto* query = std::get_if<sql::QueryPtr>(&statement.body);
     if (query == nullptr) return Status(ErrorKind::Internal, "a view that is no query");
@@ -263,6 +269,7 @@ class EngineBinder {
   int depth_ = 0;
   std::vector<std::string> open_views_;  // from the outermost inwards
   int view_count_ = 0;
+  MemoryCharge view_trees_;
 };
 
 const FromItem* LeftmostItem(const FromItem* item) {

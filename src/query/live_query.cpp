@@ -305,13 +305,13 @@ class CompiledLiveQuery final : public LiveQuery {
 Result<std::shared_ptr<const LiveQuery>> CompileLiveQuery(std::string_view text,
                                                           const catalog::Catalog& catalog,
                                                           const catalog::Caller& caller,
-                                                          int64_t now_us) {
+                                                          int64_t now_us, MemoryAccount& memory) {
   KALAM_ASSIGN_OR_RETURN(const auto statements, sql::SplitStatements(text));
   if (statements.size() != 1) {
     return Status(ErrorKind::InvalidSql,
                   "Subscription query must be exactly one SELECT statement.");
   }
-  KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(statements[0].text));
+  KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseWithin(memory, statements[0].text));
   const auto* query = std::get_if<sql::QueryPtr>(&statement.body);
   if (query == nullptr) {
     return Status(ErrorKind::InvalidSql, "Subscription query must be a SELECT statement.");

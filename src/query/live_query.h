@@ -56,11 +56,12 @@ class LiveQuery {
 
 /// Compiles and checks a subscription's SQL for `caller`. Errors: InvalidSql (the shapes of
 /// sql.md 1.13 that are refused, with its texts), TableNotFound, PermissionDenied, NotAvailable
-/// (something only the engine evaluates).
+/// (something only the engine evaluates); MemoryPressure: `memory` has no room for reading so large
+/// a text.
 Result<std::shared_ptr<const LiveQuery>> CompileLiveQuery(std::string_view text,
                                                           const catalog::Catalog& catalog,
                                                           const catalog::Caller& caller,
-                                                          int64_t now_us);
+                                                          int64_t now_us, MemoryAccount& memory);
 
 inline const std::string& LiveQuery::shape_key() const {
   static const std::string kNotShared;

@@ -10,7 +10,7 @@ class LiveQueryTest : public QueryTest {
  protected:
   Result<std::shared_ptr<const LiveQuery>> Compile(std::string_view text,
                                                    catalog::Role role = catalog::Role::kUser) {
-    return CompileLiveQuery(text, *catalog_, {"ann", role}, clock_.NowUs());
+    return CompileLiveQuery(text, *catalog_, {"ann", role}, clock_.NowUs(), statements_);
   }
   std::string Error(std::string_view text) {
     const auto query = Compile(text);
@@ -26,7 +26,21 @@ class LiveQueryTest : public QueryTest {
     cells[6] = Datum::BigInt(1000 + id);
     return cells;
   }
+
+  MemoryAccount statements_{"statements", nullptr};
 };
+
+TEST_F(LiveQueryTest, ReadingALargeTextAsksForItsMemory) {
+  std::string text = "SELECT * FROM app.notes WHERE id = 0";
+  for (int i = 1; i < 1'000; ++i) text += " OR id = " + std::to_string(i);
+  statements_.set_limit_bytes(1 << 20);
+  EXPECT_EQ(Compile(text).status().kind(), ErrorKind::MemoryPressure);
+  EXPECT_EQ(statements_.used_bytes(), 0);
+  statements_.set_limit_bytes(4 << 20);
+  EXPECT_TRUE(Compile(text).ok());
+  EXPECT_EQ(statements_.used_bytes(), 0);
+  EXPECT_GT(statements_.peak_bytes(), 2'000'000);
+}
 
 TEST_F(LiveQueryTest, RefusesWhatIsNotProjectionAndFilter) {
   const std::string only = " Only SELECT ... FROM ... [WHERE ...] is supported.";

@@ -55,10 +55,7 @@ Result<PlanPtr> Planner::PlanText(std::string_view text, const PlanInput& input)
   run.memory = input.context.memory;
   run.memory_max_bytes = input.context.memory_max_bytes;
   StatementMemory memory(run);
-  if (text.size() > sql::kUnchargedTextBytes) {
-    KALAM_RETURN_IF_ERROR(
-        memory.Reserve(static_cast<int64_t>(text.size()) * sql::kParseBytesPerTextByte));
-  }
+  KALAM_RETURN_IF_ERROR(memory.Reserve(sql::ParseBytes(text)));
   const uint64_t version = catalog.version();  // before anything is looked up
   KALAM_ASSIGN_OR_RETURN(sql::Statement statement, sql::ParseStatement(text));
   Result<PlanPtr> plan =

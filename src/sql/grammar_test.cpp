@@ -211,6 +211,36 @@ TEST(GrammarTest, NamesOfResultColumns) {
   }
 }
 
+TEST(GrammarTest, ReadingTakesMemoryByTokens) {
+  const auto repeat = [](std::string_view part, int count) {
+    std::string text = "select 1 where a = 1";
+    for (int i = 0; i < count; ++i) text += part;
+    return text;
+  };
+  EXPECT_EQ(ParseBytes(repeat(" or a = 1", 200)), 0) << "too small to count";
+  // 4 + 3 * 1000 words and operators, 2 + 1000 numbers, 20 + 9 * 1000 bytes.
+  EXPECT_EQ(ParseBytes(repeat(" or a = 1", 1000)), 3004 * 640 + 1002 * 420 + 9020 * 5);
+  // A comma makes no node.
+  EXPECT_EQ(ParseBytes(repeat(" , a", 1000)), 1004 * 640 + 2 * 420 + 1000 * 256 + 4020 * 5);
+  // A long string is one node, and copies of its text.
+  const std::string text = "select '" + std::string(100'000, 'x') + "'";
+  EXPECT_EQ(ParseBytes(text), 640 + 420 + 100'009 * 5);
+  // What is refused before it is read takes nothing more.
+  EXPECT_LT(ParseBytes(repeat(" or a", 400'000)), 200'000 * 640 + 2'000'020 * 5 + 1);
+}
+
+TEST(GrammarTest, ALargeTextIsReadWhenThereIsRoomForIt) {
+  std::string text = "select 1 where a = 1";
+  for (int i = 0; i < 1000; ++i) text += " or a = 1";
+  MemoryAccount account("statements", nullptr, ParseBytes(text) - 1);
+  EXPECT_EQ(ParseWithin(account, text).status().kind(), ErrorKind::MemoryPressure);
+  account.set_limit_bytes(ParseBytes(text));
+  EXPECT_TRUE(ParseWithin(account, text).ok());
+  EXPECT_EQ(account.used_bytes(), 0);
+  EXPECT_EQ(account.peak_bytes(), ParseBytes(text));
+  EXPECT_TRUE(ParseWithin(account, "select 1").ok());
+}
+
 TEST(GrammarTest, DeepStatementsAreRefusedNotFatal) {
   auto repeat = [](std::string_view piece, int count) {
     std::string text;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "sql/statement.h"
 #include "types/value.h"
@@ -66,11 +67,13 @@ Result<LiftedStatement> LiftLiterals(std::string_view text);
 /// for Kalam statements; "Unsupported statement type: X" for standard statements that this server
 /// does not have.
 Result<Statement> ParseStatement(std::string_view text);
-/// What ParseStatement and whoever works on its tree hold meanwhile for a text of this size: a list
-/// of numbers of twelve digits takes 64 bytes for each of its text.
-inline constexpr int64_t kParseBytesPerTextByte = 64;
-/// Smaller texts are not worth charging.
-inline constexpr size_t kUnchargedTextBytes = 16 << 10;
+/// The most that ParseStatement holds for this text, its tree included: by tokens, because those
+/// become nodes, of three trees at once (the grammar's, its message, ours). 0 for texts that are
+/// not worth charging. Cost: one walk over the tokens.
+int64_t ParseBytes(std::string_view text);
+/// ParseStatement that asks `memory` for them first and gives them back at the end. Errors:
+/// MemoryPressure as well.
+Result<Statement> ParseWithin(MemoryAccount& memory, std::string_view text);
 
 /// The envelope of EXECUTE AS USER only: `inner` stays null, the inner text is not parsed.
 /// Errors: InvalidInput with the texts of docs/sql.md.

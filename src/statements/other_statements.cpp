@@ -114,7 +114,8 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   const std::string select_text = QualifiedSelect(statement, table);
   KALAM_ASSIGN_OR_RETURN(
       const auto compiled,
-      query::CompileLiveQuery(select_text, context.services.catalog, run.effective, run.now_us));
+      query::CompileLiveQuery(select_text, context.services.catalog, run.effective, run.now_us,
+                              context.services.memory.Child("statements")));
   const std::string url =
       context.services.websocket_url ? context.services.websocket_url() : std::string();
   if (context.services.websocket_url && url.empty()) {

@@ -112,8 +112,8 @@ Status RequestBatch::EnterImpersonation(const RequestStatement& statement,
                                         catalog::Caller* effective) {
   const bool is_dml = statement.is_query_or_dml() && statement.kind != StatementKind::kSelect;
   if (is_dml)
-    KALAM_RETURN_IF_ERROR(
-        CheckNotSharedDml(environment_.services.catalog, namespace_id_, statement));
+    KALAM_RETURN_IF_ERROR(CheckNotSharedDml(environment_.services.catalog, namespace_id_, statement,
+                                            environment_.statement_memory));
   // Once, however often its transaction has to run.
   if (index_ >= audited_count_) {
     audit_ = AuditWrite({.timestamp_us = environment_.services.clock.NowUs(),

@@ -77,8 +77,12 @@ Result<query::DmlEvaluation> RunOneRound(const RequestEnvironment& environment,
   return evaluation;
 }
 
+// A line in the log is not worth more.
+constexpr int64_t kLoggedParseBytesMax = 1 << 20;
+
 // The table that a statement names first: behind FROM, INTO or UPDATE.
 std::string FirstTable(std::string_view sql, std::string_view namespace_id) {
+  if (sql::ParseBytes(sql) > kLoggedParseBytesMax) return {};
   Result<sql::Statement> statement = sql::ParseStatement(sql);
   if (!statement.ok()) return {};
   std::vector<std::string> parts;

@@ -71,14 +71,7 @@ class Planner {
   }
 
   Result<sql::Statement> ParseText(std::string_view text) {
-    MemoryCharge charge(memory_, 0);
-    const auto bytes = static_cast<int64_t>(text.size()) * sql::kParseBytesPerTextByte;
-    if (text.size() > sql::kUnchargedTextBytes && !charge.TryResize(bytes)) {
-      return Status(ErrorKind::MemoryPressure,
-                    "The server is short of memory and cannot read so large a statement now; try "
-                    "again");
-    }
-    return sql::ParseStatement(text);
+    return sql::ParseWithin(memory_, text);
   }
 
   Status Parse(RequestStatement* statement) {
@@ -156,11 +149,11 @@ Status CheckExecuteAs(const catalog::Catalog& catalog, const catalog::Caller& ac
 
 Result<catalog::TablePtr> FindDmlTarget(const catalog::Catalog& catalog,
                                         std::string_view namespace_id,
-                                        const RequestStatement& statement) {
+                                        const RequestStatement& statement, MemoryAccount& memory) {
   Result<sql::LiftedStatement> lifted = sql::LiftLiterals(statement.text);
   Result<sql::Statement> parsed =
-      sql::ParseStatement(lifted.ok() ? std::string_view(lifted->key) : statement.text);
-  if (!parsed.ok()) parsed = sql::ParseStatement(statement.text);
+      sql::ParseWithin(memory, lifted.ok() ? std::string_view(lifted->key) : statement.text);
+  if (!parsed.ok()) parsed = sql::ParseWithin(memory, statement.text);
   if (!parsed.ok()) return Shift(std::move(parsed).status(), statement.offset);
   const sql::TableName* target = TargetOf(*parsed);
   if (target == nullptr || target->parts.empty()) return catalog::TablePtr();
@@ -170,9 +163,9 @@ Result<catalog::TablePtr> FindDmlTarget(const catalog::Catalog& catalog,
 }
 
 Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
-                         const RequestStatement& statement) {
+                         const RequestStatement& statement, MemoryAccount& memory) {
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table,
-                         FindDmlTarget(catalog, namespace_id, statement));
+                         FindDmlTarget(catalog, namespace_id, statement, memory));
   if (table == nullptr || table->type != catalog::TableType::kShared) return {};
   return Status(ErrorKind::InvalidOperation,
                 "EXECUTE AS USER is not allowed on SHARED tables (table '" + table->namespace_id +

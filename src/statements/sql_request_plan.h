@@ -47,12 +47,13 @@ RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
 Status CheckExecuteAs(const catalog::Catalog& catalog, const catalog::Caller& actor,
                       const std::string& target_user_id);
 /// The table that a DML statement writes; null when the text does not tell, or there is none of
-/// that name. Errors: InvalidSql.
+/// that name. Reading a large text is charged to `memory`. Errors: InvalidSql; MemoryPressure.
 Result<catalog::TablePtr> FindDmlTarget(const catalog::Catalog& catalog,
                                         std::string_view namespace_id,
-                                        const RequestStatement& statement);
-/// DML on SHARED tables may not be run as somebody else. Errors: InvalidOperation; InvalidSql.
+                                        const RequestStatement& statement, MemoryAccount& memory);
+/// DML on SHARED tables may not be run as somebody else. Errors: InvalidOperation; InvalidSql;
+/// MemoryPressure.
 Status CheckNotSharedDml(const catalog::Catalog& catalog, std::string_view namespace_id,
-                         const RequestStatement& statement);
+                         const RequestStatement& statement, MemoryAccount& memory);
 
 }  // namespace kalam::statements

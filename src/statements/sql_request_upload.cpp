@@ -32,10 +32,12 @@ Result<files::FileScope> TargetOf(const StatementServices& services, const Reque
   catalog::Caller caller = input.caller;
   if (statement.execute_as) {
     caller = {*statement.execute_as, catalog::Role::kUser};
-    KALAM_RETURN_IF_ERROR(CheckNotSharedDml(services.catalog, input.namespace_id, statement));
+    KALAM_RETURN_IF_ERROR(CheckNotSharedDml(services.catalog, input.namespace_id, statement,
+                                            services.memory.Child("statements")));
   }
   KALAM_ASSIGN_OR_RETURN(const catalog::TablePtr table,
-                         FindDmlTarget(services.catalog, input.namespace_id, statement));
+                         FindDmlTarget(services.catalog, input.namespace_id, statement,
+                                       services.memory.Child("statements")));
   if (table == nullptr) {
     return Status(ErrorKind::UploadTableNotFound, "the table of the upload does not exist");
   }
