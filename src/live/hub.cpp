@@ -9,6 +9,8 @@ namespace kalam::live {
 namespace {
 
 /// Ids are echoed in every message; longer ones are refused.
+/// A subscription that takes more than this asks whether there is room.
+constexpr size_t kUnaskedSubscriptionBytes = 16 << 10;
 constexpr size_t kIdBytesMax = 1024;
 
 /// The options as they show in system.live; empty when none were given.
@@ -178,15 +180,25 @@ void Hub::Subscribe(ConnectionId connection_id, std::string id, std::string sql,
     auto query =
         query::CompileLiveQuery(sql, dependencies_.catalog, connection->subscriber->caller(),
                                 dependencies_.clock.NowUs(), statements_account_);
-    if (query.ok()) {
+    status = query.ok() ? AskForLarge(sql, **query) : query.status();
+    if (status.ok()) {
       Register(*connection, std::move(id), std::move(sql), options, std::move(query).value());
       return;
     }
-    status = query.status();
     code = SubscribeErrorCode(status);
   }
   counts_.Remove(connection->user_id);
   refuse(answer_id, code, SubscriberText(status, connection->subscriber->caller()));
+}
+
+// What is registered is charged with all others; only what is large has to ask.
+Status Hub::AskForLarge(std::string_view sql, const query::LiveQuery& query) {
+  const size_t bytes = query.byte_size() + 2 * sql.size();
+  MemoryCharge probe(dependencies_.memory.Child("subscriptions"), 0);
+  if (bytes <= kUnaskedSubscriptionBytes || probe.TryResize(static_cast<int64_t>(bytes))) return {};
+  return Status(
+      ErrorKind::MemoryPressure,
+      "The server is short of memory and takes no further large subscriptions; try again");
 }
 
 Status Hub::CheckSubscribe(Connection& connection, std::string_view id,

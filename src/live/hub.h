@@ -93,6 +93,7 @@ class Hub : public LiveHub {
   // Registration (hub.cpp).
   Connection* FindConnection(ConnectionId id);
   Subscription* FindSubscription(Connection& connection, std::string_view id);
+  Status AskForLarge(std::string_view sql, const query::LiveQuery& query);
   Status CheckSubscribe(Connection& connection, std::string_view id,
                         const SubscribeOptions& options, std::string* code, std::string* answer_id);
   void Register(Connection& connection, std::string id, std::string sql,
@@ -155,6 +156,7 @@ class Hub : public LiveHub {
   void RunTurn();
   void StartReads();
   void StartRead(Subscription* subscription);
+  size_t SnapshotBatchBytes() const;
   SnapshotRequest MakeSnapshotRequest(const Subscription& subscription) const;
   ReadTarget TargetOf(const Subscription& subscription) const;
   void OnReadDone(const std::shared_ptr<ReadJob>& job);

@@ -14,6 +14,11 @@ constexpr uint64_t kInlineRowsMax = 256;
 constexpr int kTurnChangesMax = 4096;
 constexpr size_t kTurnSubscriptionsMax = 64;
 constexpr uint8_t kChunkShiftMax = 4;
+/// A batch of a snapshot takes at most this part of the room that is left for what sockets have not
+/// taken (others are being read meanwhile, and rows grow when they are written as JSON), but is
+/// worth a message.
+constexpr size_t kBatchesOfRoom = 8;
+constexpr size_t kSnapshotBatchBytesMin = 16 << 10;
 
 }  // namespace
 
@@ -199,8 +204,18 @@ SnapshotRequest Hub::MakeSnapshotRequest(const Subscription& subscription) const
   request.batch_size = subscription.batch_size;
   if (subscription.has_last_rows) request.last_rows = subscription.last_rows;
   request.batch_num = subscription.batch_num;
-  request.bytes_max = limits_.snapshot_batch_bytes_max;
+  request.bytes_max = SnapshotBatchBytes();
   return request;
+}
+
+// A client may ask for rows and never read them: together, such clients must not hold more than
+// sockets may.
+size_t Hub::SnapshotBatchBytes() const {
+  const MemoryAccount* unsent = dependencies_.unsent;
+  if (unsent == nullptr || unsent->limit_bytes() <= 0) return limits_.snapshot_batch_bytes_max;
+  const int64_t room = unsent->limit_bytes() - unsent->used_bytes() - reads_account_.used_bytes();
+  const auto bytes = static_cast<size_t>(std::max<int64_t>(room, 0)) / kBatchesOfRoom;
+  return std::min(std::max(bytes, kSnapshotBatchBytesMin), limits_.snapshot_batch_bytes_max);
 }
 
 void Hub::StartRead(Subscription* subscription) {

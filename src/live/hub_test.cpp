@@ -1,6 +1,8 @@
 // The contract of LiveHub step by step: acknowledgements, batches, changes, resumes, limits, DDL.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "live/hub_test_world.h"
 
 namespace kalam::live {
@@ -68,6 +70,43 @@ TEST_F(HubTest, SnapshotComesInExactBatchesInSeqOrder) {
     if (batch_num < 2) world_.hub->NextBatch(connection_, "s1", std::nullopt);
   }
   EXPECT_EQ(ids, (std::vector<std::string>{"5", "4", "3", "2", "1"}));
+}
+
+TEST_F(HubTest, BatchesAreSmallWhereSocketsHoldAlmostWhatTheyMay) {
+  const std::string wide(1'000, 'x');
+  for (int id = 1; id <= 200; ++id) world_.Insert(table_, id, 7, wide);
+  world_.Settle();
+  world_.unsent().set_limit_bytes(8 << 20);
+  Subscribe(kAll, Options());
+  socket_.Take();
+  EXPECT_EQ(socket_.Take()["rows"].size(), 200u) << "there is room";
+  const MemoryCharge unread(world_.unsent(), 8 << 20);
+  Subscribe(kAll, Options(), "s2");
+  EXPECT_EQ(socket_.Take()["batch_control"]["has_more"], true);
+  std::set<std::string> ids;
+  for (bool more = true; more;) {
+    const json batch = socket_.Take();
+    EXPECT_LE(batch["rows"].size(), 20u);
+    for (const json& row : batch["rows"]) ids.insert(row["id"]);
+    more = batch["batch_control"]["has_more"];
+    if (more) world_.hub->NextBatch(connection_, "s2", std::nullopt);
+    world_.Settle();
+  }
+  EXPECT_EQ(ids.size(), 200u) << "nothing is left out";
+}
+
+TEST_F(HubTest, ALargeSubscriptionAsksForRoom) {
+  std::string large = "SELECT * FROM app.items WHERE room = 7";
+  for (int i = 0; i < 500; ++i) large += " OR body = 'something that is long'";
+  MemoryAccount& account = world_.memory().Child("subscriptions");
+  account.set_limit_bytes(16 << 10);
+  Subscribe(kAll);
+  EXPECT_EQ(socket_.Take()["type"], "subscription_ack") << "small ones are not asked";
+  Subscribe(large, {}, "s2");
+  EXPECT_EQ(socket_.Take()["code"], "MEMORY_PRESSURE");
+  account.set_limit_bytes(0);
+  Subscribe(large, {}, "s2");
+  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
 }
 
 TEST_F(HubTest, ExactlyOneBatchFullHasNoMore) {

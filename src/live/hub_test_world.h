@@ -110,6 +110,7 @@ class HubWorld {
     dependencies.post_worker = [this](std::function<void()> task) {
       worker_tasks_.push_back(std::move(task));
     };
+    dependencies.unsent = &unsent_;
     hub = LiveHub::Make(std::move(dependencies), limits_);
     delivered_seq_ = group_->published_seq();
   }
@@ -258,6 +259,8 @@ class HubWorld {
   replication::ReplicationGroup& group() { return *group_; }
   Metrics& metrics() { return metrics_; }
   MemoryAccount& memory() { return memory_; }
+  /// What sockets have not taken, as the server charges it; without a limit at first.
+  MemoryAccount& unsent() { return unsent_; }
   ManualClock& clock() { return clock_; }
   SubscriptionCounts& counts() { return counts_; }
 
@@ -275,6 +278,7 @@ class HubWorld {
   std::string directory_;
   ManualClock clock_{1'767'225'600'000'000};
   MemoryAccount memory_;
+  MemoryAccount unsent_{"write", nullptr};
   Metrics metrics_;
   SubscriptionCounts counts_;
   LiveLimits limits_;

@@ -70,7 +70,7 @@ struct LiveLimits {
   size_t tail_bytes_max = 4 << 20;  // recent changes kept in memory per core
   int catch_up_readers_max = 4;
   size_t catch_up_chunk_bytes = 256 << 10;
-  size_t snapshot_batch_bytes_max = 4 << 20;  // a batch ends early at this size
+  size_t snapshot_batch_bytes_max = 4 << 20;  // a batch ends early at this size, or before
   /// A subscriber that was sent nothing for this long gets an empty batch with the current head, so
   /// that its cursor stays above the floor of the change log (a quarter of the retention).
   int64_t cursor_refresh_us = int64_t{7} * 24 * 3600 * 1'000'000 / 4;
@@ -124,6 +124,9 @@ class LiveHub {
     /// Shared by the hubs of all cores; null: the hub counts for itself. Outlives the hub.
     SubscriptionCounts* counts = nullptr;
     segments::ColdRows* cold_rows = nullptr;  // null: no table has segments
+    /// What sockets have not taken: the less room its limit leaves, the smaller are the batches of
+    /// snapshots. May be null.
+    const MemoryAccount* unsent = nullptr;
   };
   static std::unique_ptr<LiveHub> Make(Dependencies dependencies, const LiveLimits& limits);
   virtual ~LiveHub() = default;

@@ -366,7 +366,8 @@ void OpenDatabase::OpenHubs() {
                                                         : Status::Ok();
                },
            .counts = &subscription_counts_,
-           .cold_rows = segments_.get()},
+           .cold_rows = segments_.get(),
+           .unsent = &server_.connection_memory.write},
           limits));
       core->context().hub = hubs_.back().get();
     }

@@ -150,6 +150,12 @@ bool HttpSession::ChargeBody() {
   return false;
 }
 
+void HttpSession::DropBody() {
+  if (body_charge_ == 0) return;
+  parser_.TakeBody();
+  ReleaseBody();
+}
+
 void HttpSession::ReleaseBody() {
   if (body_charge_ > 0)
     server().connection_memory.request_bodies.Release(std::exchange(body_charge_, 0));

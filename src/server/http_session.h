@@ -86,6 +86,8 @@ class HttpSession : public Protocol {
 
   /// A way back for work that answers later.
   Reply Later();
+  /// For whoever has read the body of the request: a large one is given up before the answer.
+  void DropBody();
   void SetExchange(std::shared_ptr<Exchange> exchange) { exchange_ = std::move(exchange); }
 
   size_t OnBytes(std::span<char> bytes) override;

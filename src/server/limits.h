@@ -18,6 +18,9 @@ inline constexpr size_t kOutputHighWaterBytes = 32 << 10;
 /// The same for a WebSocket: a subscriber that does not read holds little; the change log has the
 /// rest. Either is writable again below a quarter.
 inline constexpr size_t kLiveOutputHighWaterBytes = 16 << 10;
+/// A WebSocket that asks on (errors, acknowledgements) without taking the answers is not read any
+/// further when they are this much; its pings stay unheard then.
+inline constexpr size_t kUnreadAnswerBytesMax = 16 << 10;
 /// Bytes that may wait for one socket, and for all of a core, while a turn gathers what it sends
 /// (EventLoop::Gathering).
 inline constexpr size_t kGatheredSocketBytesMax = 8 << 10;
@@ -53,6 +56,8 @@ inline constexpr int64_t kUploadFormBytesMax = 16 << 20;
 inline constexpr size_t kUploadBufferBytes = 256 << 10;
 /// Bytes of a download that one turn of a worker reads.
 inline constexpr int64_t kDownloadPieceBytes = 128 << 10;
+/// The same when sockets hold almost what they may.
+inline constexpr int64_t kSmallDownloadPieceBytes = 32 << 10;
 /// Longest SQL text.
 inline constexpr size_t kSqlBytesMax = 1 << 20;
 

@@ -46,10 +46,18 @@ void PieceDownload::LookUp() {
 
 void PieceDownload::SendBytes(HttpSession& session, int status, std::string_view content_type,
                               std::string_view headers, int64_t begin, int64_t end) {
+  const bool only_head = session.request().method() == "HEAD";
+  if (!only_head && begin < end && !FindRoom(session)) {
+    session.Respond({.status = 503,
+                     .body = ErrorBody("MEMORY_PRESSURE",
+                                       "The server is short of memory and sends no further files "
+                                       "for a moment; try again"),
+                     .headers = "Retry-After: 1\r\n"});
+    return;
+  }
   at_ = begin;
   end_ = end;
   begun_ = true;
-  const bool only_head = session.request().method() == "HEAD";
   session.BeginSized(status, content_type, headers, end - begin);
   if (only_head || begin == end) {
     session.EndSized();
@@ -58,9 +66,20 @@ void PieceDownload::SendBytes(HttpSession& session, int status, std::string_view
   OnWorker(&PieceDownload::ReadPiece);
 }
 
+// A client that does not read holds a piece, on top of what just left its socket writable.
+bool PieceDownload::FindRoom(HttpSession& session) {
+  room_ = MemoryCharge(session.server().connection_memory.write, 0);
+  for (const int64_t bytes : {kDownloadPieceBytes, kSmallDownloadPieceBytes}) {
+    piece_bytes_ = bytes;
+    if (room_.TryResize(bytes + static_cast<int64_t>(kOutputHighWaterBytes))) return true;
+  }
+  session.server().metrics.counter("memory_answers_refused").Add();
+  return false;
+}
+
 void PieceDownload::ReadPiece() {
   if (abandoned_.load(std::memory_order_relaxed)) return;
-  Result<std::string> bytes = Read(at_, std::min(end_ - at_, kDownloadPieceBytes));
+  Result<std::string> bytes = Read(at_, std::min(end_ - at_, piece_bytes_));
   if (bytes.ok()) piece_ = *std::move(bytes);
   OnCore(&PieceDownload::SendPiece);
 }
@@ -72,6 +91,9 @@ void PieceDownload::SendPiece(HttpSession& session) {
   }
   at_ += static_cast<int64_t>(piece_.size());
   session.SendPiece(std::exchange(piece_, {}));
+  // What waits in the socket's buffer is charged there.
+  const int64_t room = piece_bytes_ + static_cast<int64_t>(kOutputHighWaterBytes);
+  room_.Resize(room - std::min(static_cast<int64_t>(session.connection().unsent_bytes()), room));
   if (at_ >= end_) {
     session.EndSized();
   } else if (session.connection().writable()) {

@@ -7,13 +7,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "server/http_session.h"
 
 namespace kalam::server {
 
 /// One download: a worker looks it up and reads, the core answers and sends; never both at once.
-/// Memory: one piece of kDownloadPieceBytes.
+/// Memory: one piece of kDownloadPieceBytes (a small one when sockets hold much), for which room is
+/// asked before it begins: 503 MEMORY_PRESSURE.
 class PieceDownload : public Exchange, public std::enable_shared_from_this<PieceDownload> {
  public:
   /// The session must have this as its exchange.
@@ -38,6 +40,8 @@ class PieceDownload : public Exchange, public std::enable_shared_from_this<Piece
                  std::string_view headers, int64_t begin, int64_t end);
 
  private:
+  /// False when not even small pieces find room beside what other clients have not read.
+  bool FindRoom(HttpSession& session);
   void OnWorker(void (PieceDownload::*work)());
   void OnCore(void (PieceDownload::*answer)(HttpSession& session));
   void LookUp();
@@ -49,6 +53,8 @@ class PieceDownload : public Exchange, public std::enable_shared_from_this<Piece
   const Reply reply_;
   int64_t at_ = 0;
   int64_t end_ = 0;
+  int64_t piece_bytes_ = 0;
+  MemoryCharge room_;
   std::string piece_;  // empty: it could not be read
   bool begun_ = false;
   bool held_back_ = false;

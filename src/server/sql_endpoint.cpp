@@ -40,7 +40,9 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
         reply_(session.Later()),
         started_us_(started_us) {}
 
-  void Start(statements::RequestInput input) {
+  /// `charge`: of the input, which lives as long as the run.
+  void Start(statements::RequestInput input, MemoryCharge charge) {
+    input_charge_ = std::move(charge);
     input.cancelled = [run = weak_from_this()] {
       const std::shared_ptr<SqlRun> alive = run.lock();
       return alive == nullptr || alive->cancelled_.load(std::memory_order_relaxed);
@@ -164,21 +166,22 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       writer_.FinishWithError(failure_->code, failure_->message, failure_->details, as_user_,
                               took_ms());
     }
-    if (done_ && !begun_) {
-      session.Respond({.body = writer_.Take()});
-      return;
-    }
-    if (!begun_ && !MayStream()) {
+    const bool is_small = done_ && writer_.buffered_bytes() <= kStreamRoomBytes;
+    if (!begun_ && !is_small && !MayStream()) {
       Refuse(503, "MEMORY_PRESSURE",
              "The server is short of memory and sends no further large answers for a moment; try "
              "again");
       return;
     }
+    if (done_ && !begun_) {
+      session.Respond({.body = writer_.Take()});
+      return;
+    }
     if (!std::exchange(begun_, true)) session.BeginChunked("application/json");
     session.SendChunk(writer_.Take());
     // What waits in the socket's buffer is charged there.
-    room_.Resize(static_cast<int64_t>(
-        kStreamRoomBytes - std::min(session.connection().unsent_bytes(), kStreamRoomBytes)));
+    room_.Resize(static_cast<int64_t>(room_bytes_ -
+                                      std::min(session.connection().unsent_bytes(), room_bytes_)));
     if (done_) {
       session.EndChunked();
     } else if (session.connection().writable()) {
@@ -190,10 +193,11 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   }
 
   // Whether what this answer may leave in the socket's buffer finds room beside what others have
-  // not read; it is kept until the answer is done.
+  // not read; it is kept until the answer is done. A row may be larger than a chunk.
   bool MayStream() {
     room_ = MemoryCharge(server_.connection_memory.write, 0);
-    if (room_.TryResize(static_cast<int64_t>(kStreamRoomBytes))) return true;
+    room_bytes_ = std::max(kStreamRoomBytes, writer_.buffered_bytes() + kStreamChunkBytes);
+    if (room_.TryResize(static_cast<int64_t>(room_bytes_))) return true;
     server_.metrics.counter("memory_answers_refused").Add();
     return false;
   }
@@ -246,7 +250,9 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   std::atomic<bool> cancelled_{false};
   std::atomic<int> tickets_{0};
   SqlAnswerWriter writer_;
+  MemoryCharge input_charge_;
   MemoryCharge room_;
+  size_t room_bytes_ = kStreamRoomBytes;
   size_t result_index_ = 0;
   int64_t rows_sent_ = 0;
   std::optional<statements::RequestError> failure_;  // of the rows
@@ -284,6 +290,14 @@ void RefuseSql(HttpSession& session, int64_t started_us, const Status& status) {
        .headers = later ? "Retry-After: 1\r\n" : ""});
 }
 
+// What the text and the parameters of a request hold until it is answered: as they came, and as
+// the statements have them.
+int64_t HeldBytes(const statements::RequestInput& input) {
+  size_t bytes = input.sql.size();
+  for (const Value& value : input.parameters) bytes += sizeof(Value) + value.heap_bytes();
+  return 2 * static_cast<int64_t>(bytes);
+}
+
 void RunSql(HttpSession& session, int64_t started_us, catalog::Caller caller, ReceivedForm form) {
   if (form.body.sql.size() > kSqlBytesMax) {
     session.Respond(
@@ -301,9 +315,16 @@ void RunSql(HttpSession& session, int64_t started_us, catalog::Caller caller, Re
   input.client_address = session.client().ToString();
   input.caller = std::move(caller);
   input.staging = std::move(form.staging);
+  MemoryCharge charge(session.server().connection_memory.request_bodies, 0);
+  const int64_t bytes = HeldBytes(input);
+  if (bytes > kUncountedBodyBytes && !charge.TryResize(bytes)) {
+    RefuseSql(session, started_us,
+              Status(ErrorKind::Busy, "Too many large requests at once; try again"));
+    return;
+  }
   auto run = std::make_shared<SqlRun>(session, started_us);
   session.SetExchange(run);
-  run->Start(std::move(input));
+  run->Start(std::move(input), std::move(charge));
 }
 
 }  // namespace
@@ -336,6 +357,7 @@ void AnswerSql(HttpSession& session) {
     RefuseSql(session, started_us, body.status());
     return;
   }
+  session.DropBody();
   RunSql(session, started_us, std::move(principal->caller), {.body = std::move(*body)});
 }
 

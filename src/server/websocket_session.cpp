@@ -123,6 +123,8 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
   heard_at_s_ = core_.loop.now_s();
   pinged_at_s_ = 0;
   size_t taken = 0;
+  const bool was_writable = writable();
+  const size_t unsent_before = connection_.unsent_bytes();
   switch (frames_.Read(bytes, &taken)) {
     case FrameReader::Event::kNeedMore:
     case FrameReader::Event::kPong:
@@ -145,6 +147,8 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
       CloseWith(frames_.close_code(), frames_.payload());
       return bytes.size();
   }
+  if (!was_writable && connection_.unsent_bytes() > unsent_before)
+    unread_answer_bytes_ += static_cast<uint32_t>(connection_.unsent_bytes() - unsent_before);
   HoldBackIfFlooding();
   return taken;
 }
@@ -159,9 +163,12 @@ void WebSocketSession::AnswerPing(std::string_view payload) {
 }
 
 // Who asks (pings, errors) without taking the answers is not read any further: at once before
-// sign-in, later when more lies here than live queries ever leave lying.
+// sign-in, later when these answers have become many; changes and rows wait for the socket by
+// themselves.
 void WebSocketSession::HoldBackIfFlooding() {
-  if (closing_ || connection_.unsent_bytes() <= (authenticated() ? kOutputBytesMax / 2 : 0)) return;
+  const bool floods = authenticated() ? unread_answer_bytes_ > kUnreadAnswerBytesMax
+                                      : connection_.unsent_bytes() > 0;
+  if (closing_ || !floods) return;
   held_back_ = true;
   connection_.PauseReading();
   connection_.NotifyWhenDrained();
@@ -294,6 +301,7 @@ void WebSocketSession::CloseWith(CloseCode code, std::string_view reason) {
 void WebSocketSession::OnWritable() {
   if (const auto ping = std::exchange(unanswered_ping_, nullptr); ping && !closing_)
     AnswerPing(*ping);
+  unread_answer_bytes_ = 0;
   if (std::exchange(held_back_, false)) connection_.ResumeReading();
   const EventLoop::Gathering gathering(core_.loop);
   if (connection_id_ != 0) core_.hub->OnWritable(connection_id_);

@@ -63,6 +63,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   const bool may_compress_;
   bool closing_ = false;
   bool held_back_ = false;
+  uint32_t unread_answer_bytes_ = 0;  // sent while the socket was full
   const bool client_exempt_;
   const uint32_t opened_at_s_;
   uint32_t heard_at_s_;
