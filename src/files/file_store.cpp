@@ -205,8 +205,8 @@ Status FileStore::List(const FileScope& target,
   return entries->status();
 }
 
-Result<FolderCount> FileStore::Folder(const FileScope& target) {
-  return ReadFolder(services_.store, storage::ScopePrefix(target.table->id, target.scope));
+Result<FolderCount> FileStore::Folder(TableId table, const storage::Scope& scope) {
+  return ReadFolder(services_.store, storage::ScopePrefix(table, scope));
 }
 
 }  // namespace kalam::files

@@ -101,8 +101,8 @@ class FileStore {
   Result<std::string> Read(const FileEntry& entry, int64_t offset, int64_t length);
   /// All files of one scope that rows refer to, by id; stops when `visit` returns false.
   Status List(const FileScope& target, const std::function<bool(const FileEntry&)>& visit);
-  /// What manifests tell of the scope's folders.
-  Result<FolderCount> Folder(const FileScope& target);
+  /// The folder of the scope that is being filled.
+  Result<FolderCount> Folder(TableId table, const storage::Scope& scope);
 
   /// Removes files that nobody refers to any more; about once a second, on a worker. Returns at
   /// once when nothing is due.

@@ -242,7 +242,7 @@ TEST_F(FileStoreTest, FoldersFillUpAndTheNextBegins) {
     auto upload = Store("x");
     EXPECT_EQ(upload->references.at("x").sub, sub);
   }
-  const auto count = files_->Folder(Target());
+  const auto count = files_->Folder(Target().table->id, Target().scope);
   ASSERT_TRUE(count.ok());
   EXPECT_EQ(count->folder_number, 3);
   EXPECT_EQ(count->file_count, 1);

@@ -25,6 +25,7 @@
 #include "server/build_features.h"
 #include "server/commit_mailbox.h"
 #include "server/fail_point.h"
+#include "server/folder_contents.h"
 #include "server/layer_options.h"
 #include "server/limits.h"
 #include "server/live_rows.h"
@@ -219,6 +220,9 @@ Status OpenDatabase::OpenColdTier() {
   const segments::StorageLookup storage_of = [this](const std::string& storage_id) {
     return storages_->Find(storage_id);
   };
+  const tiering::FindContents contents_of = [this](const auto& table, const auto& place) {
+    return ContentsOf(*files_, vector_indexes_.get(), table, place);
+  };
   KALAM_ASSIGN_OR_RETURN(segments_,
                          segments::OpenSegmentStore(
                              *store_, storage_of,
@@ -230,7 +234,8 @@ Status OpenDatabase::OpenColdTier() {
                                                .engine = *engine_,
                                                .segments = *segments_,
                                                .storage_of = storage_of,
-                                               .clock = server_.clock},
+                                               .clock = server_.clock,
+                                               .contents_of = contents_of},
                                               TieringOptionsFrom(settings_, fail_point_)));
   return Status::Ok();
 }

@@ -5,6 +5,7 @@
 #include "statements/column_definitions.h"
 #include "statements/families.h"
 #include "statements/table_options.h"
+#include "statements/vector_index_jobs.h"
 #include "storage/key_layout.h"
 #include "types/convert.h"
 #include "types/key_codec.h"
@@ -324,6 +325,7 @@ Result<StatementResult> ChangeVectorIndex(AdminContext& context, const Statement
   records.push_back(
       AuditWrite(MakeAudit(run, "ALTER_TABLE", table.QualifiedName(), "Operation: " + operation)));
   KALAM_RETURN_IF_ERROR(Commit(context.services.group, std::move(records)));
+  QueueManifests(context.services, context.jobs, table.id);
   return Told(told);
 }
 

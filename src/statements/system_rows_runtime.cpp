@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/build_facts.h"
 #include "statements/audit.h"
@@ -12,7 +11,6 @@
 #include "statements/process_facts.h"
 #include "statements/system_tables.h"
 #include "tiering/tiering.h"
-#include "vectors/vector_indexes.h"
 
 namespace kalam::statements {
 namespace {
@@ -78,39 +76,6 @@ Status ReadJobNodes(const SystemSources& sources, const catalog::Caller&, RowBuf
   return Status::Ok();
 }
 
-/// The manifest with the state of its vector indexes, as the original's tools know them.
-Result<std::string> WithVectorIndexes(const SystemSources& sources,
-                                      const catalog::TableDefinition& table,
-                                      const tiering::ManifestRow& manifest) {
-  const vectors::VectorIndexes* indexes = sources.services.vector_indexes;
-  if (indexes == nullptr) return manifest.manifest_json;
-  const std::string user = table.is_scoped_by_user() ? manifest.scope : std::string();
-  KALAM_ASSIGN_OR_RETURN(const auto states, indexes->Describe(table.id, user));
-  if (states.empty()) return manifest.manifest_json;
-  auto json = nlohmann::ordered_json::parse(manifest.manifest_json, nullptr, false);
-  if (!json.is_object()) return manifest.manifest_json;
-  for (const vectors::IndexState& state : states) {
-    for (const catalog::ColumnDefinition& column : *table.columns) {
-      if (column.column_id != state.definition.column_id) continue;
-      const bool has_snapshot = state.snapshot_version > 0;
-      json["vector_indexes"][column.name] = {
-          {"column_name", column.name},
-          {"enabled", true},
-          {"metric", vectors::MetricName(state.definition.metric)},
-          {"engine", "hnsw"},
-          {"dimensions", column.type.dimension},
-          {"snapshot_path", has_snapshot ? nlohmann::ordered_json(state.snapshot_path)
-                                         : nlohmann::ordered_json(nullptr)},
-          {"snapshot_version", state.snapshot_version},
-          {"last_applied_seq", state.last_applied.value},
-          {"updated_at",
-           (has_snapshot ? state.updated_at_us : state.definition.created_at_us) / 1000},
-          {"state", has_snapshot ? "active" : "syncing"}};
-    }
-  }
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
 /// Admins see all folders; others those of their own rows and of shared tables that they may read.
 Status ReadManifests(const SystemSources& sources, const catalog::Caller& caller, RowBuffer* rows) {
   if (sources.services.tiering == nullptr) return Status::Ok();
@@ -122,14 +87,11 @@ Status ReadManifests(const SystemSources& sources, const catalog::Caller& caller
       if (table == nullptr || !MaySee(*table, caller)) continue;
       if (table->is_scoped_by_user() && manifest.scope != caller.user_id) continue;
     }
-    std::string manifest_json = manifest.manifest_json;
-    if (table != nullptr) {
-      KALAM_ASSIGN_OR_RETURN(manifest_json, WithVectorIndexes(sources, *table, manifest));
-    }
     rows->Append({TextCell(manifest.cache_key), TextCell(manifest.namespace_id),
                   TextCell(manifest.table_name), TextCell(manifest.scope), TextCell(manifest.etag),
                   TimestampCell(manifest.updated_at_us), TimestampCell(manifest.updated_at_us),
-                  Value(Datum::Boolean(false)), TextCell("in_sync"), JsonCell(manifest_json)});
+                  Value(Datum::Boolean(false)), TextCell("in_sync"),
+                  JsonCell(manifest.manifest_json)});
   }
   return Status::Ok();
 }

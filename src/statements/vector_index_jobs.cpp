@@ -7,10 +7,20 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "segments/segment_store.h"
+#include "tiering/tiering.h"
 #include "vectors/vector_indexes.h"
 
 namespace kalam::statements {
 namespace {
+
+// Of a job: it writes manifests alone.
+constexpr std::string_view kManifests = "manifests";
+
+/// The copies in the storage name snapshots that are there, so they follow them.
+Status WriteManifests(const StatementServices& services, TableId table) {
+  return services.tiering == nullptr ? Status::Ok() : services.tiering->WriteManifests(table);
+}
 
 Result<jobs::JobOutcome> WriteSnapshots(const StatementServices& services,
                                         const jobs::JobRecord& job,
@@ -21,10 +31,34 @@ Result<jobs::JobOutcome> WriteSnapshots(const StatementServices& services,
   if (table == nullptr) {
     return jobs::JobOutcome{true, "Table not found (table may have been dropped)"};
   }
+  if (parameters.value(std::string(kManifests), false)) {
+    KALAM_RETURN_IF_ERROR(WriteManifests(services, id));
+    return jobs::JobOutcome{false, "Wrote the manifests of " + table->QualifiedName()};
+  }
   KALAM_ASSIGN_OR_RETURN(const size_t written,
                          services.vector_indexes->WriteSnapshots(id, cancelled));
+  if (written > 0) KALAM_RETURN_IF_ERROR(WriteManifests(services, id));
   return jobs::JobOutcome{false, fmt::format("Wrote {} vector index snapshot(s) of {}", written,
                                              table->QualifiedName())};
+}
+
+void Queue(jobs::JobQueue& queue, const catalog::TableDefinition& table, bool manifests_only) {
+  nlohmann::json parameters = {{"table_id", table.QualifiedName()},
+                               {"table_type", catalog::TableTypeName(table.type)},
+                               {"internal_id", table.id.value}};
+  if (manifests_only) parameters[std::string(kManifests)] = true;
+  const auto submit = [&](const std::string& key) {
+    return queue.Submit(jobs::JobType::kVectorIndex, parameters.dump(), key).status();
+  };
+  const std::string key = fmt::format("vector-{}-{}-{}", manifests_only ? kManifests : "index",
+                                      table.namespace_id, table.name);
+  Status queued = submit(key);
+  // One that runs may be past what has changed; jobs of a type take turns, so that of two one has
+  // not begun.
+  if (queued.Is(ErrorKind::IdempotentConflict)) queued = submit(key + "-next");
+  if (queued.ok() || queued.Is(ErrorKind::IdempotentConflict)) return;
+  Log(LogLevel::kWarn, "vectors", "a job for the snapshots of a table was not queued",
+      {{"error", queued.ToString()}});
 }
 
 void QueueSnapshots(const StatementServices& services, jobs::JobQueue& queue,
@@ -32,23 +66,16 @@ void QueueSnapshots(const StatementServices& services, jobs::JobQueue& queue,
   const auto definitions = services.vector_indexes->Definitions();
   const auto is_of_table = [&](const auto& definition) { return definition.table == table.id; };
   if (std::none_of(definitions.begin(), definitions.end(), is_of_table)) return;
-  const nlohmann::json parameters = {{"table_id", table.QualifiedName()},
-                                     {"table_type", catalog::TableTypeName(table.type)},
-                                     {"internal_id", table.id.value}};
-  const auto submit = [&](const std::string& key) {
-    return queue.Submit(jobs::JobType::kVectorIndex, parameters.dump(), key).status();
-  };
-  const std::string key = "vector-index-" + table.namespace_id + "-" + table.name;
-  Status queued = submit(key);
-  // One that runs may be past what this flush has moved; jobs of a type take turns, so that of two
-  // one has not begun.
-  if (queued.Is(ErrorKind::IdempotentConflict)) queued = submit(key + "-next");
-  if (queued.ok() || queued.Is(ErrorKind::IdempotentConflict)) return;
-  Log(LogLevel::kWarn, "vectors", "the snapshots of a flushed table were not queued",
-      {{"error", queued.ToString()}});
+  Queue(queue, table, /*manifests_only=*/false);
 }
 
 }  // namespace
+
+void QueueManifests(const StatementServices& services, jobs::JobQueue& queue, TableId id) {
+  if (services.segments == nullptr || !services.segments->MayHaveSegments(id)) return;
+  const auto table = services.catalog.FindTable(id);
+  if (table.ok() && *table != nullptr) Queue(queue, **table, /*manifests_only=*/true);
+}
 
 void RunVectorIndexJobs(const StatementServices& services, jobs::JobQueue& queue,
                         jobs::TieringJobs* tiering) {
@@ -57,6 +84,8 @@ void RunVectorIndexJobs(const StatementServices& services, jobs::JobQueue& queue
                     [&services](const jobs::JobRecord& job, const jobs::JobCancelled& cancelled) {
                       return WriteSnapshots(services, job, cancelled);
                     });
+  services.vector_indexes->SetSnapshotWritten(
+      [&services, &queue](TableId table) { QueueManifests(services, queue, table); });
   if (tiering == nullptr) return;
   tiering->SetFlushed([&services, &queue](const catalog::TableDefinition& table) {
     QueueSnapshots(services, queue, table);

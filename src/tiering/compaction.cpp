@@ -194,7 +194,7 @@ class TableCompaction {
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
     worked_.Reached("compact.committed");
     outcome_.dropped_row_count += rows_before - feed.row_count();
-    const Status written = WriteManifest(services_.store, *worked_.table, place, *worked_.storage);
+    const Status written = WriteManifest(services_, *worked_.table, place, *worked_.storage);
     if (!written.ok()) {
       Log(LogLevel::kWarn, "tiering", "a manifest could not be written",
           {{"table", worked_.table->QualifiedName()}, {"error", written.ToString()}});

@@ -92,7 +92,7 @@ class ViewFlush {
     KALAM_RETURN_IF_ERROR(status);
     KALAM_RETURN_IF_ERROR(evicted);
     KALAM_RETURN_IF_ERROR(EvictScope());
-    const Status written = WriteManifest(services_.store, *worked_.table, place, *worked_.storage);
+    const Status written = WriteManifest(services_, *worked_.table, place, *worked_.storage);
     if (!written.ok()) {
       // A copy for others; the next flush writes it again.
       Log(LogLevel::kWarn, "tiering", "a manifest could not be written",

@@ -76,6 +76,38 @@ Json SegmentJson(const catalog::TableDefinition& table, const segments::SegmentR
           {"checksum", "xxh3-128:" + Hex(segment.checksum)}};
 }
 
+Json FilesJson(const FolderContents& contents) {
+  if (!contents.files) return nullptr;
+  return {{"subfolder", contents.files->number}, {"count", contents.files->count}};
+}
+
+Json VectorIndexesJson(const FolderContents& contents) {
+  Json indexes = Json::object();
+  for (const FolderContents::VectorIndex& index : contents.vector_indexes) {
+    const bool has_snapshot = index.snapshot_version > 0;
+    indexes[index.column] = {
+        {"column_name", index.column},
+        {"enabled", true},
+        {"metric", index.metric},
+        {"engine", "hnsw"},
+        {"dimensions", index.dimension},
+        {"snapshot_path", has_snapshot ? Json(index.snapshot_path) : Json(nullptr)},
+        {"snapshot_version", index.snapshot_version},
+        {"last_applied_seq", index.last_applied.value},
+        {"updated_at", index.updated_at_us / 1000},
+        {"state", has_snapshot ? "active" : "syncing"}};
+  }
+  return indexes;
+}
+
+/// A manifest without what changes while its segments stay.
+Json OfSegments(std::string_view text) {
+  Json manifest = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!manifest.is_object()) return manifest;
+  for (const char* const name : {"files", "vector_indexes", "checksum"}) manifest.erase(name);
+  return manifest;
+}
+
 }  // namespace
 
 std::string ManifestScope(const segments::SegmentPlace& place) {
@@ -90,7 +122,8 @@ std::string ManifestCacheKey(const catalog::TableDefinition& table,
 
 std::string ManifestJson(const catalog::TableDefinition& table,
                          const segments::FolderRecord& folder,
-                         const std::vector<segments::SegmentRecord>& segments) {
+                         const std::vector<segments::SegmentRecord>& segments,
+                         const FolderContents& contents) {
   const bool has_user = !folder.place.many && !folder.place.scope.is_shared();
   Json list = Json::array();
   for (const segments::SegmentRecord& segment : segments)
@@ -103,52 +136,59 @@ std::string ManifestJson(const catalog::TableDefinition& table,
       {"updated_at", folder.updated_at_us / 1000},
       {"segments", std::move(list)},
       {"last_sequence_number", folder.next_batch == 0 ? 0 : folder.next_batch - 1},
-      {"files", nullptr},
-      {"vector_indexes", Json::object()}};
+      {"files", FilesJson(contents)},
+      {"vector_indexes", VectorIndexesJson(contents)}};
   return manifest.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Result<std::optional<Manifest>> ReadManifest(storage::Store& store,
+Result<std::optional<Manifest>> ReadManifest(const TieringServices& services,
                                              const catalog::TableDefinition& table,
                                              const segments::SegmentPlace& place) {
-  const storage::SnapshotPtr snapshot = store.TakeSnapshot();
-  KALAM_ASSIGN_OR_RETURN(auto folder, segments::ReadFolder(store, table.id, place, snapshot));
+  const storage::SnapshotPtr snapshot = services.store.TakeSnapshot();
+  KALAM_ASSIGN_OR_RETURN(auto folder,
+                         segments::ReadFolder(services.store, table.id, place, snapshot));
   if (!folder) return std::optional<Manifest>();
   KALAM_ASSIGN_OR_RETURN(const auto segments,
-                         segments::ListSegments(store, table.id, place, snapshot));
+                         segments::ListSegments(services.store, table.id, place, snapshot));
   Manifest manifest;
-  manifest.json = ManifestJson(table, *folder, segments);
+  FolderContents contents;
+  if (services.contents_of) {
+    KALAM_ASSIGN_OR_RETURN(contents, services.contents_of(table, place));
+  }
+  manifest.json = ManifestJson(table, *folder, segments, contents);
   manifest.etag = fmt::format("{:016x}", XXH3_64bits(manifest.json.data(), manifest.json.size()));
   manifest.folder = *std::move(folder);
   return std::optional<Manifest>(std::move(manifest));
 }
 
-Status WriteManifest(storage::Store& store, const catalog::TableDefinition& table,
+Status WriteManifest(const TieringServices& services, const catalog::TableDefinition& table,
                      const segments::SegmentPlace& place, objects::ObjectStorage& storage) {
-  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(store, table, place));
+  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(services, table, place));
   if (!manifest) return Status::Ok();
   const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
-  KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
+  KALAM_ASSIGN_OR_RETURN(const auto segments,
+                         segments::ListSegments(services.store, table.id, place));
   if (segments.empty()) return storage.Delete(path);
   return storage.Put(path, SealManifest(manifest->json));
 }
 
-Result<std::string> FindManifestProblem(storage::Store& store,
+Result<std::string> FindManifestProblem(const TieringServices& services,
                                         const catalog::TableDefinition& table,
                                         const segments::SegmentPlace& place,
                                         objects::ObjectStorage& storage) {
-  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(store, table, place));
+  KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(services, table, place));
   if (!manifest) return std::string();
   const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
   const auto text = storage.Read(path, 0, -1);
   if (text.status().Is(ErrorKind::NotFound)) {
-    KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table.id, place));
+    KALAM_ASSIGN_OR_RETURN(const auto segments,
+                           segments::ListSegments(services.store, table.id, place));
     return segments.empty() ? std::string() : std::string("is missing");
   }
   KALAM_RETURN_IF_ERROR(text.status());
-  if (*text == SealManifest(manifest->json)) return std::string();
   const Result<ManifestCopy> copy = ParseManifest(*text);
   if (!copy.ok()) return copy.status().message();
+  if (OfSegments(*text) == OfSegments(manifest->json)) return std::string();
   return fmt::format("is out of date: it has version {}, the index {}", copy->version,
                      manifest->folder.manifest_version);
 }

@@ -10,7 +10,7 @@
 #include "catalog/schema.h"
 #include "objects/object_storage.h"
 #include "segments/segment_record.h"
-#include "storage/store.h"
+#include "tiering/open_tiering.h"
 
 namespace kalam::tiering {
 
@@ -27,22 +27,23 @@ struct Manifest {
 /// Compact JSON, fields in the order that docs/operations.md lists them; without its checksum.
 std::string ManifestJson(const catalog::TableDefinition& table,
                          const segments::FolderRecord& folder,
-                         const std::vector<segments::SegmentRecord>& segments);
+                         const std::vector<segments::SegmentRecord>& segments,
+                         const FolderContents& contents);
 
 /// The manifest of a place; nullopt when it never had a segment. Errors: StorageIo, Corruption.
-Result<std::optional<Manifest>> ReadManifest(storage::Store& store,
+Result<std::optional<Manifest>> ReadManifest(const TieringServices& services,
                                              const catalog::TableDefinition& table,
                                              const segments::SegmentPlace& place);
 
 /// Replaces the manifest.json of a place by what the records say now; removes it when no segment
 /// is left.
-Status WriteManifest(storage::Store& store, const catalog::TableDefinition& table,
+Status WriteManifest(const TieringServices& services, const catalog::TableDefinition& table,
                      const segments::SegmentPlace& place, objects::ObjectStorage& storage);
 
 /// What is wrong with the manifest.json of a place ("is missing", "does not match its checksum",
-/// ...); empty when it is what WriteManifest would write. Errors: StorageIo, Corruption (of the
-/// records).
-Result<std::string> FindManifestProblem(storage::Store& store,
+/// ...); empty when it says of the segments what WriteManifest would write. Files and snapshots may
+/// have come since. Errors: StorageIo, Corruption (of the records).
+Result<std::string> FindManifestProblem(const TieringServices& services,
                                         const catalog::TableDefinition& table,
                                         const segments::SegmentPlace& place,
                                         objects::ObjectStorage& storage);

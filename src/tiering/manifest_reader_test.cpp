@@ -27,7 +27,7 @@ std::string NotesManifest(const std::vector<segments::SegmentRecord>& segments) 
   folder.place = segments::SegmentPlace::OfScope(storage::Scope::OfUser("ann"));
   folder.manifest_version = 5;
   folder.next_batch = 9;
-  return ManifestJson(table, folder, segments);
+  return ManifestJson(table, folder, segments, {});
 }
 
 std::string Reason(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "replication/group.h"
 #include "segments/segment_store.h"
 #include "storage/store.h"
+#include "tiering/folder_contents.h"
 #include "tiering/tiering.h"
 
 namespace kalam::tiering {
@@ -22,6 +23,7 @@ struct TieringServices {
   segments::SegmentStore& segments;
   segments::StorageLookup storage_of;
   const Clock& clock;
+  FindContents contents_of;  // may be empty; not called before the first work on a table
 };
 
 struct TieringOptions {

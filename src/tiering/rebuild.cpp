@@ -142,10 +142,10 @@ class TableRebuild {
     if (!adopted_.contains(record.folder)) {
       KALAM_ASSIGN_OR_RETURN(
           const std::string problem,
-          FindManifestProblem(services_.store, *worked_.table, record.place, *worked_.storage));
+          FindManifestProblem(services_, *worked_.table, record.place, *worked_.storage));
       if (!problem.empty()) Note(record.folder + "/" + std::string(kManifestFile), problem);
     }
-    return WriteManifest(services_.store, *worked_.table, record.place, *worked_.storage);
+    return WriteManifest(services_, *worked_.table, record.place, *worked_.storage);
   }
 
   const TieringServices& services_;

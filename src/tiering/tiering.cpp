@@ -349,7 +349,7 @@ Result<std::vector<ManifestProblem>> TieringImpl::CheckManifests(const std::stri
     const auto held = locks_.TryTake(PlaceName(storage_id, table->namespace_id, table->name));
     if (!held) continue;
     KALAM_ASSIGN_OR_RETURN(std::string problem,
-                           FindManifestProblem(services_.store, *table, folder.place, *storage));
+                           FindManifestProblem(services_, *table, folder.place, *storage));
     if (problem.empty()) continue;
     problems.push_back({table->QualifiedName(), folder.folder + "/" + std::string(kManifestFile),
                         std::move(problem)});
@@ -363,8 +363,7 @@ Status TieringImpl::WriteManifests(TableId id) {
   KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
   KALAM_ASSIGN_OR_RETURN(const auto folders, segments::ListFolders(services_.store, id));
   for (const segments::FolderRecord& folder : folders) {
-    KALAM_RETURN_IF_ERROR(
-        WriteManifest(services_.store, *worked->table, folder.place, *worked->storage));
+    KALAM_RETURN_IF_ERROR(WriteManifest(services_, *worked->table, folder.place, *worked->storage));
   }
   return Status::Ok();
 }
@@ -375,7 +374,7 @@ Result<std::vector<ManifestRow>> TieringImpl::ListManifests() {
   for (const segments::FolderRecord& folder : folders) {
     KALAM_ASSIGN_OR_RETURN(const auto table, services_.catalog.FindTable(folder.table));
     if (table == nullptr) continue;
-    KALAM_ASSIGN_OR_RETURN(auto manifest, ReadManifest(services_.store, *table, folder.place));
+    KALAM_ASSIGN_OR_RETURN(auto manifest, ReadManifest(services_, *table, folder.place));
     if (!manifest) continue;
     manifests.push_back({ManifestCacheKey(*table, folder.place), table->namespace_id, table->name,
                          ManifestScope(folder.place), std::move(manifest->etag),

@@ -148,7 +148,22 @@ std::vector<std::shared_ptr<ScopeIndex>> VectorIndexes::Builder::Scopes() const 
 }
 
 Status VectorIndexes::Builder::Work() {
-  const std::lock_guard lock(work_mutex_);
+  std::set<uint32_t> written;
+  Status status;
+  {
+    const std::lock_guard lock(work_mutex_);
+    saved_.clear();
+    status = WorkLocked();
+    written.swap(saved_);
+  }
+  // Not under the lock: whoever is told may wait for a table on which there is work.
+  for (const uint32_t table : written) {
+    if (snapshot_written) snapshot_written(TableId{table});
+  }
+  return status;
+}
+
+Status VectorIndexes::Builder::WorkLocked() {
   if (stopping_.load()) return {};
   due_.store(false);
   Status status;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,7 @@ class VectorIndexes::Builder {
 
   const Services services;
   const IndexLimits limits;
+  std::function<void(TableId)> snapshot_written;  // set before the first Tick; may be empty
 
  private:
   using ScopeMap = std::map<std::string, std::shared_ptr<ScopeIndex>>;
@@ -47,6 +49,7 @@ class VectorIndexes::Builder {
   std::vector<std::shared_ptr<ScopeIndex>> Scopes() const;
   Status ForgetDropped();
   enum class Reason { kWanted, kSnapshot };
+  Status WorkLocked();
   Status Build(ScopeIndex& index, Reason reason);
   Status TryBuild(ScopeIndex& index, const catalog::TablePtr& table, size_t column, Reason reason);
   std::vector<std::shared_ptr<ScopeIndex>> ScopesOf(const IndexDefinition& definition);
@@ -74,6 +77,7 @@ class VectorIndexes::Builder {
   std::atomic<bool> running_{false};
   std::atomic<bool> stopping_{false};
   std::mutex work_mutex_;
+  std::set<uint32_t> saved_;  // guarded by work_mutex_: tables of which a snapshot was written
 };
 
 }  // namespace kalam::vectors

@@ -88,6 +88,7 @@ Status VectorIndexes::Builder::SaveSnapshot(ScopeIndex& index,
   const std::optional<SnapshotRecord> old = std::exchange(index.snapshot, record);
   index.changes_since_snapshot = 0;
   index.snapshot_damaged = false;
+  saved_.insert(index.definition.table.value);
   if (!old) return {};
   KALAM_ASSIGN_OR_RETURN(const auto old_storage, services.find_storage(old->storage_id));
   return old_storage->Delete(old->path);

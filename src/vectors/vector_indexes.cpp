@@ -97,6 +97,9 @@ Result<size_t> VectorIndexes::WriteSnapshots(TableId table,
                                              const std::function<bool()>& cancelled) {
   return builder_->WriteSnapshots(table, cancelled);
 }
+void VectorIndexes::SetSnapshotWritten(std::function<void(TableId)> snapshot_written) {
+  builder_->snapshot_written = std::move(snapshot_written);
+}
 void VectorIndexes::ForgetUnused() { builder_->ForgetUnused(); }
 
 void VectorIndexes::Close() { builder_->Close(); }

@@ -118,6 +118,9 @@ class VectorIndexes {
   /// SHARED table however small, of users whose rows are enough for a graph, or had been. Returns
   /// how many snapshots were written. Errors: MemoryExceeded, StorageIo.
   Result<size_t> WriteSnapshots(TableId table, const std::function<bool()>& cancelled);
+  /// Is told of a table when the background has written a snapshot of one of its indexes, on the
+  /// thread of the background. Before the first Tick.
+  void SetSnapshotWritten(std::function<void(TableId)> snapshot_written);
   /// Drops graphs that nobody has asked for a minute; their snapshots stay. Does nothing while
   /// background work runs. For a server that is short of memory.
   void ForgetUnused();

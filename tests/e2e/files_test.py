@@ -287,14 +287,27 @@ def test_files_of_cold_rows():
             job = message.rsplit(" ", 1)[1]
             wait_for(lambda: server.rows(root, f"SELECT status FROM system.jobs WHERE job_id = '{job}'") == [["completed"]])
 
+        def files_in_storage():
+            with open(os.path.join(server.directory, "storage", "app", "docs", "ann", "manifest.json"), encoding="utf-8") as file:
+                return json.load(file)["files"]
+
+        def files_by_the_server():
+            rows = server.rows(root, "SELECT manifest_json FROM system.manifest WHERE table_name = 'docs' AND scope = 'ann'")
+            return json.loads(rows[0][0])["files"]
+
         for row in (1, 2, 3):
             upload(server, ann, f"INSERT INTO app.docs (id, a) VALUES ({row}, FILE('x'))", [("x", b"old", "a.txt", "")])
         flush()
+        assert files_in_storage() == {"subfolder": 1, "count": 3} == files_by_the_server()
         references = [cell for cell, in server.rows(ann, "SELECT a FROM app.docs ORDER BY id")]
         assert [get(server, ann, url(reference))[2] for reference in references] == [b"old"] * 3
         server.sql(ann, "DELETE FROM app.docs WHERE id = 1")
         upload(server, ann, "UPDATE app.docs SET a = FILE('x') WHERE id = 2", [("x", b"new", "a.txt", "")])
+        # The copy follows with the next work on the table, and is no less sound until then.
+        assert files_by_the_server() == {"subfolder": 1, "count": 4}
+        assert server.rows(root, "STORAGE CHECK local EXTENDED")[0][1] == "healthy"
         flush()
+        assert files_in_storage() == {"subfolder": 1, "count": 4}
         assert [get(server, ann, url(reference))[0] for reference in references] == [404, 404, 200]
         wait_for(lambda: len(stored(server)) == 2)
 

@@ -173,6 +173,14 @@ def test_cold_rows_are_indexed():
         queries = [vector(generator) for _ in range(8)]
         check(server, root, "app.docs", vectors, queries)
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
+        # No flush wrote this one: the manifest beside it names it all the same.
+        manifest = os.path.join(server.directory, "storage", "app", "docs", "manifest.json")
+
+        def snapshot_path():
+            with open(manifest, encoding="utf-8") as file:
+                return json.load(file)["vector_indexes"].get("v", {}).get("snapshot_path")
+
+        wait_for(lambda: snapshot_path() == "app/docs/vec-v-snapshot-1.vix")
         check(server, root, "app.docs", vectors, queries)
         best = nearest(server, root, "app.docs", queries[0], 2)
         server.sql(root, f"DELETE FROM app.docs WHERE id = {best[0]}")
@@ -195,6 +203,10 @@ def test_named_indexes_and_their_state():
             manifest = json.loads(server.rows(root, "SELECT manifest_json FROM system.manifest WHERE table_name = 'docs'")[0][0])
             return manifest["vector_indexes"].get(column)
 
+        def state_in_storage(column):
+            with open(os.path.join(server.directory, "storage", "app", "docs", "manifest.json"), encoding="utf-8") as file:
+                return json.load(file)["vector_indexes"].get(column)
+
         answer = server.sql(root, "CREATE INDEX near ON app.docs (v) USING L2")["results"][0]
         assert answer["message"] == "Vector index enabled on app.docs.v (L2)", answer
         for again in ("near ON app.docs USING L2 (v)", "near ON app.docs (v)", "other ON app.docs (v)", "near ON app.docs (w)"):
@@ -211,6 +223,7 @@ def test_named_indexes_and_their_state():
         # A flush is followed by a job that writes snapshots, of few rows too.
         run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-1.vix"])
+        wait_for(lambda: state_in_storage("v") == state("v"))
         jobs = server.rows(root, "SELECT status, parameters FROM system.jobs WHERE job_type = 'vector_index'")
         assert len(jobs) == 1 and "app.docs" in str(jobs), jobs
         wait_for(lambda: state("v")["state"] == "active")
@@ -222,6 +235,7 @@ def test_named_indexes_and_their_state():
         server.sql(root, f"INSERT INTO app.docs (id, kind, v, w) VALUES (50, 0, '{text(extra)}', '[1, 2]')")
         run_job(server, root, "STORAGE FLUSH TABLE app.docs")
         wait_for(lambda: snapshots(server) == ["vec-v-snapshot-2.vix", "vec-w-snapshot-1.vix"])
+        wait_for(lambda: state_in_storage("w") == state("w") and state_in_storage("v")["snapshot_version"] == 2)
         vectors[50] = extra
         check(server, root, "app.docs", vectors, [vector(generator) for _ in range(3)], distance=l2, function="L2_DISTANCE")
 
@@ -231,6 +245,7 @@ def test_named_indexes_and_their_state():
         server.sql(root, "DROP INDEX app.docs_w_idx")
         wait_for(lambda: snapshots(server) == [])
         assert state("v") is None
+        wait_for(lambda: state_in_storage("v") is None and state_in_storage("w") is None)
 
 
 def test_vector_search():
