@@ -93,6 +93,8 @@ statements::StatementLimits StatementLimitsFrom(const Settings& settings, const 
   limits.sample_stats = settings.flag("retention.enable_dba_stats");
   limits.stats_retention_seconds = settings.number("retention.dba_stats_retention_days") * 86'400;
   limits.flush_check_interval_seconds = settings.number("flush.check_interval_seconds");
+  limits.replaced_files_interval_seconds = std::min(
+      limits.replaced_files_interval_seconds, settings.number("flush.replaced_file_grace_seconds"));
   limits.jobs_max_concurrent = static_cast<int>(settings.number("jobs.max_concurrent"));
   return limits;
 }
@@ -122,9 +124,11 @@ tiering::TieringOptions TieringOptionsFrom(const Settings& settings, const FailP
       .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval"))};
   options.temp_directory = settings.text("storage.data_path") + "/tmp/segments";
   // Twice as long as anything that holds a view may take.
+  const int64_t statement_seconds = settings.number("execution.handler_timeout_seconds");
   options.retired_grace_seconds =
-      std::max({options.retired_grace_seconds, 2 * settings.number("transaction_timeout_secs"),
-                2 * settings.number("execution.handler_timeout_seconds")});
+      std::max({settings.number("flush.replaced_file_grace_seconds"),
+                2 * settings.number("transaction_timeout_secs"),
+                statement_seconds > 0 ? 2 * statement_seconds : options.retired_grace_seconds});
   options.fail_point = fail_point;
   return options;
 }

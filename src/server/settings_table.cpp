@@ -236,6 +236,10 @@ constexpr SettingKey kKeys[] = {
         "0: never."),
     Number("flush.check_interval_seconds", "10", 0, 86400,
            "Seconds between looks at the flush policies; 0: rows are flushed by command only."),
+    Number("flush.replaced_file_grace_seconds", "900", 1, 86400 * 366,
+           "Seconds that a file which a compaction has replaced stays for statements that began "
+           "before. At least twice execution.handler_timeout_seconds (900 without such a limit) "
+           "and twice transaction_timeout_secs, whatever is written here."),
     Retired("flush.flush_batch_size", "a flush reads in bounded memory by itself"),
     Retired("manifest_cache.{eviction_interval_seconds,max_entries,eviction_ttl_days,user_table_"
             "weight_factor}",

@@ -124,7 +124,9 @@ class AdminStatementsImpl : public AdminStatements {
     return std::make_unique<jobs::TieringJobs>(
         jobs::TieringJobs::Dependencies{services_.store, services_.catalog, *services_.tiering,
                                         services_.clock, *jobs_},
-        jobs::TieringJobsOptions{.check_interval_seconds = limits_.flush_check_interval_seconds});
+        jobs::TieringJobsOptions{
+            .check_interval_seconds = limits_.flush_check_interval_seconds,
+            .sweep_interval_seconds = limits_.replaced_files_interval_seconds});
   }
   std::unique_ptr<jobs::ExportJobs> MakeExportJobs() {
     if (services_.engine == nullptr) return nullptr;

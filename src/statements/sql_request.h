@@ -170,7 +170,8 @@ struct StatementLimits {
   size_t batch_result_bytes_max = 64u << 20;
   int64_t change_retention_seconds =
       7 * 86'400;  // how long a client may be away and still resume from the log
-  int64_t flush_check_interval_seconds = 10;  // between looks at flush policies; 0: never
+  int64_t flush_check_interval_seconds = 10;     // between looks at flush policies; 0: never
+  int64_t replaced_files_interval_seconds = 60;  // between looks for files that may be deleted
   /// Jobs at the same time, each on a thread of its own; 0: Tick runs them itself.
   int jobs_max_concurrent = 0;
   int64_t job_retention_seconds = 7 * 86'400;  // finished jobs stay in system.jobs

@@ -327,6 +327,7 @@ Result<int64_t> TieringImpl::CleanUpDropped(const DroppedTable& table, const Wor
       if (work.cancelled && work.cancelled()) return Status(ErrorKind::Cancelled, "stopped");
       if (kept.contains(path)) continue;
       KALAM_RETURN_IF_ERROR(storage->Delete(path));
+      if (options_.fail_point) options_.fail_point("cleanup.dropped");
       ++deleted;
     }
     KALAM_RETURN_IF_ERROR(DeleteLeftManifests(doomed, *storage));

@@ -4,6 +4,8 @@ doubled and that deleted rows stay deleted.
 The server ends itself, without any cleanup, when it passes the step that KALAMDB_END_AT names. After each end it is started
 again on the same directory; what clients were told must hold at once, after the next flush and after a compaction.
 """
+import http.client
+import os
 import random
 import threading
 import time
@@ -214,6 +216,97 @@ def test_no_step_loses_or_doubles_a_row():
 
 def test_no_step_loses_or_doubles_a_row_of_users():
     no_step_loses_or_doubles_a_row(UserTable)
+
+
+def segment_files(server):
+    folder = os.path.join(server.directory, "storage", "app", "t")
+    return sorted(name for name in os.listdir(folder) if name.endswith(".parquet")) if os.path.isdir(folder) else []
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def configure(server, text):
+    with open(server.config_path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+# The grace is at least twice what a statement may take. Nothing is asked of a server that has so little time for an answer.
+SHORT_GRACE = ("transaction_timeout_secs = 1\n[execution]\nhandler_timeout_seconds = 1\n"
+               "[flush]\nreplaced_file_grace_seconds = 1\n")
+
+
+def with_two_replaced_files(server):
+    """Two segments that a compaction has made one; returns the rows."""
+    token = server.login()
+    server.sql(token, "CREATE NAMESPACE app")
+    server.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+    for body in ("first", "second"):
+        server.sql(token, "INSERT INTO app.t (id, body) VALUES " + ", ".join(f"({i}, '{body}')" for i in range(2, 300))
+                   if body == "first" else "UPDATE app.t SET body = 'second' WHERE id < 100")
+        run_job(server, token, "STORAGE FLUSH TABLE app.t")
+    run_job(server, token, "STORAGE COMPACT TABLE app.t")
+    assert segment_files(server) == ["batch-0.parquet", "batch-1.parquet", "batch-2.parquet"], segment_files(server)
+    return server.rows(token, "SELECT id, body FROM app.t ORDER BY id")
+
+
+def test_an_end_between_a_replaced_file_and_its_record():
+    with ServerProcess(UNLIMITED) as server:
+        rows = with_two_replaced_files(server)
+        server.stop()
+        for _ in range(2):
+            configure(server, SHORT_GRACE)
+            server.environment["KALAMDB_END_AT"] = "cleanup.deleted"
+            server.start()
+            assert server.process.wait(120) == EXIT_AT_STEP
+            server.environment.pop("KALAMDB_END_AT")
+            # The first file is gone while its record is there; the second end finds it so.
+            assert len(segment_files(server)) == 2, segment_files(server)
+            configure(server, UNLIMITED)
+            server.start()
+            token = server.login()
+            assert server.rows(token, "SELECT id, body FROM app.t ORDER BY id") == rows
+            assert server.rows(token, "STORAGE CHECK local EXTENDED")[0][1] == "healthy"
+            server.stop()
+        configure(server, SHORT_GRACE)
+        server.start()
+        wait_for(lambda: segment_files(server) == ["batch-2.parquet"])
+        server.stop()
+        configure(server, UNLIMITED)
+        server.start()
+        token = server.login()
+        assert server.rows(token, "SELECT id, body FROM app.t ORDER BY id") == rows
+        run_job(server, token, "STORAGE COMPACT TABLE app.t")
+        assert server.rows(token, "SELECT id, body FROM app.t ORDER BY id") == rows
+
+
+def test_an_end_while_the_files_of_a_dropped_table_go():
+    with ServerProcess(UNLIMITED) as server:
+        with_two_replaced_files(server)
+        server.stop()
+        server.environment["KALAMDB_END_AT"] = "cleanup.dropped"
+        server.start()
+        try:
+            server.sql(server.login(), "DROP TABLE app.t")
+        except (ConnectionError, OSError, http.client.HTTPException):
+            pass  # the server may be gone before it can answer
+        assert server.process.wait(60) == EXIT_AT_STEP
+        server.environment.pop("KALAMDB_END_AT")
+        assert len(segment_files(server)) == 2, segment_files(server)
+        server.start()
+        token = server.login()
+        # A table of that name is another one, whatever is left of the first.
+        server.sql(token, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+        server.sql(token, "INSERT INTO app.t (id, body) VALUES (1, 'of the second')")
+        run_job(server, token, "STORAGE FLUSH TABLE app.t")
+        wait_for(lambda: server.rows(token, "SELECT status FROM system.jobs WHERE job_type = 'cleanup'") == [["completed"]])
+        assert server.rows(token, "SELECT id, body FROM app.t") == [["1", "of the second"]]
+        server.sql(token, "DROP TABLE app.t")
+        wait_for(lambda: segment_files(server) == [] and not os.path.exists(os.path.join(server.directory, "storage", "app", "t", "manifest.json")))
 
 
 if __name__ == "__main__":
