@@ -210,6 +210,34 @@ TEST_F(BackupTest, TheFirstOneMayBeCutOffToo) {
   EXPECT_EQ(there, kFirst);
 }
 
+TEST_F(BackupTest, OneThatCouldNotEvenGatherLeavesThePlaceEmpty) {
+  BackupOptions options;
+  options.data_directory = data();
+  options.backup_id = "BK-1";
+  options.gather = [&](const std::string&) {
+    return Result<std::vector<LateFile>>(Status(ErrorKind::Cancelled, "killed"));
+  };
+  EXPECT_TRUE(TakeBackup(*target_, "", options).status().Is(ErrorKind::Cancelled));
+  EXPECT_EQ(ReadAll(backup()), Files{});
+}
+
+TEST_F(BackupTest, AFailureAfterOneThatWasCutOffLeavesThePlaceToTheNext) {
+  Work cut_off;
+  cut_off.fail_point = [](std::string_view reached) {
+    if (reached == "backup.copied") _exit(86);
+  };
+  EXPECT_EXIT((void)Take(kOther, cut_off), testing::ExitedWithCode(86), "");
+  Work cancelled;
+  cancelled.cancelled = [] { return true; };
+  EXPECT_TRUE(Take(kFirst, cancelled).status().Is(ErrorKind::Cancelled));
+  // Files of the first one are still there: without its mark they would count as a stranger's.
+  const Status taken = Take(kFirst).status();
+  ASSERT_TRUE(taken.ok()) << taken.ToString();
+  Files there = ReadAll(backup());
+  there.erase("backup.json");
+  EXPECT_EQ(there, kFirst);
+}
+
 TEST_F(BackupTest, ACancelledOneLeavesTheEarlierOne) {
   ASSERT_TRUE(Take(kFirst).ok());
   const Files before = ReadAll(backup());

@@ -27,11 +27,11 @@ Result<BackupListing> EarlierListing(objects::ObjectStorage& target, const std::
 }
 
 /// A place for backups is empty, has a backup, or one that was begun: files of others would be
-/// removed with those that no listing names.
-Status TakePlace(objects::ObjectStorage& target, const std::string& prefix) {
+/// removed with those that no listing names. True when it was empty, and is marked as begun now.
+Result<bool> TakePlace(objects::ObjectStorage& target, const std::string& prefix) {
   for (const std::string_view name : {kListingName, kBegunName}) {
     const auto there = target.Stat(prefix + std::string(name));
-    if (there.ok()) return {};
+    if (there.ok()) return false;
     if (!there.status().Is(ErrorKind::NotFound)) return there.status();
   }
   std::string other;
@@ -48,7 +48,8 @@ Status TakePlace(objects::ObjectStorage& target, const std::string& prefix) {
                               "an empty one",
                               other));
   }
-  return target.Put(prefix + std::string(kBegunName), "");
+  KALAM_RETURN_IF_ERROR(target.Put(prefix + std::string(kBegunName), ""));
+  return true;
 }
 
 class Copier {
@@ -199,9 +200,10 @@ void RemoveUnlisted(objects::ObjectStorage& target, const std::string& prefix,
   }
 }
 
-Result<BackupResult> CopyAll(objects::ObjectStorage& target, const std::string& prefix,
-                             const BackupOptions& options, const std::string& work) {
-  KALAM_RETURN_IF_ERROR(TakePlace(target, prefix));
+/// `left_files`: after an error, whether files of it lie in the place.
+Result<BackupResult> CopyInto(objects::ObjectStorage& target, const std::string& prefix,
+                              const BackupOptions& options, const std::string& work,
+                              bool* left_files) {
   KALAM_ASSIGN_OR_RETURN(const BackupListing earlier, EarlierListing(target, prefix));
   KALAM_ASSIGN_OR_RETURN(const std::vector<LateFile> late_files, options.gather(work));
   options.work.Reached("backup.gathered");
@@ -216,12 +218,24 @@ Result<BackupResult> CopyAll(objects::ObjectStorage& target, const std::string& 
     return listing;
   }();
   if (!copied.ok()) {
-    if (copier.Undo()) (void)target.Delete(prefix + std::string(kBegunName));
+    *left_files = !copier.Undo();
     return copied.status();
   }
   options.work.Reached("backup.listed");
   RemoveUnlisted(target, prefix, *copied);
-  (void)target.Delete(prefix + std::string(kBegunName));
+  return result;
+}
+
+Result<BackupResult> CopyAll(objects::ObjectStorage& target, const std::string& prefix,
+                             const BackupOptions& options, const std::string& work) {
+  KALAM_ASSIGN_OR_RETURN(const bool was_empty, TakePlace(target, prefix));
+  bool left_files = false;
+  auto result = CopyInto(target, prefix, options, work, &left_files);
+  // The mark of a place that is not empty stays for the next backup, which would refuse files of
+  // others.
+  if (result.ok() || (was_empty && !left_files)) {
+    (void)target.Delete(prefix + std::string(kBegunName));
+  }
   return result;
 }
 
