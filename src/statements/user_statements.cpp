@@ -2,12 +2,15 @@
 #include <nlohmann/json.hpp>
 
 #include "statements/families.h"
+#include "types/datetime.h"
 
 namespace kalam::statements {
 namespace {
 
 using catalog::Role;
 using catalog::UserRecord;
+
+constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 
 std::string Subject(std::string_view id) { return "User '" + std::string(id) + "'"; }
 
@@ -46,6 +49,18 @@ Result<std::string> OAuthData(const std::string& text) {
     }
   }
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Why the id of a record cannot be a new user's, and what to do when the record is of a user who
+/// was dropped.
+std::string TakenBy(const AdminContext& context, const UserRecord& user) {
+  std::string text = Subject(user.user_id) + " already exists";
+  if (!user.deleted_at_us) return text;
+  const int64_t free_at_us = *user.deleted_at_us + context.limits.user_grace_seconds * 1'000'000;
+  return text + ": dropped, but the rows are kept until " +
+         FormatDate(static_cast<int32_t>(free_at_us / kDayUs)) +
+         " (user_management.deletion_grace_period_days); use another id, or create it again after "
+         "the user_cleanup job";
 }
 
 /// A user that exists and is not dropped.
@@ -126,8 +141,8 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   KALAM_RETURN_IF_ERROR(CheckMayGrant(run.actor, role));
   KALAM_ASSIGN_OR_RETURN(const auto present, context.services.catalog.FindUser(id));
   if (present) {
-    if (statement.if_not_exists) return Told(Subject(id) + " already exists (skipped)");
-    return Status(ErrorKind::AlreadyExists, Subject(id) + " already exists");
+    if (statement.if_not_exists) return Told(TakenBy(context, *present) + " (skipped)");
+    return Status(ErrorKind::AlreadyExists, TakenBy(context, *present));
   }
   UserRecord user;
   user.user_id = id;
@@ -142,7 +157,7 @@ Result<StatementResult> Execute(AdminContext& context, StatementRun& run,
   std::lock_guard lock(context.ddl_mutex);
   const auto users = context.services.auth.LockUsers();
   KALAM_ASSIGN_OR_RETURN(const auto existing, context.services.catalog.FindUser(id));
-  if (existing) return Status(ErrorKind::AlreadyExists, Subject(id) + " already exists");
+  if (existing) return Status(ErrorKind::AlreadyExists, TakenBy(context, *existing));
   KALAM_RETURN_IF_ERROR(
       CommitUser(context, user, MakeAudit(run, "CREATE_USER", id, "Role: " + RoleTitle(role))));
   context.services.auth.UserChanged(id);

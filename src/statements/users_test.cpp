@@ -59,8 +59,14 @@ TEST_F(UsersTest, UsersAreCreatedChangedAndDroppedSoftly) {
   EXPECT_EQ(Fail("DROP USER Ann"), "Not found: User 'Ann' not found");
   EXPECT_EQ(Do("DROP USER IF EXISTS Ann"), "User 'Ann' does not exist (skipped)");
   EXPECT_EQ(Fail("ALTER USER Ann SET ROLE user"), "Not found: User 'Ann' not found");
-  EXPECT_FALSE(Run("CREATE USER Ann WITH PASSWORD 'S3cret!pass' ROLE user").ok())
-      << "the id is free only after the grace period";
+  // The id is free only after the grace period: 30 days after 2025-10-09.
+  const std::string taken =
+      "User 'Ann' already exists: dropped, but the rows are kept until 2025-11-08 "
+      "(user_management.deletion_grace_period_days); use another id, or create it again after the "
+      "user_cleanup job";
+  const std::string again = "Ann WITH PASSWORD 'S3cret!pass' ROLE user";
+  EXPECT_EQ(Fail("CREATE USER " + again), "Already exists: " + taken);
+  EXPECT_EQ(Do("CREATE USER IF NOT EXISTS " + again), taken + " (skipped)");
 }
 
 TEST_F(UsersTest, WrongUsersAreRefused) {
