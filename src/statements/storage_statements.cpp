@@ -71,6 +71,37 @@ Result<nlohmann::json> ParseObject(const std::string& text, std::string_view tit
   return json;
 }
 
+/// What each type may be called in the key `type` of CONFIG and CREDENTIALS.
+bool NamesType(const nlohmann::json& value, std::string_view storage_type) {
+  const std::string name = value.is_string() ? value.get<std::string>() : "";
+  return name == storage_type || (storage_type == "filesystem" && name == "local") ||
+         (storage_type == "gcs" && name == "gs") || (storage_type == "azure" && name == "az");
+}
+
+/// Refuses what would be taken without a word and do nothing. The keys of remote storages are
+/// checked by whoever opens them.
+Status CheckKeys(const StorageRecord& record, const nlohmann::json& given, std::string_view title) {
+  const auto refuse = [&](std::string_view what) {
+    return Status(ErrorKind::InvalidOperation,
+                  fmt::format("{}: {} {}", Subject(record.storage_id), title, what));
+  };
+  const bool is_local = record.storage_type == "filesystem";
+  for (const auto& [key, value] : given.items()) {
+    if (key == "type") {
+      if (NamesType(value, record.storage_type)) continue;
+      return refuse(fmt::format("names another type than '{}'", record.storage_type));
+    }
+    if (!is_local) continue;
+    if (key == "root") {
+      if (value == record.base_directory) continue;
+      return refuse("has another 'root' than the folder of the storage; PATH names that");
+    }
+    return refuse(fmt::format("has an unknown key '{}'; a filesystem storage needs PATH alone",
+                              key.substr(0, 64)));
+  }
+  return {};
+}
+
 std::string Text(const nlohmann::json& json) {
   return json.empty() ? "" : json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -83,14 +114,19 @@ Status TakeSettings(const StorageStatement& statement, StorageRecord* record) {
                   "Credentials"));
   if (const std::string* given = FindClause(statement, "CREDENTIALS")) {
     KALAM_ASSIGN_OR_RETURN(credentials, ParseObject(*given, "Credentials"));
+    KALAM_RETURN_IF_ERROR(CheckKeys(*record, credentials, "Credentials"));
   }
   KALAM_ASSIGN_OR_RETURN(
       nlohmann::json config,
       ParseObject(record->config_json.empty() ? "{}" : record->config_json, "CONFIG"));
   if (const std::string* given = FindClause(statement, "CONFIG")) {
     KALAM_ASSIGN_OR_RETURN(config, ParseObject(*given, "CONFIG"));
+    KALAM_RETURN_IF_ERROR(CheckKeys(*record, config, "CONFIG"));
   }
-  if (const std::string* region = FindClause(statement, "REGION")) config["region"] = *region;
+  if (const std::string* region = FindClause(statement, "REGION")) {
+    if (record->storage_type == "filesystem") return Invalid("REGION is only for buckets");
+    config["region"] = *region;
+  }
   for (const std::string_view key : kSecretKeys) {
     const auto found = config.find(key);
     if (found == config.end()) continue;
@@ -135,7 +171,6 @@ Status TakePlace(const AdminContext& context, const StorageStatement& statement,
   if (record->storage_type == "filesystem") {
     const std::string* folder = path != nullptr ? path : base;
     if (folder == nullptr) return Invalid("A filesystem storage needs PATH or BASE_DIRECTORY");
-    if (FindClause(statement, "REGION") != nullptr) return Invalid("REGION is only for buckets");
     KALAM_ASSIGN_OR_RETURN(
         record->base_directory,
         CheckLocalFolder(*folder, {.allowed = context.services.allowed_directories,

@@ -50,8 +50,8 @@ TEST_F(StoragesTest, LifeOfAFolder) {
 }
 
 TEST_F(StoragesTest, AuditedWithoutSecrets) {
-  Do(Create("a") + " CONFIG '{\"root\":\"r\"}' CREDENTIALS '{\"access_key\":\"topsecret\"}'");
-  Do("ALTER STORAGE a SET CREDENTIALS '{\"access_key\":\"topsecret2\"}' SET NAME 'n'");
+  Do(Create("a") + " CONFIG '{\"type\":\"local\"}'");
+  Do("ALTER STORAGE a SET CREDENTIALS '{\"type\":\"local\"}' SET NAME 'n'");
   Do("DROP STORAGE a");
   EXPECT_EQ(Rows("SELECT action, target, details FROM system.audit_log WHERE target = 'a' ORDER BY "
                  "action"),
@@ -61,18 +61,55 @@ TEST_F(StoragesTest, AuditedWithoutSecrets) {
 }
 
 TEST_F(StoragesTest, CredentialsAreNeverShown) {
-  Do(Create("a") +
-     " CONFIG '{\"secret_access_key\":\"topsecret\",\"root\":\"r\"}' CREDENTIALS "
-     "'{\"sas_token\":\"topsecret\"}'");
+  // One that no store has to answer for.
+  catalog::StorageRecord record;
+  record.storage_id = record.storage_name = "s";
+  record.storage_type = "s3";
+  record.base_directory = "s3://bucket";
+  record.config_json = R"({"region":"eu-west-1"})";
+  record.credentials_json = R"({"access_key_id":"topid","secret_access_key":"topsecret"})";
+  auto command = std::make_shared<replication::Command>();
+  command->records = catalog_->PutStorage(record);
+  ASSERT_TRUE(replication::ProposeAndWait(*group_, std::move(command)).status.ok());
   for (const catalog::Caller& caller : {Root(), Dba(), User()}) {
     const AdminAnswer shown = Run("SHOW STORAGES", caller);
     ASSERT_TRUE(shown.ok()) << shown.error();
     ASSERT_EQ(shown.rows.size(), 2u);
     EXPECT_TRUE(shown.rows[0].starts_with("\"local\"|"));
     EXPECT_THAT(shown.rows[1], HasSubstr("***"));
-    EXPECT_THAT(shown.rows[1], Not(HasSubstr("topsecret")));
-    EXPECT_THAT(shown.rows[1], HasSubstr("root"));
+    EXPECT_THAT(shown.rows[1], Not(HasSubstr("top")));
+    EXPECT_THAT(shown.rows[1], HasSubstr("eu-west-1"));
   }
+}
+
+TEST_F(StoragesTest, KeysThatWouldDoNothingAreRefused) {
+  EXPECT_EQ(Fail(Create("a") + " CREDENTIALS '{\"access_key\":\"topsecret\"}'"),
+            "Invalid operation: Storage 'a': Credentials has an unknown key 'access_key'; a "
+            "filesystem storage needs PATH alone");
+  EXPECT_EQ(Fail(Create("a") + " CONFIG '{\"compression\":\"zstd\"}'"),
+            "Invalid operation: Storage 'a': CONFIG has an unknown key 'compression'; a filesystem "
+            "storage needs PATH alone");
+  EXPECT_EQ(Fail(Create("a") + " CONFIG '{\"root\":\"/elsewhere\"}'"),
+            "Invalid operation: Storage 'a': CONFIG has another 'root' than the folder of the "
+            "storage; PATH names that");
+  EXPECT_EQ(Fail(Create("a") + " CONFIG '{\"type\":\"s3\"}'"),
+            "Invalid operation: Storage 'a': CONFIG names another type than 'filesystem'");
+  EXPECT_THAT(Fail(Create("a") + " REGION 'r'"), HasSubstr("REGION is only for buckets"));
+  EXPECT_EQ(Rows("SHOW STORAGES").size(), 1u);
+  Do(Create("a") + " CONFIG '{\"type\":\"local\",\"root\":\"" + Folder("a") +
+     "\"}' CREDENTIALS '{}'");
+  EXPECT_THAT(Fail("ALTER STORAGE a SET CONFIG '{\"x\":1}'"), HasSubstr("unknown key 'x'"));
+  EXPECT_THAT(Fail("ALTER STORAGE a SET REGION 'r'"), HasSubstr("REGION is only for buckets"));
+  const std::string bucket =
+      "CREATE STORAGE s TYPE s3 BUCKET 'b' CREDENTIALS "
+      "'{\"access_key_id\":\"topid\",\"secret_access_key\":\"topkey\"}'";
+  EXPECT_EQ(Fail(bucket + " CONFIG '{\"type\":\"gcs\"}'"),
+            "Invalid operation: Storage 's': CONFIG names another type than 's3'");
+  EXPECT_THAT(Fail(bucket + " CONFIG '{\"regoin\":\"r\"}'"), HasSubstr("unknown key 'regoin'"));
+  EXPECT_THAT(Fail("CREATE STORAGE s TYPE gcs BUCKET 'b' CONFIG '{\"account_name\":\"a\"}'"),
+              HasSubstr("unknown key 'account_name'"));
+  EXPECT_THAT(Fail("CREATE STORAGE s TYPE azure BUCKET 'b' CONFIG '{\"region\":\"a\"}'"),
+              HasSubstr("unknown key 'region'"));
 }
 
 TEST_F(StoragesTest, WhatCannotBe) {
