@@ -15,7 +15,7 @@ def start_job(server, token, statement):
     return message.split("Job ID: ")[1].split(".")[0].strip()
 
 
-def wait_for_job(server, token, job_id, seconds=60):
+def wait_for_job(server, token, job_id, seconds=180):
     """How the job ended: status, message, trace."""
     deadline = time.monotonic() + seconds
     while True:
@@ -52,7 +52,7 @@ def refused_job(server, token, statement):
 
 
 def wait_for_cleanups(server, token):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while server.rows(token, "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'cleanup' AND status <> 'completed'") != [["0"]]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -87,7 +87,7 @@ class ServerProcess:
 
     def request(self, method, path, body=None, headers=None, raw=False):
         """One request on a connection of its own: status, headers, body (JSON unless `raw`)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
         connection.request(method, path, body, headers or {})

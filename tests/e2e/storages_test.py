@@ -8,7 +8,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from server_process import UNLIMITED, ServerProcess, run_tests  # noqa: E402
 from stores import AzureServer, S3Server  # noqa: E402
 
-CONFIG = UNLIMITED + "[storage.remote_timeouts]\nconnect = 1\nrequest = 2\nretry = 1\n"
+# What answers at all may take its time on a busy machine; what fails is not tried for long.
+CONFIG = UNLIMITED + "[storage.remote_timeouts]\nconnect = 60\nrequest = 60\nretry = 1\n"
 NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
@@ -21,7 +22,7 @@ def create(server, token, candidate):
 
 def wait_for_job(server, token, message):
     job = message.split("Job ID: ")[1]
-    for _ in range(400):
+    for _ in range(3600):
         status = server.rows(token, f"SELECT status, exception_trace FROM system.jobs WHERE job_id = '{job}'")[0]
         if status[0] in ("completed", "failed", "cancelled", "skipped"):
             assert status[0] == "completed", status
@@ -50,6 +51,10 @@ def test_rows_in_object_stores():
             checked = server.rows(token, f"STORAGE CHECK {candidate['name']}")[0]
             assert checked[1] == "healthy", checked
             flush_and_read(server, token, candidate["name"])
+        # Credentials that are given in CONFIG are credentials all the same.
+        first = s3.candidates()[0]
+        create(server, token, {**first, "name": "careless", "config": {**first["config"], **first["credentials"]}, "credentials": {}})
+        assert server.rows(token, "STORAGE CHECK careless")[0][1] == "healthy"
         shown = json.dumps(server.sql(token, "SHOW STORAGES"))
         logged = "".join(server.log)
         for secret in (s3.keys["secret_access_key"], "BEGIN PRIVATE KEY", "Eby8vdM02xNOcqFlq"):
@@ -69,14 +74,14 @@ def test_a_storage_that_is_down():
         assert "Storage 's3' did not write" in checked[9], checked
         refused = create_refused(server, token, s3.candidates()[1])
         assert "Storage connectivity check failed for 's3_session'" in refused, refused
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 55  # less than one request may take
         # Rows stay hot and are read as ever.
         server.sql(token, "CREATE SHARED TABLE cold.t (id BIGINT PRIMARY KEY) WITH (STORAGE_ID = 's3')")
         server.sql(token, "INSERT INTO cold.t (id) VALUES (1)")
         server.sql(token, "STORAGE FLUSH TABLE cold.t")
         assert server.rows(token, "SELECT COUNT(*) FROM cold.t") in ([["1"]], [[1]])
-        code, seconds = server.stop(20)
-        assert code == 0 and seconds < 10, (code, seconds)
+        code, seconds = server.stop(60)
+        assert code == 0 and seconds < 30, (code, seconds)
 
 
 def refused(server, token, statement):
@@ -113,7 +118,7 @@ def test_cold_rows_of_a_storage_that_is_down():
             assert "Storage 's3' did not read 'cold/t_s3/batch-0.parquet'" in refused(server, token, statement), statement
         # After the first one nobody waits for it any more.
         assert "tried once" in refused(server, token, "SELECT body FROM cold.t_s3 WHERE id = 150")
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < 55
         for storage in ("disk", "s3"):
             assert server.rows(token, f"SELECT body FROM cold.t_{storage} WHERE id = 1000") == [["hot"]]
             server.sql(token, f"INSERT INTO cold.t_{storage} (id, body) VALUES (1001, 'new')")
