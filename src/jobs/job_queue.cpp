@@ -50,10 +50,11 @@ bool IsOfFormerLife(JobType type) {
 }
 
 /// Files must not go while they are copied, nor between their return and the record that names
-/// them.
+/// them; nor while an export, which may take longer than any statement, has a view on them.
 bool Disturbs(JobType type, JobType other) {
   const bool deletes_files = type == JobType::kCleanup || type == JobType::kManifestEviction;
-  return deletes_files && (other == JobType::kBackup || other == JobType::kRestore);
+  return deletes_files &&
+         (other == JobType::kBackup || other == JobType::kRestore || other == JobType::kUserExport);
 }
 
 bool FinishedBefore(const JobRecord& job, int64_t before_us) {

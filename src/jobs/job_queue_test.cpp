@@ -313,25 +313,37 @@ TEST_F(JobQueueTest, JobsOfOtherTypesTakeTurns) {
   queue_->Close();  // its threads look at what was held
 }
 
-TEST_F(JobQueueTest, NoFileIsDeletedWhileABackupRuns) {
+/// Types of jobs that read files, and of those that delete some.
+class FilesTest : public JobQueueTest,
+                  public ::testing::WithParamInterface<std::pair<JobType, JobType>> {};
+
+TEST_P(FilesTest, NoneIsDeletedWhileABackupOrAnExportRuns) {
+  const auto [reads, deletes] = GetParam();
   HeldJobs held;
   queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_concurrent = 4}).value();
-  queue_->SetExecutor(JobType::kBackup, held.Executor());
-  queue_->SetExecutor(JobType::kCleanup, held.Executor());
-  ASSERT_TRUE(queue_->Submit(JobType::kBackup, "{}", "").ok());
+  queue_->SetExecutor(reads, held.Executor());
+  queue_->SetExecutor(deletes, held.Executor());
+  ASSERT_TRUE(queue_->Submit(reads, "{}", "").ok());
   held.WaitInside(1);
   clock_.AdvanceUs(1);
-  const std::string cleanup = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
-  EXPECT_EQ(Find(cleanup).status, JobStatus::kQueued);
+  const std::string deletion = queue_->Submit(deletes, "{}", "").value().job_id;
+  EXPECT_EQ(Find(deletion).status, JobStatus::kQueued);
   held.Open();
   const auto active = [](const JobCounts& counts) { return counts.running + counts.queued; };
   while (active(queue_->counts()) > 0) {
     queue_->Tick();
     std::this_thread::yield();
   }
-  EXPECT_EQ(Find(cleanup).status, JobStatus::kCompleted);
+  EXPECT_EQ(Find(deletion).status, JobStatus::kCompleted);
   queue_->Close();  // its threads look at what was held
 }
+
+INSTANTIATE_TEST_SUITE_P(Types, FilesTest,
+                         ::testing::Values(std::pair(JobType::kBackup, JobType::kCleanup),
+                                           std::pair(JobType::kRestore, JobType::kManifestEviction),
+                                           std::pair(JobType::kUserExport, JobType::kCleanup),
+                                           std::pair(JobType::kUserExport,
+                                                     JobType::kManifestEviction)));
 
 TEST_F(JobQueueTest, ABackupIsNotRunAgainOutOfItsOwnCopy) {
   const std::string backup = queue_->Submit(JobType::kBackup, "{}", "").value().job_id;
