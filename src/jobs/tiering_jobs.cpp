@@ -20,6 +20,7 @@ constexpr int64_t kHourUs = 3600 * kSecondUs;
 constexpr std::string_view kSmallSegments = "small_segments";
 constexpr std::string_view kOldTombstones = "old_tombstones";
 constexpr std::string_view kRebuilds = "rebuild";
+constexpr std::string_view kEvictions = "evictions";
 
 nlohmann::json ParametersOf(const JobRecord& job) {
   auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
@@ -106,6 +107,10 @@ void TieringJobs::Tick() {
     next_tombstones_steady_us_ = steady_us + options_.tombstone_interval_seconds * kSecondUs;
     QueueTombstoneCompactions();
   }
+  if (steady_us >= next_evictions_steady_us_) {
+    next_evictions_steady_us_ = steady_us + options_.eviction_interval_seconds * kSecondUs;
+    QueueEvictions();
+  }
 }
 
 Status TieringJobs::LoadCounts() {
@@ -151,6 +156,20 @@ void TieringJobs::QueueTombstoneCompactions() {
   }
 }
 
+/// What a flush has left hot that is cold as well: it costs space and the work of merging until it
+/// goes. Flushes of the table finish it too.
+void TieringJobs::QueueEvictions() {
+  const auto unfinished = dependencies_.tiering.TakeWithUnfinishedEvictions();
+  Warn("evictions to finish could not be looked for", unfinished.status());
+  if (!unfinished.ok()) return;
+  for (const TableId id : *unfinished) {
+    const auto table = dependencies_.catalog.FindTable(id);
+    if (!table.ok() || *table == nullptr || HasActiveFlush(**table)) continue;
+    const std::string key = "FE:" + (*table)->namespace_id + ":" + (*table)->name;
+    Warn("the end of an eviction was not queued", Submit(JobType::kFlush, **table, key).status());
+  }
+}
+
 /// What is older than the table's retention.
 Result<Seq> TieringJobs::DroppableTombstones(const catalog::TableDefinition& table) const {
   const int64_t before_us =
@@ -176,6 +195,7 @@ Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefiniti
     parameters["flush_threshold"] = table.options.flush_policy.row_limit;
   if (type == JobType::kCompact) parameters[std::string(kSmallSegments)] = key.starts_with("CO:");
   if (key.starts_with("CT:")) parameters[std::string(kOldTombstones)] = true;
+  if (key.starts_with("FE:")) parameters[std::string(kEvictions)] = true;
   if (key.starts_with(kRebuilds)) parameters[std::string(kRebuilds)] = true;
   return dependencies_.queue.Submit(type, parameters.dump(), std::move(key));
 }
@@ -212,8 +232,20 @@ size_t TieringJobs::FlushLargest(size_t count_max, int64_t row_count_min) {
   return queued;
 }
 
+Result<JobOutcome> TieringJobs::FinishEvictions(const JobRecord& job,
+                                                const JobCancelled& cancelled) {
+  const nlohmann::json parameters = ParametersOf(job);
+  KALAM_ASSIGN_OR_RETURN(const bool found, dependencies_.tiering.FinishEvictions(
+                                               TableId{parameters.value("internal_id", 0u)},
+                                               WorkOf(dependencies_.queue, job, cancelled)));
+  if (!found) return NotFound(parameters);
+  return JobOutcome{false, "Hot copies of rows that " + MessageName(parameters) +
+                               " has in segments were removed"};
+}
+
 Result<JobOutcome> TieringJobs::Flush(const JobRecord& job, const JobCancelled& cancelled) {
   const nlohmann::json parameters = ParametersOf(job);
+  if (parameters.value(std::string(kEvictions), false)) return FinishEvictions(job, cancelled);
   const TableId id{parameters.value("internal_id", 0u)};
   Result<tiering::FlushOutcome> flushed =
       dependencies_.tiering.Flush(id, WorkOf(dependencies_.queue, job, cancelled));

@@ -20,6 +20,7 @@ struct TieringJobsOptions {
       10;  // between looks at the flush policies; 0: no automatic flush
   int64_t sweep_interval_seconds = 60;        // between looks for replaced files
   int64_t tombstone_interval_seconds = 3600;  // between looks for old tombstones
+  int64_t eviction_interval_seconds = 60;     // between looks for evictions to finish
 };
 
 /// Thread-safety: Tick is called by one thread at a time, the rest may be called from any thread;
@@ -65,12 +66,14 @@ class TieringJobs {
 
  private:
   Result<JobOutcome> Flush(const JobRecord& job, const JobCancelled& cancelled);
+  Result<JobOutcome> FinishEvictions(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> Compact(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> Rebuild(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> DeleteRetired(const JobRecord& job, const JobCancelled& cancelled);
   void QueueDueFlushes();
   void QueueRetiredDeletion();
   void QueueTombstoneCompactions();
+  void QueueEvictions();
   Status LoadCounts();
   Result<Seq> DroppableTombstones(const catalog::TableDefinition& table) const;
   bool HasActiveFlush(const catalog::TableDefinition& table) const;
@@ -85,6 +88,7 @@ class TieringJobs {
   int64_t next_tombstones_steady_us_;
   int64_t next_check_steady_us_ = 0;
   int64_t next_sweep_steady_us_ = 0;
+  int64_t next_evictions_steady_us_ = 0;
 };
 
 }  // namespace kalam::jobs

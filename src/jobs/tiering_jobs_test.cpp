@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "replication/group_test_bench.h"
 #include "replication/records.h"
 #include "storage/key_layout.h"
@@ -44,6 +46,14 @@ class ListeningTier final : public tiering::Tiering {
     EXPECT_TRUE(up_to(*with_old_tombstones).ok());
     return std::vector<TableId>{with_old_tombstones->id};
   }
+  Result<std::vector<TableId>> TakeWithUnfinishedEvictions() override {
+    ++eviction_looks;
+    return std::exchange(with_unfinished_evictions, {});
+  }
+  Result<bool> FinishEvictions(TableId table, const tiering::Work&) override {
+    finished.push_back(table);
+    return true;
+  }
   Result<std::vector<tiering::ManifestProblem>> CheckManifests(const std::string&) override {
     return std::vector<tiering::ManifestProblem>();
   }
@@ -70,6 +80,9 @@ class ListeningTier final : public tiering::Tiering {
   Status can_write;
   int looks = 0;
   std::vector<TableId> flushed;
+  int eviction_looks = 0;
+  std::vector<TableId> with_unfinished_evictions;
+  std::vector<TableId> finished;
   std::vector<Compaction> compacted;
 
  private:
@@ -149,6 +162,23 @@ TEST_F(TieringJobsTest, OldTombstonesAreCompactedByTheirRetention) {
   TickAfter(3600 + 1);
   ASSERT_EQ(tier_->compacted.size(), 2u);
   EXPECT_EQ(tier_->compacted[1].tombstones_up_to, Seq{70});
+}
+
+TEST_F(TieringJobsTest, EvictionsThatAFlushHasLeftAreFinished) {
+  const catalog::TablePtr table = MakeTable("t", 0), busy = MakeTable("busy", 0);
+  Open({.check_interval_seconds = 0, .eviction_interval_seconds = 60});
+  tier_->with_unfinished_evictions = {table->id, busy->id, TableId{9999}};
+  ASSERT_TRUE(jobs_->QueueFlush(*busy).ok());
+  jobs_->Tick();
+  queue_->Tick();
+  EXPECT_EQ(tier_->finished, std::vector<TableId>{table->id}) << "at once after the start";
+  EXPECT_EQ(tier_->flushed, std::vector<TableId>{busy->id}) << "which finishes its own first";
+  tier_->with_unfinished_evictions = {table->id};
+  TickAfter(59);
+  EXPECT_EQ(tier_->eviction_looks, 1);
+  TickAfter(1);
+  EXPECT_EQ(tier_->finished.size(), 2u);
+  EXPECT_EQ(tier_->flushed.size(), 1u) << "no rows are moved before their policy says so";
 }
 
 TEST_F(TieringJobsTest, ACompactionThatIsAskedForTakesAll) {

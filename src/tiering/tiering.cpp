@@ -16,6 +16,7 @@
 #include "tiering/manifest.h"
 #include "tiering/rebuild.h"
 #include "tiering/table_locks.h"
+#include "tiering/unfinished_evictions.h"
 #include "types/key_codec.h"
 
 namespace kalam::tiering {
@@ -33,6 +34,7 @@ class TieringImpl final : public Tiering {
         options_(options),
         counts_(services.store, services.catalog, services.clock, options.flush_defaults),
         old_tombstones_(services.store, services.catalog),
+        unfinished_evictions_(services.store),
         observer_(services.group.AddObserver(
             [this](const std::shared_ptr<const replication::CommittedBatch>& batch) {
               counts_.OnCommitted(*batch);
@@ -47,6 +49,7 @@ class TieringImpl final : public Tiering {
     for (const TableId table : tables) {
       KALAM_RETURN_IF_ERROR(counts_.CountAnew(table));
       old_tombstones_.Note(table);
+      unfinished_evictions_.Note(table);
     }
     return Status::Ok();
   }
@@ -66,6 +69,7 @@ class TieringImpl final : public Tiering {
     if (!worked) return FlushOutcome{.table_found = false};
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
     Result<FlushOutcome> outcome = FlushLocked(id, *worked);
+    unfinished_evictions_.Note(id);
     if (!outcome.ok() && IsDropped(id)) return FlushOutcome{.table_found = false};
     return outcome;
   }
@@ -75,6 +79,7 @@ class TieringImpl final : public Tiering {
     if (!worked) return CompactionOutcome{.table_found = false};
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
     Result<CompactionOutcome> outcome = CompactLocked(*worked, tombstones_up_to);
+    unfinished_evictions_.Note(id);
     if (!outcome.ok() && IsDropped(id)) return CompactionOutcome{.table_found = false};
     // One that dropped nothing would drop nothing again.
     if (!outcome.ok() || outcome->dropped_row_count > 0) old_tombstones_.Note(id);
@@ -95,6 +100,21 @@ class TieringImpl final : public Tiering {
 
   Result<std::vector<TableId>> TakeWithOldTombstones(const DroppableTombstones& up_to) override {
     return old_tombstones_.TakeDue(up_to);
+  }
+
+  Result<std::vector<TableId>> TakeWithUnfinishedEvictions() override {
+    return unfinished_evictions_.Take();
+  }
+
+  Result<bool> FinishEvictions(TableId id, const Work& work) override {
+    KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
+    if (!worked) return false;
+    KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+    const Status finished = tiering::FinishEvictions(services_, *worked);
+    unfinished_evictions_.Note(id);
+    if (!finished.ok() && IsDropped(id)) return false;
+    KALAM_RETURN_IF_ERROR(finished);
+    return true;
   }
 
   Seq PurgeLimit(TableId id) override {
@@ -165,6 +185,7 @@ class TieringImpl final : public Tiering {
   const TieringOptions options_;
   HotRowCounts counts_;
   OldTombstones old_tombstones_;
+  UnfinishedEvictions unfinished_evictions_;
   TableLocks locks_;
   std::atomic<uint64_t> writes_{0};  // commits with changes; evictions have none
   std::mutex flushing_mutex_;
@@ -199,7 +220,7 @@ Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& w
 }
 
 Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
-  KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
+  KALAM_RETURN_IF_ERROR(tiering::FinishEvictions(services_, worked));
   if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
   const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
   replication::View view = services_.group.TakeView();
@@ -232,7 +253,7 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
 
 Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
                                                      Seq tombstones_up_to) {
-  KALAM_RETURN_IF_ERROR(FinishEvictions(services_, worked));
+  KALAM_RETURN_IF_ERROR(tiering::FinishEvictions(services_, worked));
   if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
   return CompactTable(
       services_, worked,
