@@ -86,6 +86,7 @@ class OpenDatabase : public Database {
   bool NeedsMemoryRound() override { return memory_watch_->NeedsRound(); }
   void RunMemoryRound() override { memory_watch_->Round(); }
   int64_t activity() const override { return memory_watch_->activity(); }
+  int64_t block_page_bytes() const override { return store_->block_page_bytes(); }
   void Rest() override { memory_watch_->Rest(); }
   void Close() override;
 

@@ -34,6 +34,8 @@ class Database {
   virtual void RunMemoryRound() = 0;
   /// Grows with whatever clients have asked for or were sent.
   virtual int64_t activity() const = 0;
+  /// Memory that the allocator's figures lack: blocks of the store have pages of their own.
+  virtual int64_t block_page_bytes() const = 0;
   /// Lets go of what a busy time has filled; on a worker, when activity has paused.
   virtual void Rest() = 0;
   /// Stops intake and background threads and waits until everything appended is settled. The cores'

@@ -33,6 +33,7 @@ TEST_F(HeapTrimTest, GrowthThatLiesIdleGoesAtOnce) {
   EXPECT_FALSE(IsDueWithin(10 * kStep, 9 * kStep)) << "where it starts is nothing that grew";
   EXPECT_FALSE(IsDue(11 * kStep - 1, 9 * kStep));
   EXPECT_TRUE(IsDue(11 * kStep, 9 * kStep));
+  trim_.NoteTrimmed(10 * kStep, 9 * kStep);
   EXPECT_FALSE(IsDue(10 * kStep, 9 * kStep)) << "given back";
   EXPECT_TRUE(IsDue(11 * kStep, 9 * kStep)) << "grown again";
 }
@@ -49,10 +50,18 @@ TEST_F(HeapTrimTest, GrowthInUseIsLookedAtAndLeftUntilItIsFreed) {
 TEST_F(HeapTrimTest, WhatATrimCannotGiveBackIsNotTriedAgain) {
   EXPECT_FALSE(IsDueWithin(10 * kStep, 10 * kStep));
   EXPECT_TRUE(IsDue(12 * kStep, 10 * kStep));
+  trim_.NoteTrimmed(12 * kStep, 10 * kStep);
   EXPECT_FALSE(IsDue(12 * kStep, 10 * kStep)) << "still there";
   EXPECT_FALSE(IsDueWithin(12 * kStep, 10 * kStep));
   EXPECT_FALSE(IsDueWithin(13 * kStep - 1, 10 * kStep));
   EXPECT_TRUE(IsDueWithin(13 * kStep, 10 * kStep)) << "more than that";
+}
+
+TEST_F(HeapTrimTest, WhatIsFreedRightAfterATrimIsNotTakenForItsRest) {
+  EXPECT_FALSE(IsDueWithin(10 * kStep, 10 * kStep));
+  EXPECT_TRUE(IsDue(13 * kStep, 10 * kStep));
+  trim_.NoteTrimmed(10 * kStep, 10 * kStep);
+  EXPECT_TRUE(IsDueWithin(13 * kStep, 10 * kStep)) << "another burst before the next look";
 }
 
 TEST_F(HeapTrimTest, ALargeHeapMayHaveMoreIdle) {

@@ -97,6 +97,8 @@ std::vector<statements::MemoryFact> MemoryFacts(const MemoryReportSources& sourc
        "anonymous pages that no account holds"},
       {"allocator.in_use", allocator.in_use_bytes, std::nullopt, std::string(AllocatorName())},
       {"allocator.free", allocator.free_bytes, std::nullopt, "not yet given back"},
+      {"allocator.block_pages", sources.store.block_page_bytes(), std::nullopt,
+       "of RocksDB's blocks, beside the allocator's heap"},
       {"kernel.sockets", ReadKernelSocketBytes(), std::nullopt, "buffers outside of the process"},
       {"rocksdb.table_readers", sources.store.properties().table_reader_bytes, std::nullopt,
        "within server.block_cache"},

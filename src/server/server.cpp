@@ -126,8 +126,13 @@ class Ticker : public Deadline {
     const int64_t activity = database_.activity();
     if (std::exchange(last_activity_, activity) != activity) {
       quiet_rounds_ = 0;
-      const auto in_use_bytes = [] { return ReadAllocatorMemory().in_use_bytes; };
-      if (heap_trim_.IsDue(ReadProcessMemory().anonymous_bytes, in_use_bytes)) TrimAllocator();
+      const auto in_use_bytes = [this] {
+        return ReadAllocatorMemory().in_use_bytes + database_.block_page_bytes();
+      };
+      if (heap_trim_.IsDue(ReadProcessMemory().anonymous_bytes, in_use_bytes)) {
+        TrimAllocator();
+        heap_trim_.NoteTrimmed(ReadProcessMemory().anonymous_bytes, in_use_bytes());
+      }
       return;
     }
     ++quiet_rounds_;

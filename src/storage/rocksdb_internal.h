@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/page_heap.h"
 #include "base/status.h"
 #include "storage/event_counts.h"
 #include "storage/range_deletion_files.h"
@@ -36,6 +37,7 @@ Status ToStatus(const rocksdb::Status& status, std::string_view context);
 struct Tuning {
   rocksdb::DBOptions options;
   std::vector<rocksdb::ColumnFamilyDescriptor> families;  // `default`, then by Family
+  std::shared_ptr<PageHeap> block_pages;  // what blocks are read into, cached or not
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   std::unique_ptr<rocksdb::Env> env;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <new>
 #include <utility>
 
 #include "base/log.h"
@@ -25,10 +26,21 @@ namespace {
 
 constexpr int64_t kOneShardBelowBytes = 64 << 20;
 constexpr size_t kArenaBlockBytes = 64 << 10;
+// Families that are written all the time have blocks that the C library maps one by one, because
+// they are larger than the free end of a heap may be (main.cpp): they leave no holes when a
+// memtable goes. 32 bytes less, so that their own head fits into the last page.
+constexpr size_t kMappedArenaBlockBytes = (264 << 10) - 32;
+constexpr size_t kMappedArenaFromBytes = 1 << 20;
+// Blocks end before a page does: the five bytes that follow one in its file are read with it.
+constexpr size_t kBlockTrailerBytes = 5;
 constexpr size_t kFileBufferBytes = 128 << 10;
 constexpr uint64_t kBytesPerSync = 1 << 20;
 constexpr size_t kFamilyBufferBytesMin = 64 << 10;
 constexpr uint64_t kTargetFileBytes = 16 << 20;
+// While the filter of a file is made, every key of the file has eight bytes in memory, and small
+// rows are compressed to fifteen: a file of 16 MB takes 9 MB. Deeper levels may have larger files.
+constexpr uint64_t kTargetFilteredFileBytes = 4 << 20;
+constexpr int kFilteredFileGrowth = 2;
 constexpr uint64_t kLevelBaseBytes = 64 << 20;
 constexpr uint64_t kSecondsPerDay = 86'400;
 // A file with so many tombstones in a row of entries is full of them.
@@ -106,6 +118,23 @@ class ChangeFilter final : public rocksdb::CompactionFilter {
   const ChangeDropFilter drop_;
 };
 
+/// Cached blocks live in pages of their own: what else the heap holds cannot settle between them.
+class BlockAllocator final : public rocksdb::MemoryAllocator {
+ public:
+  explicit BlockAllocator(std::shared_ptr<PageHeap> pages) : pages_(std::move(pages)) {}
+  const char* Name() const override { return "kalam.blocks"; }
+  void* Allocate(size_t size) override {
+    void* block = pages_->Allocate(size);
+    if (block == nullptr) throw std::bad_alloc();  // as without an allocator of our own
+    return block;
+  }
+  void Deallocate(void* block) override { pages_->Deallocate(block); }
+  size_t UsableSize(void*, size_t size) const override { return PageHeap::TakenBytes(size); }
+
+ private:
+  const std::shared_ptr<PageHeap> pages_;
+};
+
 rocksdb::CompressionType CompressionOf(std::string_view name) {
   if (name == "none") return rocksdb::kNoCompression;
   if (name == "snappy") return rocksdb::kSnappyCompression;
@@ -137,21 +166,28 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   table.cache_usage_options.options_overrides.insert(
       {rocksdb::CacheEntryRole::kBlockBasedTableReader,
        {.charged = rocksdb::CacheEntryRoleOptions::Decision::kEnabled}});
-  table.block_size = family == Family::kRows || family == Family::kCatalog ? 4 << 10 : 16 << 10;
+  table.block_size = (family == Family::kRows || family == Family::kCatalog ? 4 << 10 : 16 << 10) -
+                     kBlockTrailerBytes;
   if (family == Family::kRows && options.bloom_bits > 0) {
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(options.bloom_bits));
     table.whole_key_filtering = true;
   }
   rocksdb::ColumnFamilyOptions family_options;
+  family_options.target_file_size_base = kTargetFileBytes;
+  if (table.filter_policy) {
+    family_options.target_file_size_base = kTargetFilteredFileBytes;
+    family_options.target_file_size_multiplier = kFilteredFileGrowth;
+  }
   family_options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  family_options.arena_block_size = kArenaBlockBytes;
   family_options.write_buffer_size =
       std::max(static_cast<size_t>(options.write_buffer_total_bytes) * BufferShare(family) / 16,
                kFamilyBufferBytesMin);
+  family_options.arena_block_size = family_options.write_buffer_size < kMappedArenaFromBytes
+                                        ? kArenaBlockBytes
+                                        : kMappedArenaBlockBytes;
   // One memtable fills while one is written out; a third would have to wait, which is how the disk
   // slows the committer.
   family_options.max_write_buffer_number = 2;
-  family_options.target_file_size_base = kTargetFileBytes;
   family_options.max_bytes_for_level_base = kLevelBaseBytes;
   family_options.level_compaction_dynamic_level_bytes = true;
   family_options.compression = CompressionOf(options.compression);
@@ -216,6 +252,8 @@ Tuning MakeTuning(const StoreOptions& options) {
   cache.capacity = static_cast<size_t>(cache_bytes);
   cache.num_shard_bits = cache_bytes < kOneShardBelowBytes ? 0 : 3;
   cache.strict_capacity_limit = false;
+  tuning.block_pages = std::make_shared<PageHeap>();
+  cache.memory_allocator = std::make_shared<BlockAllocator>(tuning.block_pages);
   tuning.cache = rocksdb::NewLRUCache(cache);
   tuning.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(
       static_cast<size_t>(options.write_buffer_total_bytes), tuning.cache, /*allow_stall=*/false);

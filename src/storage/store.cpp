@@ -428,6 +428,8 @@ std::string Store::DescribeOptions() const { return rep_->description; }
 
 int64_t Store::block_cache_bytes() const { return rep_->BlockCacheBytes(); }
 
+int64_t Store::block_page_bytes() const { return rep_->tuning.block_pages->held_bytes(); }
+
 void Store::RefreshAccounts() { rep_->RefreshAccounts(); }
 
 Status Store::FlushMemtables() {

@@ -259,9 +259,11 @@ TEST_F(StoreTest, ASmallerBlockCacheLetsGoAtOnce) {
   ASSERT_TRUE(store_->FlushMemtables().ok());
   Keys(Family::kRows, {"key", "kez"});
   const int64_t filled = store_->block_cache_bytes();
+  EXPECT_GE(store_->block_page_bytes(), 500 * 4096) << "a page for each block";
   store_->SetBlockCacheCapacity(0);
   // Blocks only; what open files are charged for stays.
   EXPECT_LT(store_->block_cache_bytes(), filled - 1'900'000);
+  EXPECT_LT(store_->block_page_bytes(), 100'000) << "some free pages are kept";
   store_->SetBlockCacheCapacity(options_.block_cache_bytes);
   Keys(Family::kRows, {"key", "kez"});
   EXPECT_GT(store_->block_cache_bytes(), filled - 100'000);
