@@ -26,9 +26,9 @@ namespace {
 
 constexpr int64_t kOneShardBelowBytes = 64 << 20;
 constexpr size_t kArenaBlockBytes = 64 << 10;
-// Families that are written all the time have blocks that the C library maps one by one, because
-// they are larger than the free end of a heap may be (main.cpp): they leave no holes when a
-// memtable goes. 32 bytes less, so that their own head fits into the last page.
+// Families that are written all the time have blocks that the C library maps one by one where the
+// free end of its heap is too short: they leave few and large holes when a memtable goes. 32 bytes
+// less, so that their own head fits into the last page.
 constexpr size_t kMappedArenaBlockBytes = (264 << 10) - 32;
 constexpr size_t kMappedArenaFromBytes = 1 << 20;
 // Blocks end before a page does: the five bytes that follow one in its file are read with it.
