@@ -122,7 +122,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
         continue;
       }
       if (!std::exchange(rows_begun_, true)) writer_.BeginRows(result.rows->schema());
-      Result<bool> more = result.rows->Next(writer_, kStreamChunkBytes);
+      Result<bool> more = result.rows->Next(writer_, chunk_bytes_);
       // Nothing was sent yet: what needs the disk or more than a turn begins anew on a worker.
       const bool too_much = more.ok() ? *more : more.status().Is(ErrorKind::NotInMemory);
       if (too_much && !begun_ && !on_worker && request_->RunAgain()) {
@@ -137,7 +137,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
         break;
       }
       if (*more) {
-        if (writer_.buffered_bytes() >= kStreamChunkBytes) break;
+        if (writer_.buffered_bytes() >= chunk_bytes_) break;
         continue;
       }
       rows_sent_ += writer_.row_count();
@@ -147,7 +147,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       // Rows that were kept for this are not needed any more.
       result.rows.reset();
       result.memory.Reset();
-      if (writer_.buffered_bytes() >= kStreamChunkBytes) break;
+      if (writer_.buffered_bytes() >= chunk_bytes_) break;
     }
     done_ = failure_.has_value() || result_index_ == results.size();
     if (done_ && !failure_.has_value()) writer_.FinishWithSuccess(took_ms(), single);
@@ -178,10 +178,9 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       return;
     }
     if (!std::exchange(begun_, true)) session.BeginChunked("application/json");
+    sent_bytes_ += writer_.buffered_bytes();
     session.SendChunk(writer_.Take());
-    // What waits in the socket's buffer is charged there.
-    room_.Resize(static_cast<int64_t>(room_bytes_ -
-                                      std::min(session.connection().unsent_bytes(), room_bytes_)));
+    KeepRoom(session.connection().unsent_bytes());
     if (done_) {
       session.EndChunked();
     } else if (session.connection().writable()) {
@@ -200,6 +199,22 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     if (room_.TryResize(static_cast<int64_t>(room_bytes_))) return true;
     server_.metrics.counter("memory_answers_refused").Add();
     return false;
+  }
+
+  // What waits in the socket's buffer is charged there; the rest is kept for what comes next.
+  void KeepRoom(size_t unsent_bytes) {
+    const MemoryAccount& sockets = server_.connection_memory.write;
+    const bool is_trusted = rows_on_worker_ && sent_bytes_ >= kTrustedAfterBytes &&
+                            sockets.used_bytes() < sockets.limit_bytes() / 2;
+    const auto left = [unsent_bytes](size_t bytes) {
+      return static_cast<int64_t>(bytes - std::min(bytes, unsent_bytes));
+    };
+    if (is_trusted && room_.TryResize(left(kOutputHighWaterBytes + kLargeStreamChunkBytes))) {
+      chunk_bytes_ = kLargeStreamChunkBytes;
+      return;
+    }
+    chunk_bytes_ = kStreamChunkBytes;
+    room_.Resize(left(room_bytes_));
   }
 
   void Continue() {
@@ -253,6 +268,8 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   MemoryCharge input_charge_;
   MemoryCharge room_;
   size_t room_bytes_ = kStreamRoomBytes;
+  size_t chunk_bytes_ = kStreamChunkBytes;
+  size_t sent_bytes_ = 0;
   size_t result_index_ = 0;
   int64_t rows_sent_ = 0;
   std::optional<statements::RequestError> failure_;  // of the rows

@@ -90,6 +90,55 @@ def test_subscribers_that_never_read_their_snapshots():
             client.close()
 
 
+def pieces_of_a_large_answer(server, token):
+    """The sizes of its chunks."""
+    body = json.dumps({"sql": "SELECT * FROM app.big"})
+    client = socket.create_connection(("127.0.0.1", server.port))
+    client.settimeout(20)
+    client.sendall(f"POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                   f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    answer = b""
+    while piece := client.recv(1 << 20):
+        answer += piece
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.split(b"\r\n")[0] and b"chunked" in head, head
+    sizes = []
+    while True:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        if size == 0:
+            return sizes
+        sizes.append(size)
+        rest = rest[size + 2:]
+
+
+def test_who_reads_gets_larger_pieces_while_sockets_hold_little():
+    with start() as server:
+        root = server.login()
+        fill(server, root, 4000)
+        sizes = pieces_of_a_large_answer(server, root)
+        assert max(sizes[:10]) < 64 << 10, sizes[:20]
+        assert max(sizes) > 120 << 10 and max(sizes) < 160 << 10, sizes
+        # Others who do not read fill more than half of what sockets may hold.
+        body = json.dumps({"sql": "SELECT * FROM app.big"})
+        request = (f"POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                   f"Authorization: Bearer {root}\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+        clients = [deaf(server, request) for _ in range(70)]
+
+        def held():
+            report = next(a for a in accounts(server)["children"] if a["name"] == "connections")
+            return next(a for a in report["children"] if a["name"] == "write")
+
+        deadline = time.monotonic() + 10
+        while held()["used_bytes"] < held()["limit_bytes"] * 0.6:
+            assert time.monotonic() < deadline, held()
+            time.sleep(0.05)
+        sizes = pieces_of_a_large_answer(server, root)
+        assert max(sizes) < 64 << 10, sizes
+        for client in clients:
+            client.close()
+
+
 def test_downloads_that_nobody_reads():
     with start() as server:
         root = server.login()
