@@ -142,12 +142,53 @@ Result<ClientMessage> FromTree(const json& tree) {
 
 }  // namespace
 
+namespace {
+
+// Smaller messages cannot hold so many that it matters.
+constexpr size_t kUncountedBytes = 4 << 10;
+
+/// Counts the values of a text and stops at the limit; nothing is kept.
+class ValueCounter final : public nlohmann::json_sax<json> {
+ public:
+  bool null() override { return Count(); }
+  bool boolean(bool) override { return Count(); }
+  bool number_integer(number_integer_t) override { return Count(); }
+  bool number_unsigned(number_unsigned_t) override { return Count(); }
+  bool number_float(number_float_t, const string_t&) override { return Count(); }
+  bool string(string_t&) override { return Count(); }
+  bool binary(binary_t&) override { return Count(); }
+  bool start_object(std::size_t) override { return Count(); }
+  bool key(string_t&) override { return Count(); }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override { return Count(); }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+  bool has_too_many() const { return count_ > kMessageValuesMax; }
+
+ private:
+  bool Count() { return ++count_ <= kMessageValuesMax; }
+
+  size_t count_ = 0;
+};
+
+bool HasTooManyValues(std::string_view bytes) {
+  if (bytes.size() <= kUncountedBytes) return false;
+  ValueCounter counter;
+  json::sax_parse(bytes.begin(), bytes.end(), &counter);
+  return counter.has_too_many();
+}
+
+}  // namespace
+
 Result<ClientMessage> DecodeClientMessage(std::string_view bytes, bool msgpack) {
   try {
     if (msgpack) {
       KALAM_ASSIGN_OR_RETURN(const json tree, DecodeMessagePack(bytes));
       return FromTree(tree);
     }
+    if (HasTooManyValues(bytes)) return Invalid("too many values");
     const json tree = json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
     if (tree.is_discarded()) return Invalid("not JSON");
     return FromTree(tree);

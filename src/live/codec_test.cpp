@@ -104,6 +104,28 @@ TEST(ClientMessageTest, SubscribeTakesOptionsAsNumbersAndDigits) {
   EXPECT_EQ(message->options.from_seq, 1011);
 }
 
+TEST(ClientMessageTest, AMessageOfBracketsIsRefusedBeforeItBecomesATree) {
+  const auto message = [](size_t count) {
+    std::string text = R"({"type":"subscribe","subscription":{"id":"s","sql":"q"},"extra":[0)";
+    for (size_t i = 0; i < count; ++i) text += ",[]          ";
+    return text + "]}";
+  };
+  EXPECT_TRUE(DecodeClientMessage(message(900), false).ok());
+  const auto refused = DecodeClientMessage(message(1'000), false);
+  EXPECT_EQ(refused.status().message(), "Invalid message: too many values");
+  const auto packed = [](size_t count) {
+    return json::to_msgpack(json{{"type", "unsubscribe"},
+                                 {"subscription_id", "s"},
+                                 {"extra", json::array_t(count, json::array())}});
+  };
+  std::vector<uint8_t> bytes = packed(900);
+  EXPECT_TRUE(
+      DecodeClientMessage({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, true).ok());
+  bytes = packed(1'000);
+  EXPECT_FALSE(
+      DecodeClientMessage({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, true).ok());
+}
+
 TEST(ClientMessageTest, OptionsAbsentNullAndEmptyDiffer) {
   const auto decode = [](const std::string& options) {
     return DecodeClientMessage(

@@ -17,7 +17,8 @@ class Decoder {
   explicit Decoder(std::string_view bytes) : rest_(bytes) {}
 
   Result<nlohmann::json> Value(int depth) {
-    if (depth > kDepthMax || rest_.empty()) return Malformed();
+    if (depth > kDepthMax || rest_.empty() || ++value_count_ > kMessageValuesMax)
+      return Malformed();
     const auto tag = static_cast<uint8_t>(rest_[0]);
     rest_.remove_prefix(1);
     if (tag <= 0x7f) return nlohmann::json(static_cast<int64_t>(tag));
@@ -130,6 +131,7 @@ class Decoder {
   }
 
   std::string_view rest_;
+  size_t value_count_ = 0;
 };
 
 }  // namespace

@@ -17,7 +17,9 @@ static_assert(kNoHttp2.size() + 8 == 0x3f);  // the length in the GOAWAY frame b
 }  // namespace
 
 CoreContext::CoreContext(ServerContext& server_context, EventLoop& event_loop)
-    : server(server_context), loop(event_loop), reader(std::make_unique<RequestReader>()) {}
+    : server(server_context),
+      loop(event_loop),
+      reader(std::make_unique<RequestReader>(server_context.connection_memory.request_bodies)) {}
 
 CoreContext::~CoreContext() = default;
 

@@ -13,6 +13,29 @@ namespace {
 // A parser that a large request has grown is given back after it.
 constexpr size_t kParserBytesKept = 256 << 10;
 
+constexpr size_t kUnchargedJsonBytes = 16 << 10;
+// Of the parser for each bracket, comma and colon with the value behind it (its index and its
+// tape), and of a parameter that is made of it. Measured; a text of nothing else takes 10 to 24
+// beside.
+constexpr int64_t kBytesPerMark = 24 + sizeof(Value);
+
+// The most that reading the text takes beside the text: its strings, and what stands between them.
+int64_t ParserBytes(std::string_view text) {
+  size_t marks = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      in_string = !in_string;
+    } else if (in_string) {
+      if (c == '\\') ++i;
+    } else if (c == ',' || c == ':' || c == '[' || c == ']' || c == '{' || c == '}') {
+      ++marks;
+    }
+  }
+  return static_cast<int64_t>(text.size()) + static_cast<int64_t>(marks) * kBytesPerMark;
+}
+
 Result<Value> ReadParameter(const simdjson::dom::element& element, size_t number) {
   switch (element.type()) {
     case simdjson::dom::element_type::NULL_VALUE:
@@ -57,9 +80,14 @@ Result<std::vector<Value>> ReadArray(const simdjson::dom::element& element) {
 struct RequestReader::Rep {
   simdjson::dom::parser parser;
 
-  // Parses; the result lives until the next call.
+  MemoryCharge charge;
+
+  explicit Rep(MemoryAccount& account) : charge(account, 0) {}
+
+  // Parses; the result lives until Done.
   Result<simdjson::dom::element> Parse(const std::string& text) {
-    if (parser.capacity() > kParserBytesKept) parser = simdjson::dom::parser();
+    if (text.size() > kUnchargedJsonBytes && !charge.TryResize(ParserBytes(text)))
+      return Status(ErrorKind::Busy, "Too many large requests at once; try again");
     const bool padded = text.capacity() - text.size() >= simdjson::SIMDJSON_PADDING;
     simdjson::dom::element root;
     const auto error = parser.parse(text.data(), text.size(), !padded).get(root);
@@ -78,12 +106,28 @@ struct RequestReader::Rep {
     }
     return object;
   }
+
+  void Done() {
+    if (parser.capacity() > kParserBytesKept) parser = simdjson::dom::parser();
+    charge.Resize(0);
+  }
 };
 
-RequestReader::RequestReader() : rep_(std::make_unique<Rep>()) {}
+namespace {
+
+// Lets go of what a large body took, on every way out.
+struct Reading {
+  RequestReader::Rep& rep;
+  ~Reading() { rep.Done(); }
+};
+
+}  // namespace
+
+RequestReader::RequestReader(MemoryAccount& account) : rep_(std::make_unique<Rep>(account)) {}
 RequestReader::~RequestReader() = default;
 
 Result<SqlRequestBody> RequestReader::ReadSql(const std::string& body) {
+  const Reading reading{*rep_};
   KALAM_ASSIGN_OR_RETURN(const simdjson::dom::object object, rep_->ParseObject(body));
   SqlRequestBody request;
   bool has_sql = false;
@@ -110,12 +154,14 @@ Result<SqlRequestBody> RequestReader::ReadSql(const std::string& body) {
 }
 
 Result<std::vector<Value>> RequestReader::ReadParameters(const std::string& json) {
+  const Reading reading{*rep_};
   KALAM_ASSIGN_OR_RETURN(const simdjson::dom::element root, rep_->Parse(json));
   return ReadArray(root);
 }
 
 Result<std::map<std::string, std::string>> RequestReader::ReadTexts(
     const std::string& body, std::span<const std::string_view> names) {
+  const Reading reading{*rep_};
   KALAM_ASSIGN_OR_RETURN(const simdjson::dom::object object, rep_->ParseObject(body));
   std::map<std::string, std::string> texts;
   for (const auto [key, value] : object) {

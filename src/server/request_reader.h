@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "types/value.h"
 
@@ -19,10 +20,12 @@ struct SqlRequestBody {
   std::string namespace_id = "default";
 };
 
-/// Keeps its buffers between requests (bounded). Not thread-safe: one per core.
+/// Keeps its buffers between requests (bounded). What reading a large body takes is asked of
+/// `account` first; all methods fail with Busy when there is no room. Not thread-safe: one per
+/// core.
 class RequestReader {
  public:
-  RequestReader();
+  explicit RequestReader(MemoryAccount& account);
   ~RequestReader();
 
   /// {"sql", "params"?, "namespace_id"?}; unknown members are ignored. Errors: InvalidInput,
@@ -35,9 +38,10 @@ class RequestReader {
   Result<std::map<std::string, std::string>> ReadTexts(const std::string& body,
                                                        std::span<const std::string_view> names);
 
- private:
   struct Rep;
-  std::unique_ptr<Rep> rep_;
+
+ private:
+  const std::unique_ptr<Rep> rep_;
 };
 
 }  // namespace kalam::server

@@ -55,7 +55,8 @@ TEST(SqlAnswerWriter, WritesCommandsInOrder) {
 }
 
 TEST(RequestReader, ReadsParametersByTheirJsonType) {
-  RequestReader reader;
+  MemoryAccount account("bodies", nullptr);
+  RequestReader reader(account);
   const auto body = reader.ReadSql(
       R"({"sql":"SELECT $1","params":[null,true,7,1.5,"x"],"other":{},"namespace_id":null})");
   ASSERT_TRUE(body.ok());
@@ -66,8 +67,29 @@ TEST(RequestReader, ReadsParametersByTheirJsonType) {
   EXPECT_EQ(body->parameters, expected);
 }
 
+TEST(RequestReader, ReadingALargeBodyAsksForWhatItTakes) {
+  MemoryAccount account("bodies", nullptr, 4 << 20);
+  RequestReader reader(account);
+  std::string nothing_but_marks = R"({"sql":"SELECT 1","params":[)";
+  for (int i = 0; i < 50'000; ++i) nothing_but_marks += "[],";
+  nothing_but_marks += "0]}";
+  EXPECT_EQ(reader.ReadSql(nothing_but_marks).status().kind(), ErrorKind::Busy);
+  EXPECT_EQ(reader.ReadParameters(nothing_but_marks).status().kind(), ErrorKind::Busy);
+  const std::vector<std::string_view> names = {"sql"};
+  EXPECT_EQ(reader.ReadTexts(nothing_but_marks, names).status().kind(), ErrorKind::Busy);
+  // In a string they are text.
+  std::string text = R"({"sql":"SELECT ')";
+  for (int i = 0; i < 50'000; ++i) text += R"([],\")";
+  text += R"('"})";
+  EXPECT_TRUE(reader.ReadSql(text).ok());
+  EXPECT_EQ(account.used_bytes(), 0);
+  EXPECT_GT(account.peak_bytes(), 250'000);
+  EXPECT_LT(account.peak_bytes(), 300'000);
+}
+
 TEST(RequestReader, RefusesBadBodies) {
-  RequestReader reader;
+  MemoryAccount account("bodies", nullptr);
+  RequestReader reader(account);
   const auto kind = [&reader](const std::string& body) {
     return reader.ReadSql(body).status().kind();
   };

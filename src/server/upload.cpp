@@ -17,8 +17,12 @@ namespace {
 // What the parts of a form become. Used by one worker at a time.
 class Form : public FormReceiver {
  public:
-  Form(std::unique_ptr<files::StagingArea> staging, size_t parameter_bytes_max)
-      : parameter_bytes_max_(parameter_bytes_max), staging(std::move(staging)) {}
+  /// Texts are charged to `account` while they arrive.
+  Form(std::unique_ptr<files::StagingArea> staging, size_t parameter_bytes_max,
+       MemoryAccount& account)
+      : parameter_bytes_max_(parameter_bytes_max),
+        text_charge_(account, 0),
+        staging(std::move(staging)) {}
 
   Status OnPart(const FormPart& part) override {
     if (part.name.starts_with("file:")) {
@@ -43,12 +47,12 @@ class Form : public FormReceiver {
       case Kind::kFile:
         return staging->Append(bytes);
       case Kind::kSql:
-        sql += bytes;
+        KALAM_RETURN_IF_ERROR(Append(bytes, &sql));
         if (sql.size() <= kSqlBytesMax) return {};
         return Status(ErrorKind::InvalidSql,
                       fmt::format("SQL query too long: at most {} bytes", kSqlBytesMax));
       case Kind::kParameters:
-        parameters += bytes;
+        KALAM_RETURN_IF_ERROR(Append(bytes, &parameters));
         if (parameters.size() <= parameter_bytes_max_) return {};
         return Status(ErrorKind::InvalidParameter,
                       fmt::format("'params' has more than {} bytes", parameter_bytes_max_));
@@ -67,8 +71,19 @@ class Form : public FormReceiver {
  private:
   enum class Kind : uint8_t { kOther, kSql, kParameters, kNamespace, kFile };
   static constexpr size_t kNamespaceBytesMax = 256;
+
+  Status Append(std::string_view bytes, std::string* text) {
+    // A string doubles when it grows.
+    const size_t held = 2 * (sql.size() + parameters.size() + bytes.size());
+    if (!text_charge_.TryResize(static_cast<int64_t>(held)))
+      return Status(ErrorKind::Busy, "Too many large requests at once; try again");
+    *text += bytes;
+    return {};
+  }
+
   const size_t parameter_bytes_max_;
   Kind kind_ = Kind::kOther;
+  MemoryCharge text_charge_;
 
  public:
   std::string sql, parameters, namespace_id;
@@ -86,7 +101,8 @@ class FormUpload : public Exchange, public std::enable_shared_from_this<FormUplo
         loop_(session.core().loop),
         reply_(session.Later()),
         reader_(std::move(reader)),
-        form_(server_.files->OpenStaging(user_id), server_.options.http.body_bytes_max),
+        form_(server_.files->OpenStaging(user_id), server_.options.http.body_bytes_max,
+              server_.connection_memory.request_bodies),
         charge_(server_.connection_memory.request_bodies,
                 2 * static_cast<int64_t>(kUploadBufferBytes)),
         ready_(std::move(ready)) {}

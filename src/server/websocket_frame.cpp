@@ -122,6 +122,16 @@ FrameReader::Event FrameReader::Break(CloseCode code, std::string_view reason) {
   return Event::kBroken;
 }
 
+void FrameReader::Abandon() {
+  Release();
+  partial_.reset();
+}
+
+void FrameReader::Release() {
+  payload_ = {};
+  finished_.reset();
+}
+
 FrameReader::Event FrameReader::Read(std::span<char> bytes, size_t* taken) {
   *taken = 0;
   // A view of the last message must not outlive it.

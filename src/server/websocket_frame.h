@@ -28,6 +28,7 @@ enum class CloseCode : uint16_t {
   kPolicy = 1008,
   kTooBig = 1009,
   kInternalError = 1011,
+  kTryAgainLater = 1013,
   kSessionEnded = 4401,
 };
 
@@ -46,7 +47,7 @@ std::string WebSocketAccept(std::string_view key);
 bool IsValidUtf8(std::string_view text);
 
 /// Reads frames from a client: unmasks in place, puts fragments together, skips what is too large.
-/// A plain object. Holds no memory between messages.
+/// A plain object. Holds no memory between messages once Release was called.
 class FrameReader {
  public:
   enum class Event : uint8_t {
@@ -66,6 +67,12 @@ class FrameReader {
   /// call and while `bytes` is.
   Event Read(std::span<char> bytes, size_t* taken);
   std::string_view payload() const { return payload_; }
+  /// Gives up a message that was put together; payload() is not valid any more.
+  void Release();
+  /// Gives up what has arrived as well: nothing is read any more.
+  void Abandon();
+  /// Bytes of a message that has begun but is not complete.
+  size_t held_bytes() const { return partial_ == nullptr ? 0 : partial_->bytes.size(); }
   bool is_text() const { return text_; }
   CloseCode close_code() const { return close_code_; }
 

@@ -106,6 +106,7 @@ WebSocketSession::WebSocketSession(Connection& connection, CoreContext& core,
 
 WebSocketSession::~WebSocketSession() {
   OnClosed();
+  core_.server.connection_memory.request_bodies.Release(message_charge_);
   core_.server.websocket_count.fetch_sub(1, std::memory_order_relaxed);
   core_.server.websockets.Add(-1);
 }
@@ -147,10 +148,34 @@ size_t WebSocketSession::OnBytes(std::span<char> bytes) {
       CloseWith(frames_.close_code(), frames_.payload());
       return bytes.size();
   }
+  frames_.Release();
+  if (!ChargeMessage()) {
+    frames_.Abandon();
+    ChargeMessage();
+    CloseWith(CloseCode::kTryAgainLater, "Too many large messages at once; try again");
+    return bytes.size();
+  }
   if (!was_writable && connection_.unsent_bytes() > unsent_before)
     unread_answer_bytes_ += static_cast<uint32_t>(connection_.unsent_bytes() - unsent_before);
   HoldBackIfFlooding();
   return taken;
+}
+
+// Messages that are still arriving have one bound with the bodies of requests. A string doubles
+// when it grows.
+bool WebSocketSession::ChargeMessage() {
+  const auto held = static_cast<uint32_t>(2 * frames_.held_bytes());
+  if (held == message_charge_) return true;
+  MemoryAccount& account = core_.server.connection_memory.request_bodies;
+  const int64_t more = int64_t{held} - message_charge_;
+  // Small ones need not ask.
+  if (held < kUncountedBodyBytes) {
+    account.Charge(more);
+  } else if (!account.TryCharge(more)) {
+    return false;
+  }
+  message_charge_ = held;
+  return true;
 }
 
 // Of the pings of a client that does not read only the newest is answered, once it does.

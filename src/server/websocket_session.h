@@ -51,6 +51,8 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   void CloseWith(CloseCode code, std::string_view reason);
   void ArmDeadline();
   void AnswerPing(std::string_view payload);
+  /// False when a message that is arriving finds no room.
+  bool ChargeMessage();
   void HoldBackIfFlooding();
   /// When the client must have said something, in the loop's seconds.
   int64_t silence_ends_s() const;
@@ -63,6 +65,7 @@ class WebSocketSession : public Protocol, public live::Subscriber {
   const bool may_compress_;
   bool closing_ = false;
   bool held_back_ = false;
+  uint32_t message_charge_ = 0;       // of a message that is still arriving
   uint32_t unread_answer_bytes_ = 0;  // sent while the socket was full
   const bool client_exempt_;
   const uint32_t opened_at_s_;
