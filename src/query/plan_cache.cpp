@@ -1,11 +1,14 @@
 // The plan cache.
 #include "query/plan_cache.h"
 
+#include <algorithm>
+
 namespace kalam::query {
 
 namespace {
 
-/// All plans together; one statement may be a megabyte of text.
+/// All plans together, if the account has no smaller limit; one statement may be a megabyte of
+/// text.
 constexpr int64_t kBytesMax = 4 << 20;
 constexpr int64_t kEntryBytesMax = 256 << 10;
 
@@ -33,9 +36,11 @@ PlanPtr PlanCache::Find(std::string_view key, uint64_t catalog_version) {
 void PlanCache::Put(std::string key, PlanPtr plan) {
   const auto byte_size = static_cast<int64_t>(plan->byte_size + key.size() + sizeof(Entry));
   if (entries_max_ == 0 || byte_size > kEntryBytesMax) return;
+  const int64_t limit = account_.limit_bytes();
+  const int64_t bytes_max = limit > 0 ? std::min(limit, kBytesMax) : kBytesMax;
   const std::lock_guard lock(mutex_);
   if (const auto found = by_key_.find(key); found != by_key_.end()) Remove(found->second);
-  while (!entries_.empty() && (entries_.size() >= entries_max_ || bytes_ + byte_size > kBytesMax)) {
+  while (!entries_.empty() && (entries_.size() >= entries_max_ || bytes_ + byte_size > bytes_max)) {
     Remove(std::prev(entries_.end()));
   }
   entries_.push_front({std::move(key), std::move(plan), clock_.SteadyUs(), byte_size});

@@ -13,11 +13,13 @@
 
 namespace kalam::query {
 
-/// Least recently used plans go first. Charges its bytes to `account`. Thread-safety: any thread.
+/// Least recently used plans go first. Charges its bytes to `account` and keeps to its
+/// limit. Thread-safety: any thread.
 class PlanCache {
  public:
   PlanCache(const Clock& clock, MemoryAccount& account, size_t entries_max, int64_t ttl_seconds)
       : clock_(clock),
+        account_(account),
         charge_(account, 0),
         entries_max_(entries_max),
         ttl_us_(ttl_seconds * 1'000'000) {}
@@ -39,6 +41,7 @@ class PlanCache {
   void Remove(Entries::iterator entry);
 
   const Clock& clock_;
+  const MemoryAccount& account_;
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   MemoryCharge charge_;

@@ -34,6 +34,7 @@ constexpr Share kVectors = {4, 4 * kMegabyte, 256 * kMegabyte};
 constexpr Share kCommitPending = {8, 2 * kMegabyte, 64 * kMegabyte};
 constexpr Share kRequestBodies = {4, 4 * kMegabyte, kArrivingBodiesBytesMax};
 constexpr Share kChangeTail = {32, 512 * kKilobyte, 8 * kMegabyte};
+constexpr Share kPlanCache = {16, 512 * kKilobyte, 4 * kMegabyte};
 constexpr Share kSnapshotBatch = {64, 256 * kKilobyte, 4 * kMegabyte};
 
 // What the owner of a size cannot do without.
@@ -98,6 +99,7 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
   plan.commit_pending_bytes = kCommitPending.Of(budget);
   plan.request_bodies_bytes = kRequestBodies.Of(budget);
   plan.change_tail_bytes = static_cast<size_t>(kChangeTail.Of(budget));
+  plan.plan_cache_bytes = kPlanCache.Of(budget);
   plan.snapshot_batch_bytes = static_cast<size_t>(kSnapshotBatch.Of(budget));
   return plan;
 }

@@ -27,6 +27,7 @@ struct MemoryPlan {
   int64_t vector_bytes = 0;
   int64_t commit_pending_bytes = 0;
   int64_t request_bodies_bytes = 0;
+  int64_t plan_cache_bytes = 0;
   size_t change_tail_bytes = 0;     // of all cores together
   size_t snapshot_batch_bytes = 0;  // of a live query's initial rows
 };
