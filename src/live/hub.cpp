@@ -10,7 +10,7 @@ namespace {
 
 /// Ids are echoed in every message; longer ones are refused.
 /// A subscription that takes more than this asks whether there is room.
-constexpr size_t kUnaskedSubscriptionBytes = 16 << 10;
+constexpr size_t kUnaskedSubscriptionBytes = 2 << 10;
 constexpr size_t kIdBytesMax = 1024;
 
 /// The options as they show in system.live; empty when none were given.

@@ -99,7 +99,7 @@ TEST_F(HubTest, ALargeSubscriptionAsksForRoom) {
   std::string large = "SELECT * FROM app.items WHERE room = 7";
   for (int i = 0; i < 500; ++i) large += " OR body = 'something that is long'";
   MemoryAccount& account = world_.memory().Child("subscriptions");
-  account.set_limit_bytes(16 << 10);
+  account.set_limit_bytes(2 << 10);
   Subscribe(kAll);
   EXPECT_EQ(socket_.Take()["type"], "subscription_ack") << "small ones are not asked";
   Subscribe(large, {}, "s2");

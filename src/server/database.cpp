@@ -272,6 +272,7 @@ void OpenDatabase::WatchMemory() {
       {"memtables", plan_.write_buffer_bytes},
       {"commit_pending", plan_.commit_pending_bytes},
       {"plan_cache", plan_.plan_cache_bytes},
+      {"subscriptions", plan_.large_subscriptions_bytes},
       {"change_tail", static_cast<int64_t>(plan_.change_tail_bytes)},
       {"analytical_engine", plan_.engine_bytes},
       {"vector_indexes", plan_.vector_bytes}};

@@ -99,6 +99,7 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
   plan.commit_pending_bytes = kCommitPending.Of(budget);
   plan.request_bodies_bytes = kRequestBodies.Of(budget);
   plan.change_tail_bytes = static_cast<size_t>(kChangeTail.Of(budget));
+  plan.large_subscriptions_bytes = budget / 2;
   plan.plan_cache_bytes = kPlanCache.Of(budget);
   plan.snapshot_batch_bytes = static_cast<size_t>(kSnapshotBatch.Of(budget));
   return plan;

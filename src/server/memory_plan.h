@@ -28,8 +28,9 @@ struct MemoryPlan {
   int64_t commit_pending_bytes = 0;
   int64_t request_bodies_bytes = 0;
   int64_t plan_cache_bytes = 0;
-  size_t change_tail_bytes = 0;     // of all cores together
-  size_t snapshot_batch_bytes = 0;  // of a live query's initial rows
+  int64_t large_subscriptions_bytes = 0;  // large ones are refused beyond it
+  size_t change_tail_bytes = 0;           // of all cores together
+  size_t snapshot_batch_bytes = 0;        // of a live query's initial rows
 };
 
 /// What the settings leave at 0 gets a share of the budget; a budget of 0 is a quarter of the

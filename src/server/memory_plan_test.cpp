@@ -47,6 +47,14 @@ TEST(MemoryPlanTest, TheBudgetDividesItself) {
   EXPECT_EQ(plan->vector_bytes, 16 * kMegabyte);
   EXPECT_EQ(plan->change_tail_bytes, 2u << 20);
   EXPECT_EQ(plan->snapshot_batch_bytes, 1u << 20);
+  EXPECT_EQ(plan->plan_cache_bytes, 4 * kMegabyte);
+  EXPECT_EQ(plan->large_subscriptions_bytes, 32 * kMegabyte);
+}
+
+TEST(MemoryPlanTest, TheSmallestBudgetIsNotFullOfPlans) {
+  const auto plan = PlanMemory(With("[memory]\nbudget = \"16MiB\"\n"), {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->plan_cache_bytes, kMegabyte);
 }
 
 TEST(MemoryPlanTest, WhatIsSetStaysAsItIs) {

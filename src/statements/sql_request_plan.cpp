@@ -11,6 +11,9 @@ namespace {
 
 using sql::StatementKind;
 
+/// A statement of a batch, parsed, and its result without the rows.
+constexpr int64_t kBatchStatementBytes = 1 << 10;
+
 bool IsQueryOrDml(StatementKind kind) {
   return kind == StatementKind::kSelect || kind == StatementKind::kInsert ||
          kind == StatementKind::kUpdate || kind == StatementKind::kDelete;
@@ -98,6 +101,19 @@ class Planner {
   std::unordered_set<std::string> shapes_;
 };
 
+Status AskForBatch(size_t statement_count, MemoryAccount& memory, MemoryCharge* charge) {
+  const auto bytes = static_cast<int64_t>(statement_count) * kBatchStatementBytes;
+  if (memory.limit_bytes() > 0 && bytes > memory.limit_bytes()) {
+    return Status(ErrorKind::MemoryExceeded,
+                  "the batch has " + std::to_string(statement_count) +
+                      " statements, more than there is memory for; send it in parts");
+  }
+  *charge = MemoryCharge(memory, 0);
+  if (charge->TryResize(bytes)) return {};
+  return Status(ErrorKind::MemoryPressure,
+                "The server is short of memory and cannot run so many statements now; try again");
+}
+
 const sql::TableName* TargetOf(const sql::Statement& statement) {
   if (auto* insert = std::get_if<std::unique_ptr<sql::InsertStatement>>(&statement.body))
     return &(*insert)->table;
@@ -120,6 +136,10 @@ RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
   if (!pieces.ok()) {
     plan.status = std::move(pieces).status();
     return plan;
+  }
+  if (pieces->size() > 1) {
+    plan.status = AskForBatch(pieces->size(), memory, &plan.memory);
+    if (!plan.status.ok()) return plan;
   }
   Planner planner(actor, catalog, memory);
   plan.statements.reserve(pieces->size());

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "catalog/catalog.h"
 #include "sql/parser.h"
 #include "sql/statement.h"
@@ -34,11 +35,14 @@ struct RequestPlan {
   std::string_view failed_source;
   /// The user whom a statement may not run as, with the refusal in `status`: to be audited.
   std::string denied_user_id;
+  /// What the statements of a batch hold until it is answered, beside their rows.
+  MemoryCharge memory;
 };
 
 /// A bad or unauthorised statement anywhere fails the whole request. The role check of a statement
 /// comes before its syntax. A single SELECT or DML statement is not parsed here: preparing it does
-/// that once. What parsing large texts takes meanwhile is charged to `memory`.
+/// that once. What parsing large texts takes meanwhile, and many statements until they are
+/// answered, is charged to `memory`.
 RequestPlan PlanRequest(std::string_view sql, const catalog::Caller& actor,
                         const catalog::Catalog& catalog, MemoryAccount& memory);
 

@@ -1,10 +1,11 @@
 """Requests that never end, or are nothing but brackets: what they hold is asked for and given back."""
 import json
 import socket
+import threading
 import time
 import uuid
 
-from server_process import run_tests
+from server_process import UNLIMITED, ServerProcess, run_tests
 from unread_test import BUDGET, accounts, anonymous_bytes, deaf_websocket, peak_while, start
 
 
@@ -103,6 +104,43 @@ def test_bodies_of_brackets():
             {"Authorization": f"Bearer {root}", "Content-Type": "application/json"})
         assert status == 200 or answer["error"]["code"] == "MEMORY_LIMIT_EXCEEDED", answer
         until_given_back(server)
+
+
+def test_batches_of_very_many_statements():
+    """A megabyte of the smallest statements was forty megabytes of plans before the first of them ran."""
+    with start() as server:
+        root = server.login()
+        answers = {}
+
+        def ask():
+            status, _, answer = server.request("POST", "/v1/api/sql", json.dumps({"sql": "SELECT 1;" * 110_000}).encode(),
+                                               {"Authorization": f"Bearer {root}", "Content-Type": "application/json"})
+            code = answer["error"] if isinstance(answer["error"], str) else answer["error"]["code"]
+            answers[code] = answers.get(code, 0) + 1
+            assert status in (400, 503), (status, answer)
+
+        askers = [threading.Thread(target=ask) for _ in range(8)]
+        for asker in askers:
+            asker.start()
+        peak = peak_while(server, 2)
+        for asker in askers:
+            asker.join()
+        print(f"        anonymous peak {peak >> 20} MiB; {answers}", flush=True)
+        assert answers.get("MEMORY_LIMIT_EXCEEDED", 0) > 0, answers
+        assert peak < BUDGET, peak
+        results = server.sql(root, "SELECT 1;" * 1000)["results"]
+        assert len(results) == 1000 and results[999]["rows"] == [["1"]], results[999]
+
+
+def test_plans_keep_to_their_share():
+    with ServerProcess(UNLIMITED + "[memory]\nbudget = \"16MiB\"\n") as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE app")
+        server.sql(root, "CREATE TABLE app.items (id BIGINT PRIMARY KEY, a INT) WITH (TYPE='SHARED')")
+        for columns in range(200):
+            server.sql(root, "SELECT " + ", ".join(["a"] * (200 + columns)) + " FROM app.items")
+        plans = next(account for account in accounts(server)["children"] if account["name"] == "plan_cache")
+        assert (1 << 19) < plans["peak_bytes"] <= plans["limit_bytes"] == 1 << 20, plans
 
 
 if __name__ == "__main__":
