@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "objects/object_storage.h"
 
@@ -22,6 +23,7 @@ struct Work {
   std::function<bool()> cancelled;          // polled
   std::function<void(std::string)> report;  // progress, for people
   FailPoint fail_point;
+  MemoryAccount* memory = nullptr;  // charged with small stores and what is copied; may be null
 
   bool is_cancelled() const { return cancelled && cancelled(); }
   void Report(std::string message) const {

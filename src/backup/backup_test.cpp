@@ -197,6 +197,19 @@ TEST_F(BackupTest, APlaceWithFilesOfOthersIsRefused) {
   EXPECT_EQ(ReadAll(backup())["notes.txt"], "about the backup");
 }
 
+TEST_F(BackupTest, WhatARestoreHoldsIsCharged) {
+  Files files = kFirst;
+  files["rocksdb/000009.sst"] = std::string(300'000, 'x');
+  ASSERT_TRUE(Take(files).ok());
+  MemoryAccount jobs("jobs", nullptr);
+  Work work;
+  work.memory = &jobs;
+  ASSERT_TRUE(Stage(work).ok());
+  EXPECT_GE(jobs.peak_bytes(), 300'000);
+  EXPECT_LT(jobs.peak_bytes(), 2'000'000);
+  EXPECT_EQ(jobs.used_bytes(), 0);
+}
+
 TEST_F(BackupTest, TheFirstOneMayBeCutOffToo) {
   Work work;
   work.fail_point = [](std::string_view reached) {

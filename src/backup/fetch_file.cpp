@@ -11,16 +11,19 @@
 namespace kalam::backup {
 namespace {
 
-constexpr int64_t kChunkBytes = 4 << 20;
+constexpr int64_t kChunkBytes = 1 << 20;
 
 }  // namespace
 
 Status FetchObject(objects::ObjectStorage& storage, const std::string& path,
-                   const std::string& local_file) {
+                   const std::string& local_file, MemoryAccount* memory) {
   KALAM_RETURN_IF_ERROR(MakeFolders(std::filesystem::path(local_file).parent_path().string()));
   std::ofstream out(local_file, std::ios::binary | std::ios::trunc);
+  MemoryCharge held;
+  if (memory != nullptr) held = MemoryCharge(*memory, 0);
   for (int64_t offset = 0;;) {
     KALAM_ASSIGN_OR_RETURN(const std::string bytes, storage.Read(path, offset, kChunkBytes));
+    held.Resize(static_cast<int64_t>(bytes.capacity()));
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     if (static_cast<int64_t>(bytes.size()) < kChunkBytes) break;
     offset += kChunkBytes;
@@ -37,7 +40,7 @@ Status FetchFile(objects::ObjectStorage& source, const std::string& prefix, cons
                  const std::string& folder, const Work& work) {
   if (work.is_cancelled()) return Status(ErrorKind::Cancelled, "The restore was cancelled");
   const std::string target = folder + "/" + file.path;
-  const Status fetched = FetchObject(source, prefix + file.stored, target);
+  const Status fetched = FetchObject(source, prefix + file.stored, target, work.memory);
   if (fetched.Is(ErrorKind::NotFound)) {
     return Status(ErrorKind::Corruption,
                   fmt::format("the backup lacks the file '{}'", file.stored));
@@ -54,12 +57,12 @@ Status FetchFile(objects::ObjectStorage& source, const std::string& prefix, cons
 }
 
 Status PlaceObject(objects::ObjectStorage& storage, const std::string& local_file,
-                   const std::string& path) {
+                   const std::string& path, MemoryAccount* memory) {
   const auto there = storage.Stat(path);
   if (there.status().Is(ErrorKind::NotFound)) return storage.PutFile(local_file, path);
   KALAM_RETURN_IF_ERROR(there.status());
   const std::string fetched = local_file + ".there";
-  KALAM_RETURN_IF_ERROR(FetchObject(storage, path, fetched));
+  KALAM_RETURN_IF_ERROR(FetchObject(storage, path, fetched, memory));
   KALAM_ASSIGN_OR_RETURN(const std::string found, FileSha256(fetched));
   KALAM_ASSIGN_OR_RETURN(const std::string wanted, FileSha256(local_file));
   KALAM_RETURN_IF_ERROR(RemoveAll(fetched));

@@ -23,13 +23,15 @@ void Apply(const catalog::RecordWrites& writes, storage::WriteBatch* batch) {
 
 }  // namespace
 
-Result<std::unique_ptr<storage::Store>> OpenSmallStore(const std::string& folder) {
+Result<std::unique_ptr<storage::Store>> OpenSmallStore(const std::string& folder,
+                                                       MemoryAccount* memory) {
   storage::StoreOptions options;
   options.path = folder;
   options.block_cache_bytes = 1 << 20;
   options.write_buffer_total_bytes = 2 << 20;
   options.max_open_files = 64;
   options.max_background_jobs = 1;
+  options.account = memory;
   return storage::Store::Open(options);
 }
 
@@ -79,11 +81,13 @@ Result<NamespaceDefinitions> ReadDefinitions(catalog::Catalog& catalog,
 
 Status WriteNamespaceStore(storage::Store& store, const storage::SnapshotPtr& snapshot,
                            const catalog::Catalog& catalog, const NamespaceDefinitions& definitions,
-                           const std::string& folder, const std::function<bool()>& cancelled) {
-  KALAM_ASSIGN_OR_RETURN(const auto target, OpenSmallStore(folder));
+                           const std::string& folder, const Work& work) {
+  KALAM_ASSIGN_OR_RETURN(const auto target, OpenSmallStore(folder, work.memory));
+  MemoryCharge held;
+  if (work.memory != nullptr) held = MemoryCharge(*work.memory, kBatchBytes);
   storage::WriteBatch batch;
   const auto write = [&]() -> Status {
-    if (cancelled && cancelled()) return Status(ErrorKind::Cancelled, "The backup was cancelled");
+    if (work.is_cancelled()) return Status(ErrorKind::Cancelled, "The backup was cancelled");
     const Status written = target->Write(std::move(batch), storage::Durability::kOs);
     batch = storage::WriteBatch();
     return written;

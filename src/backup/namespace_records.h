@@ -8,13 +8,16 @@
 #include <string_view>
 #include <vector>
 
+#include "backup/backup.h"
 #include "catalog/catalog.h"
 #include "storage/store.h"
 
 namespace kalam::backup {
 
-/// A store for one pass over a backup: its caches are small. Errors: as Store::Open.
-Result<std::unique_ptr<storage::Store>> OpenSmallStore(const std::string& folder);
+/// A store for one pass over a backup: its caches are small, and charged to `memory` (may be null).
+/// Errors: as Store::Open.
+Result<std::unique_ptr<storage::Store>> OpenSmallStore(const std::string& folder,
+                                                       MemoryAccount* memory);
 
 /// A range of keys that begin with `prefix` and a table's id.
 struct RecordSpace {
@@ -57,7 +60,7 @@ Result<NamespaceDefinitions> ReadDefinitions(catalog::Catalog& catalog,
 /// `definitions` must be of the same moment. Errors: StorageIo, Cancelled.
 Status WriteNamespaceStore(storage::Store& store, const storage::SnapshotPtr& snapshot,
                            const catalog::Catalog& catalog, const NamespaceDefinitions& definitions,
-                           const std::string& folder, const std::function<bool()>& cancelled);
+                           const std::string& folder, const Work& work);
 
 /// An object that a record names: a segment, or a file of a FILE column.
 struct NamedObject {

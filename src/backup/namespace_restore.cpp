@@ -47,7 +47,7 @@ class Restorer {
 
   Result<PreparedNamespace> Run(const std::string& namespace_id) {
     MemoryAccount account("restore", nullptr);
-    KALAM_ASSIGN_OR_RETURN(staged_, OpenSmallStore(folder_ + "/rocksdb"));
+    KALAM_ASSIGN_OR_RETURN(staged_, OpenSmallStore(folder_ + "/rocksdb", work_.memory));
     KALAM_ASSIGN_OR_RETURN(const auto catalog,
                            catalog::Catalog::Open(*staged_, account, kDefinitionsMax));
     KALAM_ASSIGN_OR_RETURN(const NamespaceDefinitions definitions,
@@ -338,7 +338,7 @@ Status FetchNamespace(objects::ObjectStorage& source, const std::string& prefix,
     return Status(ErrorKind::Corruption, "the backup holds no database");
   }
   MemoryAccount account("restore", nullptr);
-  KALAM_ASSIGN_OR_RETURN(const auto staged, OpenSmallStore(folder + "/rocksdb"));
+  KALAM_ASSIGN_OR_RETURN(const auto staged, OpenSmallStore(folder + "/rocksdb", work.memory));
   KALAM_ASSIGN_OR_RETURN(const auto catalog,
                          catalog::Catalog::Open(*staged, account, kDefinitionsMax));
   KALAM_ASSIGN_OR_RETURN(const NamespaceDefinitions definitions,
@@ -384,7 +384,7 @@ Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging) 
   }
   const Status listed = [&]() -> Status {
     MemoryAccount account("restore", nullptr);
-    KALAM_ASSIGN_OR_RETURN(const auto store, OpenSmallStore(copy));
+    KALAM_ASSIGN_OR_RETURN(const auto store, OpenSmallStore(copy, nullptr));
     KALAM_ASSIGN_OR_RETURN(const auto catalog,
                            catalog::Catalog::Open(*store, account, kDefinitionsMax));
     for (const std::string& file : files) {

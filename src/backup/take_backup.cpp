@@ -54,8 +54,9 @@ Result<bool> TakePlace(objects::ObjectStorage& target, const std::string& prefix
 
 class Copier {
  public:
-  Copier(objects::ObjectStorage& target, std::string prefix, const BackupListing& earlier)
-      : target_(target), prefix_(std::move(prefix)) {
+  Copier(objects::ObjectStorage& target, std::string prefix, const BackupListing& earlier,
+         MemoryAccount* memory)
+      : target_(target), prefix_(std::move(prefix)), memory_(memory) {
     for (const BackupFile& file : earlier.files) {
       by_path_.emplace(file.path, file);
       stored_.insert(file.stored);
@@ -103,7 +104,7 @@ class Copier {
       result->bytes += entry.size_bytes;
       return known->second;
     }
-    KALAM_RETURN_IF_ERROR(FetchObject(*late.storage, late.object_path, local_file));
+    KALAM_RETURN_IF_ERROR(FetchObject(*late.storage, late.object_path, local_file, memory_));
     auto file = Copy(local_file, late.path, result);
     (void)RemoveAll(local_file);
     if (file.ok()) file->modified_at_us = entry.modified_at_us;
@@ -142,6 +143,7 @@ class Copier {
 
   objects::ObjectStorage& target_;
   const std::string prefix_;
+  MemoryAccount* const memory_;
   std::map<std::string, BackupFile> by_path_;
   std::set<std::string> stored_;
   std::vector<std::string> put_;
@@ -208,7 +210,7 @@ Result<BackupResult> CopyInto(objects::ObjectStorage& target, const std::string&
   KALAM_ASSIGN_OR_RETURN(const std::vector<LateFile> late_files, options.gather(work));
   options.work.Reached("backup.gathered");
   BackupResult result;
-  Copier copier(target, prefix, earlier);
+  Copier copier(target, prefix, earlier, options.work.memory);
   const auto copied = [&]() -> Result<BackupListing> {
     KALAM_ASSIGN_OR_RETURN(BackupListing listing,
                            CopyFiles(options, work, late_files, copier, &result));

@@ -113,7 +113,8 @@ backup::Work BackupJobs::WorkOf(const JobRecord& job, const JobCancelled& cancel
   return {.cancelled = cancelled,
           .report = [queue = &dependencies_.queue, id = job.job_id](
                         std::string message) { queue->Report(id, std::move(message)); },
-          .fail_point = dependencies_.fail_point};
+          .fail_point = dependencies_.fail_point,
+          .memory = dependencies_.memory};
 }
 
 Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& work_folder) {
@@ -141,7 +142,7 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& w
 
 Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::string& namespace_id,
                                                                   const std::string& work_folder,
-                                                                  const JobCancelled& cancelled) {
+                                                                  const backup::Work& work) {
   backup::NamespaceDefinitions definitions;
   storage::SnapshotPtr snapshot;
   {
@@ -153,7 +154,7 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::str
   }
   KALAM_RETURN_IF_ERROR(backup::WriteNamespaceStore(dependencies_.store, snapshot,
                                                     dependencies_.catalog, definitions,
-                                                    work_folder + "/rocksdb", cancelled));
+                                                    work_folder + "/rocksdb", work));
   KALAM_ASSIGN_OR_RETURN(const auto objects, backup::ListNamedObjects(dependencies_.store, snapshot,
                                                                       definitions.TableIds()));
   std::vector<backup::LateFile> late_files;
@@ -178,7 +179,8 @@ Status BackupJobs::PlaceObjects(const std::string& staging) {
                                                     .config_json = record.config_json,
                                                     .credentials_json = record.credentials_json},
                                                    objects::BaseFolder::kCreate));
-    KALAM_RETURN_IF_ERROR(backup::PlaceObject(*storage, object.local_file, object.path));
+    KALAM_RETURN_IF_ERROR(
+        backup::PlaceObject(*storage, object.local_file, object.path, dependencies_.memory));
   }
   return {};
 }
@@ -199,7 +201,7 @@ Result<JobOutcome> BackupJobs::Backup(const JobRecord& job, const JobCancelled& 
                                                               ? GatherAll(folder)
                                                               : GatherNamespace(
                                                                     parameters.namespace_id, folder,
-                                                                    cancelled);
+                                                                    WorkOf(job, cancelled));
                                                  },
                                              .work = WorkOf(job, cancelled)}));
   return JobOutcome{

@@ -41,6 +41,8 @@ class BackupJobs {
     backup::FailPoint fail_point;
     /// Is told of the tables of a restored namespace; null without a cold tier.
     tiering::Tiering* tiering = nullptr;
+    /// Charged with what backups and restores hold; may be null.
+    MemoryAccount* memory = nullptr;
   };
   /// Registers its executors with the queue; the dependencies must outlive the queue's last Tick.
   explicit BackupJobs(Dependencies dependencies);
@@ -57,7 +59,7 @@ class BackupJobs {
   Result<std::vector<backup::LateFile>> GatherAll(const std::string& work_folder);
   Result<std::vector<backup::LateFile>> GatherNamespace(const std::string& namespace_id,
                                                         const std::string& work_folder,
-                                                        const JobCancelled& cancelled);
+                                                        const backup::Work& work);
   void TakeIn(const std::vector<TableId>& tables);
   Status PlaceObjects(const std::string& staging);
   backup::Work WorkOf(const JobRecord& job, const JobCancelled& cancelled);

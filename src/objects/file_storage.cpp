@@ -27,7 +27,7 @@
 namespace kalam::objects {
 namespace {
 
-constexpr size_t kCopyBytes = 1 << 20;
+constexpr size_t kCopyBytes = 256 << 10;
 constexpr int64_t kStaleTemporarySeconds = 86'400;
 // Folders vanish when a delete empties them; a write that meets this makes them again.
 constexpr int kFolderAttempts = 8;
