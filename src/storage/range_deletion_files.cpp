@@ -4,6 +4,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/table_properties.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "storage/rocksdb_internal.h"
@@ -38,6 +39,14 @@ std::shared_ptr<rocksdb::EventListener> RangeDeletionFiles::MakeListener() {
 
 Status RangeDeletionFiles::Load(rocksdb::DB& database,
                                 const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
+  std::vector<std::string> names;
+  KALAM_RETURN_IF_ERROR(ToStatus(database.GetEnv()->GetChildren(database.GetName(), &names),
+                                 "cannot list the data directory"));
+  // A new server does without the code that looks further, and the memory that it takes.
+  if (std::none_of(names.begin(), names.end(),
+                   [](const std::string& name) { return name.ends_with(".sst"); })) {
+    return Status::Ok();
+  }
   for (rocksdb::ColumnFamilyHandle* family : families) {
     rocksdb::TablePropertiesCollection properties;
     KALAM_RETURN_IF_ERROR(ToStatus(database.GetPropertiesOfAllTables(family, &properties),
