@@ -1,10 +1,13 @@
-// A listener of RocksDB that looks at the properties of each table file.
+// A listener of RocksDB that looks at the properties of each table file, and marks of writes.
 #include "storage/range_deletion_files.h"
 
 #include <rocksdb/listener.h>
 #include <rocksdb/table_properties.h>
+#include <rocksdb/wal_filter.h>
+#include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "storage/rocksdb_internal.h"
@@ -26,15 +29,84 @@ class Listener final : public rocksdb::EventListener {
   void OnTableFileDeleted(const rocksdb::TableFileDeletionInfo& deleted) override {
     files_->Remove(deleted.file_path);
   }
+  // Its file was told of by then.
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& flushed) override {
+    const auto family = RangeDeletionFiles::FollowedFamily(flushed.cf_name);
+    if (family) files_->WrittenOut(*family, flushed.largest_seqno);
+  }
 
  private:
   const std::shared_ptr<RangeDeletionFiles> files_;
+};
+
+/// Looks for operations that delete ranges.
+class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
+ public:
+  explicit RangeDeletionFinder(RangeDeletionFiles::Families* found) : found_(*found) {}
+  rocksdb::Status DeleteRangeCF(uint32_t number, const rocksdb::Slice&,
+                                const rocksdb::Slice&) override {
+    for (const Family family : {Family::kRows, Family::kOrder})
+      if (number == FamilyNumber(family)) found_ |= RangeDeletionFiles::BitOf(family);
+    return {};
+  }
+  rocksdb::Status PutCF(uint32_t, const rocksdb::Slice&, const rocksdb::Slice&) override {
+    return {};
+  }
+  rocksdb::Status DeleteCF(uint32_t, const rocksdb::Slice&) override { return {}; }
+  rocksdb::Status SingleDeleteCF(uint32_t, const rocksdb::Slice&) override { return {}; }
+  void LogData(const rocksdb::Slice&) override {}
+
+ private:
+  RangeDeletionFiles::Families& found_;
+};
+
+class LogReader final : public rocksdb::WalFilter {
+ public:
+  explicit LogReader(RangeDeletionFiles::Families* found) : found_(found) {}
+  void ColumnFamilyLogNumberMap(const std::map<uint32_t, uint64_t>& first_logs,
+                                const std::map<std::string, uint32_t>&) override {
+    first_logs_ = first_logs;
+  }
+  WalProcessingOption LogRecordFound(unsigned long long log, const std::string&,
+                                     const rocksdb::WriteBatch& batch, rocksdb::WriteBatch*,
+                                     bool*) override {
+    if (batch.HasDeleteRange()) {
+      RangeDeletionFiles::Families read = 0;
+      for (const Family family : {Family::kRows, Family::kOrder}) {
+        // Of an older log the family has everything in its files.
+        const auto first = first_logs_.find(FamilyNumber(family));
+        if (first == first_logs_.end() || log >= first->second)
+          read |= RangeDeletionFiles::BitOf(family);
+      }
+      RangeDeletionFiles::Families found = 0;
+      RangeDeletionFinder finder(&found);
+      // What cannot be looked at is no range of ours; recovery finds what is wrong with it.
+      batch.Iterate(&finder).PermitUncheckedError();
+      *found_ |= found & read;
+    }
+    return WalProcessingOption::kContinueProcessing;
+  }
+  const char* Name() const override { return "kalam.range_deletions"; }
+
+ private:
+  RangeDeletionFiles::Families* const found_;
+  std::map<uint32_t, uint64_t> first_logs_;  // that recovery reads, by number of the family
 };
 
 }  // namespace
 
 std::shared_ptr<rocksdb::EventListener> RangeDeletionFiles::MakeListener() {
   return std::make_shared<Listener>(shared_from_this());
+}
+
+std::unique_ptr<rocksdb::WalFilter> RangeDeletionFiles::MakeLogReader(Families* found) {
+  return std::make_unique<LogReader>(found);
+}
+
+std::optional<Family> RangeDeletionFiles::FollowedFamily(std::string_view name) {
+  for (const Family family : {Family::kRows, Family::kOrder})
+    if (name == kFamilyNames[static_cast<size_t>(family)]) return family;
+  return std::nullopt;
 }
 
 Status RangeDeletionFiles::Load(rocksdb::DB& database,
@@ -58,13 +130,51 @@ Status RangeDeletionFiles::Load(rocksdb::DB& database,
   return Status::Ok();
 }
 
-void RangeDeletionFiles::Add(std::string_view family_name, const std::string& path) {
-  for (const Family family : {Family::kRows, Family::kOrder}) {
-    const auto index = static_cast<size_t>(family);
-    if (family_name != kFamilyNames[index]) continue;
-    const std::lock_guard lock(mutex_);
-    if (files_.emplace(NameOf(path), family).second) ++counts_[index];
+void RangeDeletionFiles::RefreshFlag(size_t index) {
+  const Memtable& memtable = memtables_[index];
+  in_memtable_[index].store(memtable.writes_under_way > 0 || memtable.up_to > 0,
+                            std::memory_order_release);
+}
+
+void RangeDeletionFiles::BeginWrite(Families families) {
+  if (families == 0) return;
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < kFamilyCount; ++i) {
+    if ((families & BitOf(static_cast<Family>(i))) == 0) continue;
+    ++memtables_[i].writes_under_way;
+    RefreshFlag(i);
   }
+}
+
+void RangeDeletionFiles::EndWrite(Families families, uint64_t last_sequence) {
+  if (families == 0) return;
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < kFamilyCount; ++i) {
+    if ((families & BitOf(static_cast<Family>(i))) == 0) continue;
+    --memtables_[i].writes_under_way;
+    memtables_[i].up_to = std::max(memtables_[i].up_to, last_sequence);
+    RefreshFlag(i);
+  }
+}
+
+uint64_t RangeDeletionFiles::in_memtable_up_to(Family family) const {
+  const std::lock_guard lock(mutex_);
+  return memtables_[static_cast<size_t>(family)].up_to;
+}
+
+void RangeDeletionFiles::WrittenOut(Family family, uint64_t sequence) {
+  const auto index = static_cast<size_t>(family);
+  const std::lock_guard lock(mutex_);
+  if (memtables_[index].up_to > sequence) return;
+  memtables_[index].up_to = 0;
+  RefreshFlag(index);
+}
+
+void RangeDeletionFiles::Add(std::string_view family_name, const std::string& path) {
+  const auto family = FollowedFamily(family_name);
+  if (!family) return;
+  const std::lock_guard lock(mutex_);
+  if (files_.emplace(NameOf(path), *family).second) ++counts_[static_cast<size_t>(*family)];
 }
 
 void RangeDeletionFiles::Remove(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <rocksdb/env.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/wal_filter.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -122,7 +123,7 @@ class NotInMemoryIterator final : public Iterator {
   std::string_view key() const override { return {}; }
   std::string_view value() const override { return {}; }
   Status status() const override {
-    return Status(ErrorKind::NotInMemory, "files hold deletions of ranges");
+    return Status(ErrorKind::NotInMemory, "there are deletions of ranges");
   }
 };
 
@@ -133,6 +134,8 @@ struct Store::Rep {
   int64_t block_cache_bytes = 0;
   int64_t write_buffer_total_bytes = 0;
   std::string description;
+  RangeDeletionFiles::Families families_with_ranges_in_log = 0;
+  std::unique_ptr<rocksdb::WalFilter> log_reader;  // the database keeps pointing at it
   std::unique_ptr<rocksdb::DB> database;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> families{};
   std::vector<rocksdb::ColumnFamilyHandle*>
@@ -233,6 +236,9 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   KALAM_RETURN_IF_ERROR(CheckManifest(*tuning.options.env, options.path));
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
+  RangeDeletionFiles& range_deletions = *tuning.range_deletion_files;
+  log_reader = range_deletions.MakeLogReader(&families_with_ranges_in_log);
+  tuning.options.wal_filter = log_reader.get();
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status =
       rocksdb::DB::Open(tuning.options, options.path, tuning.families, &handles, &opened);
@@ -250,8 +256,10 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
     }
   }
   KALAM_RETURN_IF_ERROR(CheckFormat());
-  KALAM_RETURN_IF_ERROR(tuning.range_deletion_files->Load(
-      *database, {Handle(Family::kRows), Handle(Family::kOrder)}));
+  KALAM_RETURN_IF_ERROR(
+      range_deletions.Load(*database, {Handle(Family::kRows), Handle(Family::kOrder)}));
+  range_deletions.BeginWrite(families_with_ranges_in_log);
+  range_deletions.EndWrite(families_with_ranges_in_log, database->GetLatestSequenceNumber());
   return KeepMemtableInUse();
 }
 
@@ -375,11 +383,14 @@ Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotP
 std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
   rep_->CountRead();
+  const auto must_not_walk = [this, family, only_in_memory = IsOnlyInMemory(snapshot)] {
+    return only_in_memory && rep_->tuning.range_deletion_files->HasAny(family);
+  };
+  if (must_not_walk()) return std::make_unique<NotInMemoryIterator>();
   auto iterator = std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
                                                     std::move(range), snapshot);
-  // Asked afterwards, so that the iterator sees no other files than those asked about.
-  if (IsOnlyInMemory(snapshot) && rep_->tuning.range_deletion_files->HasAny(family))
-    return std::make_unique<NotInMemoryIterator>();
+  // Again, so that the iterator sees nothing else than what was asked about.
+  if (must_not_walk()) return std::make_unique<NotInMemoryIterator>();
   return iterator;
 }
 
@@ -388,12 +399,16 @@ Status Store::Write(WriteBatch&& batch, Durability durability) {
   KALAM_RETURN_IF_ERROR(rep_->CheckSpace(static_cast<int64_t>(batch.byte_size())));
   std::string bytes = std::move(batch.rep_->bytes);
   uint32_t count = batch.rep_->count;
+  const RangeDeletionFiles::Families families_with_ranges = batch.rep_->families_with_ranges;
   batch.Clear();
   for (size_t i = 0; i < 4; ++i) bytes[8 + i] = static_cast<char>(count >> (8 * i));
   rocksdb::WriteBatch raw(std::move(bytes));
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kFsync;
+  RangeDeletionFiles& range_deletions = *rep_->tuning.range_deletion_files;
+  range_deletions.BeginWrite(families_with_ranges);
   Status status = ToStatus(rep_->database->Write(options, &raw), "cannot write");
+  range_deletions.EndWrite(families_with_ranges, rep_->database->GetLatestSequenceNumber());
   rep_->RefreshAccounts();
   return status;
 }
@@ -436,8 +451,13 @@ Status Store::FlushMemtables() {
   rocksdb::FlushOptions options;
   options.allow_write_stall = true;
   std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
+  RangeDeletionFiles& range_deletions = *rep_->tuning.range_deletion_files;
+  const uint64_t rows_up_to = range_deletions.in_memtable_up_to(Family::kRows);
+  const uint64_t order_up_to = range_deletions.in_memtable_up_to(Family::kOrder);
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(options, families), "cannot write out memtables"));
+  range_deletions.WrittenOut(Family::kRows, rows_up_to);
+  range_deletions.WrittenOut(Family::kOrder, order_up_to);
   return rep_->KeepMemtableInUse();
 }
 
@@ -464,6 +484,13 @@ Status Store::CompactRange(Family family, const ScanRange& range) {
 }
 
 Status Store::SinkDeletions(Family family, const ScanRange& range) {
+  // All of memory, not the range alone: nobody else can tell that nothing is left there.
+  rocksdb::FlushOptions flush;
+  flush.allow_write_stall = true;
+  const uint64_t up_to = rep_->tuning.range_deletion_files->in_memtable_up_to(family);
+  KALAM_RETURN_IF_ERROR(
+      ToStatus(rep_->database->Flush(flush, rep_->Handle(family)), "cannot write out a memtable"));
+  rep_->tuning.range_deletion_files->WrittenOut(family, up_to);
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kSkip;

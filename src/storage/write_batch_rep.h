@@ -11,6 +11,7 @@ namespace kalam::storage {
 struct WriteBatch::Rep {
   std::string bytes;
   uint32_t count = 0;
+  uint32_t families_with_ranges = 0;  // bits by Family, of DeleteRange
 };
 
 }  // namespace kalam::storage
