@@ -45,7 +45,7 @@ class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
   explicit RangeDeletionFinder(RangeDeletionFiles::Families* found) : found_(*found) {}
   rocksdb::Status DeleteRangeCF(uint32_t number, const rocksdb::Slice&,
                                 const rocksdb::Slice&) override {
-    for (const Family family : {Family::kRows, Family::kOrder})
+    for (const Family family : RangeDeletionFiles::kFollowed)
       if (number == FamilyNumber(family)) found_ |= RangeDeletionFiles::BitOf(family);
     return {};
   }
@@ -72,7 +72,7 @@ class LogReader final : public rocksdb::WalFilter {
                                      bool*) override {
     if (batch.HasDeleteRange()) {
       RangeDeletionFiles::Families read = 0;
-      for (const Family family : {Family::kRows, Family::kOrder}) {
+      for (const Family family : RangeDeletionFiles::kFollowed) {
         // Of an older log the family has everything in its files.
         const auto first = first_logs_.find(FamilyNumber(family));
         if (first == first_logs_.end() || log >= first->second)
@@ -104,7 +104,7 @@ std::unique_ptr<rocksdb::WalFilter> RangeDeletionFiles::MakeLogReader(Families* 
 }
 
 std::optional<Family> RangeDeletionFiles::FollowedFamily(std::string_view name) {
-  for (const Family family : {Family::kRows, Family::kOrder})
+  for (const Family family : RangeDeletionFiles::kFollowed)
     if (name == kFamilyNames[static_cast<size_t>(family)]) return family;
   return std::nullopt;
 }

@@ -66,7 +66,9 @@ class RangeDeletionFiles : public std::enable_shared_from_this<RangeDeletionFile
   void Add(std::string_view family_name, const std::string& path);
   void Remove(const std::string& path);
 
-  /// Followed are rows and their order alone.
+  /// The families whose ranges are deleted while their tables live. Those of tables that are
+  /// dropped hide nothing between the bounds of another table's readers.
+  static constexpr std::array kFollowed = {Family::kRows, Family::kOrder, Family::kChanges};
   static std::optional<Family> FollowedFamily(std::string_view name);
 
  private:

@@ -256,8 +256,8 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
     }
   }
   KALAM_RETURN_IF_ERROR(CheckFormat());
-  KALAM_RETURN_IF_ERROR(
-      range_deletions.Load(*database, {Handle(Family::kRows), Handle(Family::kOrder)}));
+  KALAM_RETURN_IF_ERROR(range_deletions.Load(
+      *database, {Handle(Family::kRows), Handle(Family::kOrder), Handle(Family::kChanges)}));
   range_deletions.BeginWrite(families_with_ranges_in_log);
   range_deletions.EndWrite(families_with_ranges_in_log, database->GetLatestSequenceNumber());
   return KeepMemtableInUse();
@@ -452,12 +452,13 @@ Status Store::FlushMemtables() {
   options.allow_write_stall = true;
   std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
   RangeDeletionFiles& range_deletions = *rep_->tuning.range_deletion_files;
-  const uint64_t rows_up_to = range_deletions.in_memtable_up_to(Family::kRows);
-  const uint64_t order_up_to = range_deletions.in_memtable_up_to(Family::kOrder);
+  std::array<uint64_t, RangeDeletionFiles::kFollowed.size()> up_to{};
+  for (size_t i = 0; i < up_to.size(); ++i)
+    up_to[i] = range_deletions.in_memtable_up_to(RangeDeletionFiles::kFollowed[i]);
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(options, families), "cannot write out memtables"));
-  range_deletions.WrittenOut(Family::kRows, rows_up_to);
-  range_deletions.WrittenOut(Family::kOrder, order_up_to);
+  for (size_t i = 0; i < up_to.size(); ++i)
+    range_deletions.WrittenOut(RangeDeletionFiles::kFollowed[i], up_to[i]);
   return rep_->KeepMemtableInUse();
 }
 

@@ -197,33 +197,38 @@ TEST_F(StoreTest, ReadersOfMemoryMissNothingBehindADeletedRange) {
   EXPECT_EQ(look(), "c") << "the range has met what it deletes";
 }
 
-TEST_F(StoreTest, ReadersOfMemoryMissNothingBesideARangeDeletedInAMemtable) {
+class StoreFamilyTest : public StoreTest, public testing::WithParamInterface<Family> {};
+INSTANTIATE_TEST_SUITE_P(WhereRangesAreDeleted, StoreFamilyTest,
+                         testing::Values(Family::kRows, Family::kOrder, Family::kChanges));
+
+TEST_P(StoreFamilyTest, ReadersOfMemoryMissNothingBesideARangeDeletedInAMemtable) {
+  const Family family = GetParam();
   Reopen();
-  for (const char* key : {"b", "z"}) Put(Family::kRows, key, "1");
+  for (const char* key : {"b", "z"}) Put(family, key, "1");
   ASSERT_TRUE(store_->FlushMemtables().ok());
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("b", "z")) << "that file is cached";
-  Put(Family::kRows, "d", "1");
+  EXPECT_THAT(Keys(family, {}), ElementsAre("b", "z")) << "that file is cached";
+  Put(family, "d", "1");
   ASSERT_TRUE(store_->FlushMemtables().ok());
   WriteBatch batch;
-  batch.DeleteRange(Family::kRows, "b", "c");
+  batch.DeleteRange(family, "b", "c");
   ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
-  const auto look = [this] {
-    auto iterator = store_->NewIterator(Family::kRows, {"a", "zz"},
-                                        store_->OnlyInMemory(store_->TakeSnapshot()));
+  const auto look = [this, family] {
+    auto iterator =
+        store_->NewIterator(family, {"a", "zz"}, store_->OnlyInMemory(store_->TakeSnapshot()));
     iterator->Seek("a");
     return iterator->Valid() ? std::string(iterator->key()) : iterator->status().ToString();
   };
   // RocksDB would give out "z": "d" lies in a file that is not cached.
   EXPECT_THAT(look(), HasSubstr("deletions of ranges"));
   Reopen();
-  EXPECT_THAT(Keys(Family::kRows, {"y", "zz"}), ElementsAre("z"));
+  EXPECT_THAT(Keys(family, {"y", "zz"}), ElementsAre("z"));
   EXPECT_THAT(look(), HasSubstr("deletions of ranges")) << "it came back from the log";
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("d", "z"));
-  ASSERT_TRUE(store_->SinkDeletions(Family::kRows, {"a", "zz"}).ok());
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("d", "z"));
+  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
+  ASSERT_TRUE(store_->SinkDeletions(family, {"a", "zz"}).ok());
+  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
   EXPECT_EQ(look(), "d") << "neither memory nor a file holds one";
   Reopen();
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("d", "z"));
+  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
   EXPECT_EQ(look(), "d") << "what a log tells has been written out";
 }
 
