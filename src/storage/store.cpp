@@ -86,6 +86,9 @@ class BoundedIterator final : public Iterator {
         lower_(range_.lower),
         upper_(range_.upper) {
     rocksdb::ReadOptions options = ReadOptionsFor(snapshot_);
+    // There are none (NewIterator). RocksDB before 8.5.2 looks for them whenever it comes to the
+    // next file of a level, and forgets there that this file could not be read.
+    options.ignore_range_deletions = IsOnlyInMemory(snapshot_);
     if (!range_.lower.empty()) options.iterate_lower_bound = &lower_;
     if (!range_.upper.empty()) options.iterate_upper_bound = &upper_;
     raw_.reset(database.NewIterator(options, family));

@@ -232,6 +232,35 @@ TEST_P(StoreFamilyTest, ReadersOfMemoryMissNothingBesideARangeDeletedInAMemtable
   EXPECT_EQ(look(), "d") << "what a log tells has been written out";
 }
 
+TEST_P(StoreFamilyTest, ReadersOfMemoryMissNoFileOfALevel) {
+  const Family family = GetParam();
+  Reopen();
+  // Two files side by side at the bottom.
+  Put(family, "a", "1");
+  ASSERT_TRUE(store_->CompactRange(family, {}).ok());
+  Put(family, "c", "1");
+  ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
+  Reopen();
+  EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
+  auto upwards =
+      store_->NewIterator(family, {"a", "d"}, store_->OnlyInMemory(store_->TakeSnapshot()));
+  upwards->SeekToFirst();
+  ASSERT_TRUE(upwards->Valid());
+  EXPECT_EQ(upwards->key(), "a");
+  upwards->Next();
+  EXPECT_FALSE(upwards->Valid());
+  EXPECT_EQ(upwards->status().kind(), ErrorKind::NotInMemory);
+  upwards.reset();
+  Reopen();
+  EXPECT_THAT(Keys(family, {"c", "d"}), ElementsAre("c")) << "the second one is cached";
+  auto downwards =
+      store_->NewIterator(family, {"a", "d"}, store_->OnlyInMemory(store_->TakeSnapshot()));
+  // It looks at what lies before "c" to know that no newer version of it does.
+  downwards->SeekToLast();
+  EXPECT_FALSE(downwards->Valid());
+  EXPECT_EQ(downwards->status().kind(), ErrorKind::NotInMemory);
+}
+
 TEST_F(StoreTest, IteratorStaysWithinItsBounds) {
   Reopen();
   for (const char* key : {"a", "b", "c", "d", "e"}) Put(Family::kRows, key, key);
