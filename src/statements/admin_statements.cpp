@@ -192,9 +192,9 @@ Result<std::unique_ptr<AdminStatements>> AdminStatements::Make(
   KALAM_ASSIGN_OR_RETURN(auto jobs,
                          jobs::JobQueue::Open(services.store, services.group, services.clock,
                                               {.max_concurrent = limits.jobs_max_concurrent,
-                                                .turn_clock = services.turn_clock,
-                                                .was_restored = services.was_restored,
-                                                .account = &services.memory.Child("jobs")}));
+                                               .turn_clock = services.turn_clock,
+                                               .was_restored = services.was_restored,
+                                               .account = &services.memory.Child("jobs")}));
   std::vector<catalog::TablePtr> definitions = MakeSystemTableDefinitions(services.clock.NowUs());
   for (const catalog::TablePtr& definition : definitions)
     services.catalog.RegisterSystemTable(definition);

@@ -16,7 +16,7 @@
 #include "base/page_heap.h"
 #include "base/status.h"
 #include "storage/event_counts.h"
-#include "storage/range_deletion_files.h"
+#include "storage/range_deletions.h"
 #include "storage/store.h"
 
 namespace kalam::storage {
@@ -42,7 +42,7 @@ struct Tuning {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::CompactionFilter> change_filter;
-  std::shared_ptr<RangeDeletionFiles> range_deletion_files;
+  std::shared_ptr<RangeDeletions> range_deletions;
   EventCounts counts;
 };
 Tuning MakeTuning(const StoreOptions& options);

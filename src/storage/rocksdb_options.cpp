@@ -220,7 +220,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   database.listeners.push_back(tuning.counts.listener());
   database.listeners.push_back(std::make_shared<CorruptionFence>());
   database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>(options.turn_clock));
-  database.listeners.push_back(tuning.range_deletion_files->MakeListener());
+  database.listeners.push_back(tuning.range_deletions->MakeListener());
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;
   database.max_file_opening_threads = 1;
@@ -267,7 +267,7 @@ Tuning MakeTuning(const StoreOptions& options) {
   if (options.drop_change) {
     tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);
   }
-  tuning.range_deletion_files = std::make_shared<RangeDeletionFiles>();
+  tuning.range_deletions = std::make_shared<RangeDeletions>();
   tuning.options = DatabaseOptions(options, tuning);
   rocksdb::ColumnFamilyOptions unused;
   unused.arena_block_size = kArenaBlockBytes;

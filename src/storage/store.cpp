@@ -137,7 +137,7 @@ struct Store::Rep {
   int64_t block_cache_bytes = 0;
   int64_t write_buffer_total_bytes = 0;
   std::string description;
-  RangeDeletionFiles::Families families_with_ranges_in_log = 0;
+  RangeDeletions::Families families_with_ranges_in_log = 0;
   std::unique_ptr<rocksdb::WalFilter> log_reader;  // the database keeps pointing at it
   std::unique_ptr<rocksdb::DB> database;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> families{};
@@ -239,7 +239,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   KALAM_RETURN_IF_ERROR(CheckManifest(*tuning.options.env, options.path));
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
-  RangeDeletionFiles& range_deletions = *tuning.range_deletion_files;
+  RangeDeletions& range_deletions = *tuning.range_deletions;
   log_reader = range_deletions.MakeLogReader(&families_with_ranges_in_log);
   tuning.options.wal_filter = log_reader.get();
   rocksdb::DB* opened = nullptr;
@@ -387,7 +387,7 @@ std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
   rep_->CountRead();
   const auto must_not_walk = [this, family, only_in_memory = IsOnlyInMemory(snapshot)] {
-    return only_in_memory && rep_->tuning.range_deletion_files->HasAny(family);
+    return only_in_memory && rep_->tuning.range_deletions->HasAny(family);
   };
   if (must_not_walk()) return std::make_unique<NotInMemoryIterator>();
   auto iterator = std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
@@ -402,13 +402,13 @@ Status Store::Write(WriteBatch&& batch, Durability durability) {
   KALAM_RETURN_IF_ERROR(rep_->CheckSpace(static_cast<int64_t>(batch.byte_size())));
   std::string bytes = std::move(batch.rep_->bytes);
   uint32_t count = batch.rep_->count;
-  const RangeDeletionFiles::Families families_with_ranges = batch.rep_->families_with_ranges;
+  const RangeDeletions::Families families_with_ranges = batch.rep_->families_with_ranges;
   batch.Clear();
   for (size_t i = 0; i < 4; ++i) bytes[8 + i] = static_cast<char>(count >> (8 * i));
   rocksdb::WriteBatch raw(std::move(bytes));
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kFsync;
-  RangeDeletionFiles& range_deletions = *rep_->tuning.range_deletion_files;
+  RangeDeletions& range_deletions = *rep_->tuning.range_deletions;
   range_deletions.BeginWrite(families_with_ranges);
   Status status = ToStatus(rep_->database->Write(options, &raw), "cannot write");
   range_deletions.EndWrite(families_with_ranges, rep_->database->GetLatestSequenceNumber());
@@ -454,14 +454,14 @@ Status Store::FlushMemtables() {
   rocksdb::FlushOptions options;
   options.allow_write_stall = true;
   std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
-  RangeDeletionFiles& range_deletions = *rep_->tuning.range_deletion_files;
-  std::array<uint64_t, RangeDeletionFiles::kFollowed.size()> up_to{};
+  RangeDeletions& range_deletions = *rep_->tuning.range_deletions;
+  std::array<uint64_t, RangeDeletions::kFollowed.size()> up_to{};
   for (size_t i = 0; i < up_to.size(); ++i)
-    up_to[i] = range_deletions.in_memtable_up_to(RangeDeletionFiles::kFollowed[i]);
+    up_to[i] = range_deletions.in_memtable_up_to(RangeDeletions::kFollowed[i]);
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(options, families), "cannot write out memtables"));
   for (size_t i = 0; i < up_to.size(); ++i)
-    range_deletions.WrittenOut(RangeDeletionFiles::kFollowed[i], up_to[i]);
+    range_deletions.WrittenOut(RangeDeletions::kFollowed[i], up_to[i]);
   return rep_->KeepMemtableInUse();
 }
 
@@ -491,10 +491,10 @@ Status Store::SinkDeletions(Family family, const ScanRange& range) {
   // All of memory, not the range alone: nobody else can tell that nothing is left there.
   rocksdb::FlushOptions flush;
   flush.allow_write_stall = true;
-  const uint64_t up_to = rep_->tuning.range_deletion_files->in_memtable_up_to(family);
+  const uint64_t up_to = rep_->tuning.range_deletions->in_memtable_up_to(family);
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(flush, rep_->Handle(family)), "cannot write out a memtable"));
-  rep_->tuning.range_deletion_files->WrittenOut(family, up_to);
+  rep_->tuning.range_deletions->WrittenOut(family, up_to);
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kSkip;

@@ -174,8 +174,8 @@ class Store {
   std::string DescribeOptions() const;
   /// Bytes of blocks, indexes and filters in the block cache.
   int64_t block_cache_bytes() const;
-  /// Memory of blocks, cached or being read, in pages of their own (base/page_heap.h): a little more
-  /// than the cache is charged with, and not in the figures of the C library's allocator.
+  /// Memory of blocks, cached or being read, in pages of their own (base/page_heap.h): a little
+  /// more than the cache is charged with, and not in the figures of the C library's allocator.
   int64_t block_page_bytes() const;
   /// Brings the accounts up to date at once; writes do so, and every few hundred reads.
   void RefreshAccounts();

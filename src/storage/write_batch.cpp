@@ -59,7 +59,7 @@ void WriteBatch::DeleteRange(Family family, std::string_view begin, std::string_
   AppendOperation(kRangeDeletion, family, begin, &rep_->bytes);
   AppendBytes(end, &rep_->bytes);
   ++rep_->count;
-  rep_->families_with_ranges |= RangeDeletionFiles::BitOf(family);
+  rep_->families_with_ranges |= RangeDeletions::BitOf(family);
 }
 
 void WriteBatch::Clear() {

@@ -32,7 +32,7 @@ namespace kalam::storage {
 /// is not a broken disk but every block that is not cached, so they must not walk over such ranges.
 /// One in a memtable hides nothing of newer files, but makes iterators pass over them all the same.
 /// Thread-safety: any thread.
-class RangeDeletionFiles : public std::enable_shared_from_this<RangeDeletionFiles> {
+class RangeDeletions : public std::enable_shared_from_this<RangeDeletions> {
  public:
   /// Bits by Family.
   using Families = uint32_t;

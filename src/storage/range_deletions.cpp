@@ -1,5 +1,5 @@
 // A listener of RocksDB that looks at the properties of each table file, and marks of writes.
-#include "storage/range_deletion_files.h"
+#include "storage/range_deletions.h"
 
 #include <rocksdb/listener.h>
 #include <rocksdb/table_properties.h>
@@ -19,7 +19,7 @@ std::string NameOf(const std::string& path) { return path.substr(path.rfind('/')
 
 class Listener final : public rocksdb::EventListener {
  public:
-  explicit Listener(std::shared_ptr<RangeDeletionFiles> files) : files_(std::move(files)) {}
+  explicit Listener(std::shared_ptr<RangeDeletions> files) : files_(std::move(files)) {}
   // Before any reader can see the file ...
   void OnTableFileCreated(const rocksdb::TableFileCreationInfo& created) override {
     if (created.status.ok() && created.table_properties.num_range_deletions > 0)
@@ -31,22 +31,22 @@ class Listener final : public rocksdb::EventListener {
   }
   // Its file was told of by then.
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& flushed) override {
-    const auto family = RangeDeletionFiles::FollowedFamily(flushed.cf_name);
+    const auto family = RangeDeletions::FollowedFamily(flushed.cf_name);
     if (family) files_->WrittenOut(*family, flushed.largest_seqno);
   }
 
  private:
-  const std::shared_ptr<RangeDeletionFiles> files_;
+  const std::shared_ptr<RangeDeletions> files_;
 };
 
 /// Looks for operations that delete ranges.
 class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
  public:
-  explicit RangeDeletionFinder(RangeDeletionFiles::Families* found) : found_(*found) {}
+  explicit RangeDeletionFinder(RangeDeletions::Families* found) : found_(*found) {}
   rocksdb::Status DeleteRangeCF(uint32_t number, const rocksdb::Slice&,
                                 const rocksdb::Slice&) override {
-    for (const Family family : RangeDeletionFiles::kFollowed)
-      if (number == FamilyNumber(family)) found_ |= RangeDeletionFiles::BitOf(family);
+    for (const Family family : RangeDeletions::kFollowed)
+      if (number == FamilyNumber(family)) found_ |= RangeDeletions::BitOf(family);
     return {};
   }
   rocksdb::Status PutCF(uint32_t, const rocksdb::Slice&, const rocksdb::Slice&) override {
@@ -57,12 +57,12 @@ class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
   void LogData(const rocksdb::Slice&) override {}
 
  private:
-  RangeDeletionFiles::Families& found_;
+  RangeDeletions::Families& found_;
 };
 
 class LogReader final : public rocksdb::WalFilter {
  public:
-  explicit LogReader(RangeDeletionFiles::Families* found) : found_(found) {}
+  explicit LogReader(RangeDeletions::Families* found) : found_(found) {}
   void ColumnFamilyLogNumberMap(const std::map<uint32_t, uint64_t>& first_logs,
                                 const std::map<std::string, uint32_t>&) override {
     first_logs_ = first_logs;
@@ -71,14 +71,14 @@ class LogReader final : public rocksdb::WalFilter {
                                      const rocksdb::WriteBatch& batch, rocksdb::WriteBatch*,
                                      bool*) override {
     if (batch.HasDeleteRange()) {
-      RangeDeletionFiles::Families read = 0;
-      for (const Family family : RangeDeletionFiles::kFollowed) {
+      RangeDeletions::Families read = 0;
+      for (const Family family : RangeDeletions::kFollowed) {
         // Of an older log the family has everything in its files.
         const auto first = first_logs_.find(FamilyNumber(family));
         if (first == first_logs_.end() || log >= first->second)
-          read |= RangeDeletionFiles::BitOf(family);
+          read |= RangeDeletions::BitOf(family);
       }
-      RangeDeletionFiles::Families found = 0;
+      RangeDeletions::Families found = 0;
       RangeDeletionFinder finder(&found);
       // What cannot be looked at is no range of ours; recovery finds what is wrong with it.
       batch.Iterate(&finder).PermitUncheckedError();
@@ -89,28 +89,28 @@ class LogReader final : public rocksdb::WalFilter {
   const char* Name() const override { return "kalam.range_deletions"; }
 
  private:
-  RangeDeletionFiles::Families* const found_;
+  RangeDeletions::Families* const found_;
   std::map<uint32_t, uint64_t> first_logs_;  // that recovery reads, by number of the family
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::EventListener> RangeDeletionFiles::MakeListener() {
+std::shared_ptr<rocksdb::EventListener> RangeDeletions::MakeListener() {
   return std::make_shared<Listener>(shared_from_this());
 }
 
-std::unique_ptr<rocksdb::WalFilter> RangeDeletionFiles::MakeLogReader(Families* found) {
+std::unique_ptr<rocksdb::WalFilter> RangeDeletions::MakeLogReader(Families* found) {
   return std::make_unique<LogReader>(found);
 }
 
-std::optional<Family> RangeDeletionFiles::FollowedFamily(std::string_view name) {
-  for (const Family family : RangeDeletionFiles::kFollowed)
+std::optional<Family> RangeDeletions::FollowedFamily(std::string_view name) {
+  for (const Family family : RangeDeletions::kFollowed)
     if (name == kFamilyNames[static_cast<size_t>(family)]) return family;
   return std::nullopt;
 }
 
-Status RangeDeletionFiles::Load(rocksdb::DB& database,
-                                const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
+Status RangeDeletions::Load(rocksdb::DB& database,
+                            const std::vector<rocksdb::ColumnFamilyHandle*>& families) {
   std::vector<std::string> names;
   KALAM_RETURN_IF_ERROR(ToStatus(database.GetEnv()->GetChildren(database.GetName(), &names),
                                  "cannot list the data directory"));
@@ -130,13 +130,13 @@ Status RangeDeletionFiles::Load(rocksdb::DB& database,
   return Status::Ok();
 }
 
-void RangeDeletionFiles::RefreshFlag(size_t index) {
+void RangeDeletions::RefreshFlag(size_t index) {
   const Memtable& memtable = memtables_[index];
   in_memtable_[index].store(memtable.writes_under_way > 0 || memtable.up_to > 0,
                             std::memory_order_release);
 }
 
-void RangeDeletionFiles::BeginWrite(Families families) {
+void RangeDeletions::BeginWrite(Families families) {
   if (families == 0) return;
   const std::lock_guard lock(mutex_);
   for (size_t i = 0; i < kFamilyCount; ++i) {
@@ -146,7 +146,7 @@ void RangeDeletionFiles::BeginWrite(Families families) {
   }
 }
 
-void RangeDeletionFiles::EndWrite(Families families, uint64_t last_sequence) {
+void RangeDeletions::EndWrite(Families families, uint64_t last_sequence) {
   if (families == 0) return;
   const std::lock_guard lock(mutex_);
   for (size_t i = 0; i < kFamilyCount; ++i) {
@@ -157,12 +157,12 @@ void RangeDeletionFiles::EndWrite(Families families, uint64_t last_sequence) {
   }
 }
 
-uint64_t RangeDeletionFiles::in_memtable_up_to(Family family) const {
+uint64_t RangeDeletions::in_memtable_up_to(Family family) const {
   const std::lock_guard lock(mutex_);
   return memtables_[static_cast<size_t>(family)].up_to;
 }
 
-void RangeDeletionFiles::WrittenOut(Family family, uint64_t sequence) {
+void RangeDeletions::WrittenOut(Family family, uint64_t sequence) {
   const auto index = static_cast<size_t>(family);
   const std::lock_guard lock(mutex_);
   if (memtables_[index].up_to > sequence) return;
@@ -170,14 +170,14 @@ void RangeDeletionFiles::WrittenOut(Family family, uint64_t sequence) {
   RefreshFlag(index);
 }
 
-void RangeDeletionFiles::Add(std::string_view family_name, const std::string& path) {
+void RangeDeletions::Add(std::string_view family_name, const std::string& path) {
   const auto family = FollowedFamily(family_name);
   if (!family) return;
   const std::lock_guard lock(mutex_);
   if (files_.emplace(NameOf(path), *family).second) ++counts_[static_cast<size_t>(*family)];
 }
 
-void RangeDeletionFiles::Remove(const std::string& path) {
+void RangeDeletions::Remove(const std::string& path) {
   const std::lock_guard lock(mutex_);
   const auto file = files_.find(NameOf(path));
   if (file == files_.end()) return;
