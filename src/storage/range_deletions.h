@@ -2,6 +2,7 @@
 // reader.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -69,6 +70,9 @@ class RangeDeletions : public std::enable_shared_from_this<RangeDeletions> {
   /// The families whose ranges are deleted while their tables live. Those of tables that are
   /// dropped hide nothing between the bounds of another table's readers.
   static constexpr std::array kFollowed = {Family::kRows, Family::kOrder, Family::kChanges};
+  static constexpr bool IsFollowed(Family family) {
+    return std::find(kFollowed.begin(), kFollowed.end(), family) != kFollowed.end();
+  }
   static std::optional<Family> FollowedFamily(std::string_view name);
 
  private:

@@ -80,19 +80,20 @@ rocksdb::ReadOptions ReadOptionsFor(const SnapshotPtr& snapshot) {
 class BoundedIterator final : public Iterator {
  public:
   BoundedIterator(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* family, ScanRange range,
-                  SnapshotPtr snapshot)
+                  SnapshotPtr snapshot, bool ignores_deleted_ranges)
       : range_(std::move(range)),
         snapshot_(std::move(snapshot)),
         lower_(range_.lower),
         upper_(range_.upper) {
     rocksdb::ReadOptions options = ReadOptionsFor(snapshot_);
-    // There are none (NewIterator). RocksDB before 8.5.2 looks for them whenever it comes to the
-    // next file of a level, and forgets there that this file could not be read.
-    options.ignore_range_deletions = IsOnlyInMemory(snapshot_);
+    // RocksDB before 8.5.2 looks for them whenever it comes to the next file of a level, and
+    // forgets there that this file could not be read.
+    options.ignore_range_deletions = ignores_deleted_ranges;
     if (!range_.lower.empty()) options.iterate_lower_bound = &lower_;
     if (!range_.upper.empty()) options.iterate_upper_bound = &upper_;
     raw_.reset(database.NewIterator(options, family));
   }
+  const ScanRange& range() const { return range_; }
   bool Valid() const override { return raw_->Valid(); }
   void Seek(std::string_view key) override { raw_->Seek(ToSlice(key)); }
   void SeekForPrev(std::string_view key) override { raw_->SeekForPrev(ToSlice(key)); }
@@ -386,15 +387,20 @@ Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotP
 std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
   rep_->CountRead();
-  const auto must_not_walk = [this, family, only_in_memory = IsOnlyInMemory(snapshot)] {
-    return only_in_memory && rep_->tuning.range_deletions->HasAny(family);
+  const RangeDeletions& deletions = *rep_->tuning.range_deletions;
+  const auto make = [&](ScanRange bounds, bool ignores_deleted_ranges) {
+    return std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
+                                             std::move(bounds), snapshot, ignores_deleted_ranges);
   };
-  if (must_not_walk()) return std::make_unique<NotInMemoryIterator>();
-  auto iterator = std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
-                                                    std::move(range), snapshot);
-  // Again, so that the iterator sees nothing else than what was asked about.
-  if (must_not_walk()) return std::make_unique<NotInMemoryIterator>();
-  return iterator;
+  if (!RangeDeletions::IsFollowed(family)) return make(std::move(range), false);
+  if (!deletions.HasAny(family)) {
+    auto iterator = make(std::move(range), true);
+    // Again, so that the iterator sees nothing else than what was asked about.
+    if (!deletions.HasAny(family)) return iterator;
+    range = iterator->range();
+  }
+  if (IsOnlyInMemory(snapshot)) return std::make_unique<NotInMemoryIterator>();
+  return make(std::move(range), false);
 }
 
 Status Store::Write(WriteBatch&& batch, Durability durability) {

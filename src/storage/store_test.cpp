@@ -261,6 +261,27 @@ TEST_P(StoreFamilyTest, ReadersOfMemoryMissNoFileOfALevel) {
   EXPECT_EQ(downwards->status().kind(), ErrorKind::NotInMemory);
 }
 
+TEST_P(StoreFamilyTest, ADamagedFileOfALevelIsNotTheEndOfIt) {
+  const Family family = GetParam();
+  Reopen();
+  Put(family, "a", "1");
+  ASSERT_TRUE(store_->CompactRange(family, {}).ok());
+  Put(family, "c", "1");
+  ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
+  Reopen();
+  EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
+  for (const auto& entry : std::filesystem::directory_iterator(options_.path)) {
+    if (entry.path().extension() == ".sst") FlipByte(entry.path(), 3);
+  }
+  auto iterator = store_->NewIterator(family, {"a", "d"});
+  iterator->SeekToFirst();
+  ASSERT_TRUE(iterator->Valid());
+  EXPECT_EQ(iterator->key(), "a");
+  iterator->Next();
+  EXPECT_FALSE(iterator->Valid());
+  EXPECT_EQ(iterator->status().kind(), ErrorKind::Corruption);
+}
+
 TEST_F(StoreTest, IteratorStaysWithinItsBounds) {
   Reopen();
   for (const char* key : {"a", "b", "c", "d", "e"}) Put(Family::kRows, key, key);
