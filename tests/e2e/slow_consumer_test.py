@@ -38,6 +38,7 @@ class RawSubscriber:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(120)
         self.socket.connect(("127.0.0.1", server.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall((
@@ -502,8 +503,9 @@ def test_late_comers_get_the_state_unless_a_delete_was_lost():
         for told in (False, True):
             for table in ("kept", "short"):
                 assert RETIRED.changes("bob", table, told, 2) == state
-                assert RETIRED.changes("ann", table, told, 3) == state + [("delete", 2)]
-        # In the next minute the tombstone of the one table is old enough to go.
+            # On a busy machine the tombstone of the other table has gone by now.
+            assert RETIRED.changes("ann", "kept", told, 3) == state + [("delete", 2)]
+        # In the next minute at the latest it is old enough to go.
         while time.time() // 60 == RETIRED.minute:
             time.sleep(0.2)
         for table in ("kept", "short"):
