@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/code_pages.h"
 #include "base/log.h"
 #include "base/process_memory.h"
 #include "server/database.h"
@@ -136,7 +137,10 @@ class Ticker : public Deadline {
       return;
     }
     ++quiet_rounds_;
-    if (quiet_rounds_ == kQuietRoundsBeforeTrim) TrimAllocator();
+    if (quiet_rounds_ == kQuietRoundsBeforeTrim) {
+      TrimAllocator();
+      if (!std::exchange(has_started_, true)) UnmapIdleCode();
+    }
     if (quiet_rounds_ == rest_after_rounds_) database_.Rest();
   }
 
@@ -150,6 +154,7 @@ class Ticker : public Deadline {
   // Of the round under way.
   int64_t last_activity_ = 0;
   int64_t quiet_rounds_ = 0;
+  bool has_started_ = false;  // and come to rest: what only the start needed is over
   HeapTrim heap_trim_;
 };
 
