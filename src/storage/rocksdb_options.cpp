@@ -91,17 +91,24 @@ class CorruptionFence final : public rocksdb::EventListener {
 class CompactionsTakeLongTurns final : public rocksdb::EventListener {
  public:
   explicit CompactionsTakeLongTurns(TurnClock* turn_clock) : turn_clock_(turn_clock) {}
-  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
-    if (turn_clock_ != nullptr) turn_clock_->Start();
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo& compaction) override {
+    if (NeedsClock(compaction)) turn_clock_->Start();
     thread_local bool is_set = false;
     if (!std::exchange(is_set, true)) TakeLongTurns();
   }
   // Not told of one that a stop interrupts: then the clock runs until it ends with the database.
-  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
-    if (turn_clock_ != nullptr) turn_clock_->Stop();
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& compaction) override {
+    if (NeedsClock(compaction)) turn_clock_->Stop();
   }
 
  private:
+  /// Those that writers start run all the time while there are many writers, whom the clock costs
+  /// more than it gives.
+  bool NeedsClock(const rocksdb::CompactionJobInfo& compaction) const {
+    return turn_clock_ != nullptr &&
+           compaction.compaction_reason == rocksdb::CompactionReason::kManualCompaction;
+  }
+
   TurnClock* const turn_clock_;
 };
 
