@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "auth/token.h"
+#include "base/memory_account.h"
 #include "harness.h"
 #include "live/live_hub.h"
 #include "query/json_path.h"
@@ -16,21 +17,25 @@ namespace kalam::fuzz {
 namespace {
 
 std::string RunSqlRequest(std::string_view input) {
-  server::RequestReader reader;
+  MemoryAccount account("bodies", nullptr);
+  server::RequestReader reader(account);
   const auto body = reader.ReadSql(std::string(input));
   if (!body.ok()) return {};
-  return body->sql.size() <= input.size() ? "" : "the SQL is longer than the request";
+  if (body->sql.size() > input.size()) return "the SQL is longer than the request";
+  return account.used_bytes() == 0 ? "" : "the account did not return to zero";
 }
 
 std::string RunParameters(std::string_view input) {
-  server::RequestReader reader;
+  MemoryAccount account("bodies", nullptr);
+  server::RequestReader reader(account);
   const auto parameters = reader.ReadParameters(std::string(input));
   return parameters.ok() && parameters->size() > input.size() ? "more parameters than bytes" : "";
 }
 
 std::string RunSignInBody(std::string_view input) {
   static constexpr std::string_view kNames[] = {"user", "password"};
-  server::RequestReader reader;
+  MemoryAccount account("bodies", nullptr);
+  server::RequestReader reader(account);
   const auto texts = reader.ReadTexts(std::string(input), kNames);
   return texts.ok() && texts->size() > 2 ? "an unknown member was accepted" : "";
 }
