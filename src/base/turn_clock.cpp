@@ -12,15 +12,13 @@ namespace {
 
 // Some 50 us are added by the kernel.
 constexpr auto kSleep = std::chrono::microseconds(200);
-// More of them are not all kept busy by jobs and compactions.
-constexpr int kProcessorsMax = 4;
 
 }  // namespace
 
-TurnClock::TurnClock() {
+TurnClock::TurnClock(int processors_max) {
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  if (CPU_COUNT(&allowed) > kProcessorsMax) return;
+  if (CPU_COUNT(&allowed) > processors_max) return;
   try {
     for (int processor = 0; processor < CPU_SETSIZE; ++processor)
       if (CPU_ISSET(processor, &allowed))

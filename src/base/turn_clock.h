@@ -18,10 +18,12 @@ namespace kalam {
 /// Thread-safety: any thread.
 class TurnClock {
  public:
+  static constexpr int kProcessorsMax = 4;
+
   /// Starts its threads, which sleep until the clock runs. They are as nice as the caller. On
-  /// machines with more than a few processors one of them is free for whoever wakes up: there are
-  /// no threads then, and the clock does nothing.
-  TurnClock();
+  /// machines with more than `processors_max` one of them is free for whoever wakes up, because
+  /// jobs do not keep all of them busy: there are no threads then, and the clock does nothing.
+  explicit TurnClock(int processors_max = kProcessorsMax);
   TurnClock(const TurnClock&) = delete;
   TurnClock& operator=(const TurnClock&) = delete;
   ~TurnClock();
@@ -32,7 +34,6 @@ class TurnClock {
   void Stop();
   /// Times that a thread of the clock woke up, in all.
   int64_t wake_count() const { return wake_count_.load(std::memory_order_relaxed); }
-  bool is_needed() const { return !threads_.empty(); }
 
  private:
   void Run(int processor);

@@ -147,7 +147,6 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
   options.drop_change = [this](std::string_view key, std::string_view value) {
     return retention_.ShouldDrop(key, value);
   };
-  options.turn_clock = &turn_clock_;
   KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
   KALAM_ASSIGN_OR_RETURN(
       catalog_, catalog::Catalog::Open(*store_, memory_.Child("schema_registry"), kDefinitionsMax));

@@ -15,7 +15,6 @@
 
 #include "base/log.h"
 #include "base/thread_priority.h"
-#include "base/turn_clock.h"
 #include "storage/late_log.h"
 #include "storage/manifest_mark.h"
 #include "storage/prepared_log.h"
@@ -90,26 +89,10 @@ class CorruptionFence final : public rocksdb::EventListener {
 /// because others use the machine, RocksDB stops all writers.
 class CompactionsTakeLongTurns final : public rocksdb::EventListener {
  public:
-  explicit CompactionsTakeLongTurns(TurnClock* turn_clock) : turn_clock_(turn_clock) {}
-  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo& compaction) override {
-    if (NeedsClock(compaction)) turn_clock_->Start();
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
     thread_local bool is_set = false;
     if (!std::exchange(is_set, true)) TakeLongTurns();
   }
-  // Not told of one that a stop interrupts: then the clock runs until it ends with the database.
-  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& compaction) override {
-    if (NeedsClock(compaction)) turn_clock_->Stop();
-  }
-
- private:
-  /// Those that writers start run all the time while there are many writers, whom the clock costs
-  /// more than it gives.
-  bool NeedsClock(const rocksdb::CompactionJobInfo& compaction) const {
-    return turn_clock_ != nullptr &&
-           compaction.compaction_reason == rocksdb::CompactionReason::kManualCompaction;
-  }
-
-  TurnClock* const turn_clock_;
 };
 
 class ChangeFilter final : public rocksdb::CompactionFilter {
@@ -226,7 +209,7 @@ rocksdb::DBOptions DatabaseOptions(const StoreOptions& options, const Tuning& tu
   // Counts an error before the fence takes it away.
   database.listeners.push_back(tuning.counts.listener());
   database.listeners.push_back(std::make_shared<CorruptionFence>());
-  database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>(options.turn_clock));
+  database.listeners.push_back(std::make_shared<CompactionsTakeLongTurns>());
   database.listeners.push_back(tuning.range_deletions->MakeListener());
   database.write_buffer_manager = tuning.write_buffers;
   database.max_open_files = options.max_open_files;

@@ -13,7 +13,6 @@
 #include "base/ids.h"
 #include "base/memory_account.h"
 #include "base/status.h"
-#include "base/turn_clock.h"
 
 namespace kalam::storage {
 
@@ -105,7 +104,6 @@ struct StoreOptions {
   std::string compression = "lz4";   // "none", "snappy", "lz4" or "zstd"
   MemoryAccount* account = nullptr;  // children "block_cache", "memtables"; may be null
   ChangeDropFilter drop_change;      // may be empty
-  TurnClock* turn_clock = nullptr;   // runs while compactions do that were asked for; may be null
   /// Log files grow ahead of what is written (prepared_log.h): for those who sync every write.
   bool prepare_log = true;
   /// Test seam: wraps the file system (tests/support/forgetful_file_system.h). A
