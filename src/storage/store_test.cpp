@@ -197,7 +197,19 @@ TEST_F(StoreTest, ReadersOfMemoryMissNothingBehindADeletedRange) {
   EXPECT_EQ(look(), "c") << "the range has met what it deletes";
 }
 
-class StoreFamilyTest : public StoreTest, public testing::WithParamInterface<Family> {};
+class StoreFamilyTest : public StoreTest, public testing::WithParamInterface<Family> {
+ protected:
+  /// One with the key "a", one with "c"; of neither is anything cached.
+  void PutTwoFilesOfALevel() {
+    const Family family = GetParam();
+    Reopen();
+    Put(family, "a", "1");
+    ASSERT_TRUE(store_->CompactRange(family, {}).ok());
+    Put(family, "c", "1");
+    ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
+    Reopen();
+  }
+};
 INSTANTIATE_TEST_SUITE_P(WhereRangesAreDeleted, StoreFamilyTest,
                          testing::Values(Family::kRows, Family::kOrder, Family::kChanges));
 
@@ -234,13 +246,7 @@ TEST_P(StoreFamilyTest, ReadersOfMemoryMissNothingBesideARangeDeletedInAMemtable
 
 TEST_P(StoreFamilyTest, ReadersOfMemoryMissNoFileOfALevel) {
   const Family family = GetParam();
-  Reopen();
-  // Two files side by side at the bottom.
-  Put(family, "a", "1");
-  ASSERT_TRUE(store_->CompactRange(family, {}).ok());
-  Put(family, "c", "1");
-  ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
-  Reopen();
+  PutTwoFilesOfALevel();
   EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
   auto upwards =
       store_->NewIterator(family, {"a", "d"}, store_->OnlyInMemory(store_->TakeSnapshot()));
@@ -263,12 +269,7 @@ TEST_P(StoreFamilyTest, ReadersOfMemoryMissNoFileOfALevel) {
 
 TEST_P(StoreFamilyTest, ADamagedFileOfALevelIsNotTheEndOfIt) {
   const Family family = GetParam();
-  Reopen();
-  Put(family, "a", "1");
-  ASSERT_TRUE(store_->CompactRange(family, {}).ok());
-  Put(family, "c", "1");
-  ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
-  Reopen();
+  PutTwoFilesOfALevel();
   EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
   for (const auto& entry : std::filesystem::directory_iterator(options_.path)) {
     if (entry.path().extension() == ".sst") FlipByte(entry.path(), 3);

@@ -5,6 +5,7 @@
 
 #include "replication/group_test_bench.h"
 #include "tiering/compaction.h"
+#include "tiering/segment_test_bench.h"
 
 namespace kalam::tiering {
 namespace {
@@ -13,22 +14,11 @@ using segments::SegmentRecord;
 
 SegmentRecord Segment(TableId table, uint64_t id, const std::string& min_key,
                       const std::string& max_key, int64_t row_count, int64_t tombstone_count) {
-  SegmentRecord segment;
-  segment.table = table;
-  segment.segment_id = id;
-  segment.place = segments::SegmentPlace::Many();
+  SegmentRecord segment = TestSegment(table, id);
   segment.min_key = min_key;
   segment.max_key = max_key;
   segment.row_count = row_count;
   segment.tombstone_count = tombstone_count;
-  segment.min_seq = Seq{static_cast<int64_t>(id) * 100};
-  segment.max_seq = Seq{static_cast<int64_t>(id) * 100 + 99};
-  segment.storage_id = "local";
-  segment.path = "app/t/batch-0.parquet";
-  segment.size_bytes = 1000;
-  segment.footer_bytes = 100;
-  segment.checksum.assign(16, 'c');
-  segment.schema_version = 1;
   return segment;
 }
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "replication/group_test_bench.h"
-#include "segments/segment_record.h"
+#include "tiering/segment_test_bench.h"
 
 namespace kalam::tiering {
 namespace {
@@ -14,20 +14,7 @@ using Tables = std::vector<TableId>;
 class UnfinishedEvictionsTest : public ::testing::Test {
  protected:
   void Put(TableId table, uint64_t id, bool evicting) {
-    segments::SegmentRecord segment;
-    segment.table = table;
-    segment.segment_id = id;
-    segment.place = segments::SegmentPlace::Many();
-    segment.min_key = "a";
-    segment.max_key = "k";
-    segment.row_count = 10;
-    segment.min_seq = segment.max_seq = Seq{5};
-    segment.storage_id = "local";
-    segment.path = "app/t/batch-0.parquet";
-    segment.size_bytes = 1000;
-    segment.footer_bytes = 100;
-    segment.checksum.assign(16, 'c');
-    segment.schema_version = 1;
+    segments::SegmentRecord segment = TestSegment(table, id);
     segment.evicting = evicting;
     Write(segments::RecordKey(segment), segments::EncodeRecord(segment));
   }

@@ -21,6 +21,17 @@ def until_given_back(server):
         time.sleep(0.05)
 
 
+def what_arrives_is_bounded(server, clients):
+    """Ends the clients, who are in the middle of sending."""
+    peak = peak_while(server, 1)
+    held = bodies(server)
+    print(f"        anonymous peak {peak >> 20} MiB, bodies {held['peak_bytes'] >> 10} of {held['limit_bytes'] >> 10} KiB", flush=True)
+    assert 0 < held["peak_bytes"] <= held["limit_bytes"] and peak < BUDGET, (held, peak)
+    for client in clients:
+        client.close()
+    until_given_back(server)
+
+
 def send_what_is_taken(client, content):
     client.settimeout(2)
     try:
@@ -36,13 +47,7 @@ def test_messages_of_websockets_that_never_end():
         begun = frame_begun(1_000_000, 990_000)
         for client in clients:
             send_what_is_taken(client, begun)
-        peak = peak_while(server, 1)
-        held = bodies(server)
-        print(f"        anonymous peak {peak >> 20} MiB, bodies {held['peak_bytes'] >> 10} of {held['limit_bytes'] >> 10} KiB", flush=True)
-        assert 0 < held["peak_bytes"] <= held["limit_bytes"] and peak < BUDGET, (held, peak)
-        for client in clients:
-            client.close()
-        until_given_back(server)
+        what_arrives_is_bounded(server, clients)
         # A large message that comes in pieces is taken as ever, and nothing of it stays.
         client = deaf_websocket(server, root)
         client.settimeout(10)
@@ -76,13 +81,7 @@ def test_forms_whose_parameters_never_end():
                 f"POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {root}\r\nContent-Length: 5000000\r\n"
                 f"Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n").encode() + begun)
             clients.append(client)
-        peak = peak_while(server, 1)
-        held = bodies(server)
-        print(f"        anonymous peak {peak >> 20} MiB, bodies {held['peak_bytes'] >> 10} of {held['limit_bytes'] >> 10} KiB", flush=True)
-        assert 0 < held["peak_bytes"] <= held["limit_bytes"] and peak < BUDGET, (held, peak)
-        for client in clients:
-            client.close()
-        until_given_back(server)
+        what_arrives_is_bounded(server, clients)
 
 
 def test_bodies_of_brackets():

@@ -344,6 +344,27 @@ def large_statement(number):
     return f"BEGIN; {rows}; COMMIT"
 
 
+def peak_while_asked(server, ask, lanes):
+    """Calls `ask` with each number of a lane, all at once; the most anonymous memory meanwhile, in bytes."""
+    peak, ended = 0, threading.Event()
+
+    def watch():
+        nonlocal peak
+        while not ended.wait(0.01):
+            peak = max(peak, anonymous_bytes(server))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    askers = [threading.Thread(target=ask, args=(lane,)) for lane in range(lanes)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    ended.set()
+    watcher.join()
+    return peak
+
+
 def test_large_statements_stay_within_the_budget():
     budget = 48 << 20
     with ServerProcess(UNLIMITED + f"[memory]\nbudget = {budget}\n") as server:
@@ -352,7 +373,7 @@ def test_large_statements_stay_within_the_budget():
         fill(kept, 3000)
         assert kept.sql("CREATE TABLE app.copies (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), body TEXT) "
                         "WITH (TYPE='SHARED')")[0] == 200
-        answers, peak, ended = {}, 0, threading.Event()
+        answers = {}
 
         def ask(lane):
             for turn in range(3):
@@ -364,20 +385,7 @@ def test_large_statements_stay_within_the_budget():
                 assert status != 503 or head.getheader("Retry-After"), (status, head.getheaders())
                 answers[code] = answers.get(code, 0) + 1
 
-        def watch():
-            nonlocal peak
-            while not ended.wait(0.02):
-                peak = max(peak, anonymous_bytes(server))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        askers = [threading.Thread(target=ask, args=(lane,)) for lane in range(15)]
-        for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
-        ended.set()
-        watcher.join()
+        peak = peak_while_asked(server, ask, 15)
         report = json.loads(kept.request("GET", "/v1/api/metrics/memory")[2])["accounts"]
         peaks = {account["name"]: account["peak_bytes"] >> 10 for account in report["children"] if account["peak_bytes"] > 1 << 19}
         print(f"        anonymous peak {peak >> 20} MiB of {budget >> 20}, accounts {report['peak_bytes'] >> 20} ({peaks}); "
@@ -400,7 +408,7 @@ def test_reading_large_texts_stays_within_the_budget():
         root = server.login()
         kept = Kept(server, root)
         fill(kept, 10)
-        answers, peak, ended = {}, 0, threading.Event()
+        answers = {}
 
         def ask(lane):
             lines = Kept(server, root)
@@ -411,20 +419,7 @@ def test_reading_large_texts_stays_within_the_budget():
                 code = "OK" if status == 200 else body["error"]["code"]
                 answers[code] = answers.get(code, 0) + 1
 
-        def watch():
-            nonlocal peak
-            while not ended.wait(0.01):
-                peak = max(peak, anonymous_bytes(server))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        askers = [threading.Thread(target=ask, args=(lane,)) for lane in range(16)]
-        for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
-        ended.set()
-        watcher.join()
+        peak = peak_while_asked(server, ask, 16)
         print(f"        anonymous peak {peak >> 20} MiB of {budget >> 20}; {answers}", flush=True)
         assert answers.get("OK", 0) > 0 and answers["MEMORY_LIMIT_EXCEEDED"] > 0, answers
         assert set(answers) <= {"OK", "MEMORY_LIMIT_EXCEEDED", "MEMORY_PRESSURE", "SERVER_BUSY"}, answers
