@@ -27,6 +27,10 @@ namespace {
 constexpr int kWaitMs = 20'000;
 constexpr int kLanes = 16;
 constexpr double kSettlingSeconds = 300;
+// The day begins with a rush, half as long as the settling time: it fills what has a bound, which
+// the steady rate would take a quarter of an hour to do.
+constexpr double kRushShare = 0.5;
+constexpr double kRushRates = 6;
 constexpr double kMegabyte = 1 << 20;
 
 struct SoakOptions {
@@ -66,7 +70,7 @@ class Soak {
   Status TakeEvents(int wait_ms);
   Status TakeSample(double now_s);
   /// Seconds that do not count: what fills, fills meanwhile.
-  double SettlingSeconds() const;
+  double SettlingSeconds() const { return std::min(kSettlingSeconds, options_.minutes * 60.0 / 6); }
 
   const SoakOptions& options_;
   Environment& environment_;
@@ -116,7 +120,9 @@ Status Soak::Open() {
 // The lanes take turns: the server closes a connection that sends nothing for a minute and a
 // quarter.
 Status Soak::SendDue(double now_s) {
-  const auto due = static_cast<int64_t>(now_s * options_.messages_per_second);
+  const double rushed_s = std::min(now_s, SettlingSeconds() * kRushShare);
+  const auto due =
+      static_cast<int64_t>((now_s + rushed_s * (kRushRates - 1)) * options_.messages_per_second);
   for (size_t tried = 0; tried < lanes_.size(); ++tried) {
     if (sent_ >= due) return {};
     Lane& lane = lanes_[next_lane_];
@@ -204,15 +210,6 @@ Status Soak::Run() {
   if (received_ == sent_ && answered_ == sent_) return {};
   return Status(ErrorKind::Execution,
                 fmt::format("{} sent, {} answered, {} delivered", sent_, answered_, received_));
-}
-
-// Write buffers settle within five minutes, in shorter runs within a sixth. The block cache has a
-// bound, and how fast it fills depends on what is read: that is waited for as well, and as long
-// again, in which every block is replaced by another one, but not for more than a third of the run.
-double Soak::SettlingSeconds() const {
-  const double run_s = options_.minutes * 60.0;
-  const double least_s = std::min(kSettlingSeconds, run_s / 6);
-  return std::clamp(2 * full_s_.value_or(run_s), least_s, std::max(least_s, run_s / 3));
 }
 
 // What comes after the settling time; prints the line through it.
