@@ -43,7 +43,8 @@ bool MemoryAccount::TryCharge(int64_t bytes) {
   for (MemoryAccount* account = this; account != nullptr; account = account->parent_) {
     int64_t used = account->used_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     int64_t limit = account->limit_bytes();
-    if (bytes > 0 && limit > 0 && used > limit) {
+    const bool is_root = account->parent_ == nullptr;
+    if (bytes > 0 && ((limit > 0 && used > limit) || (is_root && !account->HasRoom(bytes)))) {
       refused_by = account;
       break;
     }
@@ -60,6 +61,16 @@ bool MemoryAccount::TryCharge(int64_t bytes) {
     int64_t limit = account->limit_bytes();
     RaisePeak(account->peak_bytes_, limit > 0 ? std::min(used, limit) : used);
   }
+  return true;
+}
+
+bool MemoryAccount::HasRoom(int64_t bytes) {
+  if (bytes < kSmallBytes) return true;
+  MemoryRoom* room = room_.load(std::memory_order_acquire);
+  if (room == nullptr) return true;
+  if (unasked_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes < kLargeBytes) return true;
+  if (!room->Has(bytes)) return false;
+  unasked_bytes_.store(0, std::memory_order_relaxed);
   return true;
 }
 

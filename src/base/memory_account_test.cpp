@@ -86,5 +86,44 @@ TEST(MemoryAccountTest, ChargeThatAsksStaysAsItWasWhenRefused) {
   EXPECT_TRUE(MemoryCharge().TryResize(5)) << "without an account nobody refuses";
 }
 
+/// Has room for so many bytes, once and for all.
+class LastBytes final : public MemoryRoom {
+ public:
+  explicit LastBytes(int64_t bytes) : bytes_(bytes) {}
+  bool Has(int64_t bytes) override {
+    ++questions;
+    return bytes <= bytes_;
+  }
+  int questions = 0;
+
+ private:
+  const int64_t bytes_;
+};
+
+TEST(MemoryAccountTest, LargeChargesAskTheRoom) {
+  MemoryAccount root("root", nullptr);
+  MemoryAccount& child = root.Child("child");
+  LastBytes room(MemoryAccount::kLargeBytes);
+  root.set_room(&room);
+  EXPECT_TRUE(child.TryCharge(MemoryAccount::kLargeBytes));
+  EXPECT_FALSE(child.TryCharge(MemoryAccount::kLargeBytes + 1));
+  EXPECT_EQ(child.used_bytes(), MemoryAccount::kLargeBytes);
+  EXPECT_EQ(root.used_bytes(), MemoryAccount::kLargeBytes);
+  EXPECT_EQ(room.questions, 2);
+  root.set_room(nullptr);
+  EXPECT_TRUE(child.TryCharge(MemoryAccount::kLargeBytes + 1));
+}
+
+TEST(MemoryAccountTest, ManyChargesAreOneLargeOne) {
+  MemoryAccount root("root", nullptr);
+  LastBytes room(0);
+  root.set_room(&room);
+  int granted = 0;
+  while (root.TryCharge(MemoryAccount::kSmallBytes)) ++granted;
+  EXPECT_EQ(granted, MemoryAccount::kLargeBytes / MemoryAccount::kSmallBytes - 1);
+  EXPECT_FALSE(root.TryCharge(MemoryAccount::kSmallBytes)) << "until there is room";
+  EXPECT_TRUE(root.TryCharge(MemoryAccount::kSmallBytes - 1)) << "small ones are never refused";
+}
+
 }  // namespace
 }  // namespace kalam

@@ -143,6 +143,8 @@ Status StandaloneGroup::WriteOut(const std::vector<Proposal>& batch) {
   auto rows = static_cast<int64_t>(last.command->rows.size());
   // Without rows `base` is the next free number, so that this is the number before it.
   PutGroupRecord({last.position, {last.base.value + rows - 1}}, &writes);
+  MemoryCharge written;
+  if (account_ != nullptr) written = {*account_, static_cast<int64_t>(writes.byte_size())};
   int64_t begin_us = clock_.SteadyUs();
   Status status =
       store_.Write(std::move(writes), must_last ? options_.durability : storage::Durability::kOs);

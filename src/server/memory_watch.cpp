@@ -47,7 +47,14 @@ MemoryWatch::MemoryWatch(const Parts& parts)
                                               std::max<size_t>(parts_.cores.size(), 1));
                   },
               .trim = [] { TrimAllocator(); }},
-             parts.metrics) {}
+             parts.metrics),
+      room_(parts.plan.budget_bytes, {.anonymous_bytes = [this] { return AnonymousBytes(); },
+                                      .trim = [] { TrimAllocator(); },
+                                      .steady_us = [this] { return parts_.clock.SteadyUs(); }}) {
+  parts.memory.set_room(&room_);
+}
+
+MemoryWatch::~MemoryWatch() { parts_.memory.set_room(nullptr); }
 
 bool MemoryWatch::NeedsRound() {
   return guard_.level() != MemoryLevel::kNormal || guard_.sheds(ShedStep::kCloseEngine) ||
@@ -56,9 +63,11 @@ bool MemoryWatch::NeedsRound() {
 
 MemoryReading MemoryWatch::Read() {
   parts_.store.RefreshAccounts();
-  return {.accounted_bytes = parts_.memory.used_bytes(),
-          .anonymous_bytes = ReadProcessMemory().anonymous_bytes -
-                             (parts_.engine.loaded() ? kEngineAllowanceBytes : 0)};
+  return {.accounted_bytes = parts_.memory.used_bytes(), .anonymous_bytes = AnonymousBytes()};
+}
+
+int64_t MemoryWatch::AnonymousBytes() const {
+  return ReadProcessMemory().anonymous_bytes - (parts_.engine.loaded() ? kEngineAllowanceBytes : 0);
 }
 
 void MemoryWatch::ShrinkCaches(bool small) {

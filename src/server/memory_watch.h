@@ -15,6 +15,7 @@
 #include "server/memory_guard.h"
 #include "server/memory_plan.h"
 #include "server/memory_report.h"
+#include "server/page_room.h"
 #include "storage/store.h"
 
 namespace kalam::server {
@@ -37,7 +38,11 @@ class MemoryWatch {
     /// Drops graphs of vector indexes that nobody asks; may be empty.
     std::function<void()> forget_vector_graphs = {};
   };
+  /// From here on large charges of `parts.memory` are asked of the pages as well.
   explicit MemoryWatch(const Parts& parts);
+  MemoryWatch(const MemoryWatch&) = delete;
+  MemoryWatch& operator=(const MemoryWatch&) = delete;
+  ~MemoryWatch();
 
   MemoryGuard& guard() { return guard_; }
   /// True when Round has something to do; cheap, any thread.
@@ -53,6 +58,7 @@ class MemoryWatch {
   MemoryReportSources ReportSources();
 
  private:
+  int64_t AnonymousBytes() const;
   MemoryReading Read();
   void ShrinkCaches(bool small);
   void ForgetPlansAndDefinitions();
@@ -66,6 +72,7 @@ class MemoryWatch {
   int64_t memtables_flushed_us_;
   int64_t rows_moved_us_;
   MemoryGuard guard_;
+  PageRoom room_;
 };
 
 }  // namespace kalam::server
