@@ -264,16 +264,24 @@ struct SegmentChange::Rep {
   TableSegmentsHead head;
   std::map<std::string, FolderRecord> folders;  // by key; those that change
   std::vector<SegmentRecord> added;
-  catalog::RecordWrites writes;
+  catalog::RecordWrites writes;  // but for what RecordsTo gives
   bool empty = true;
 
-  void Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch, int64_t now_us);
+  /// Numbers a segment and takes it in; gives its row groups and Bloom blocks.
+  catalog::RecordWrites Number(BuiltSegment segment, FolderRecord* folder, uint64_t batch,
+                               int64_t now_us);
+  void Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch, int64_t now_us) {
+    for (catalog::RecordWrite& write : Number(std::move(segment), folder, batch, now_us))
+      writes.push_back(std::move(write));
+  }
   void Put(std::string key, std::string value) {
     writes.push_back({Family::kSegments, std::move(key), std::move(value)});
   }
   void Erase(std::string key) {
     writes.push_back({Family::kSegments, std::move(key), std::nullopt});
   }
+  /// Appends what names the segments.
+  void RecordsTo(catalog::RecordWrites* all) const;
   void TouchFolder(const SegmentPlace& place, int64_t now_us) {
     const auto found = folders.find(FolderKey(table, place));
     if (found == folders.end()) return;
@@ -334,6 +342,28 @@ void SegmentChange::Add(BuiltSegment segment, bool evicting, int64_t now_us) {
   rep_->Put(std::move(segment), &folder->second, folder->second.next_batch, now_us);
 }
 
+catalog::RecordWrites SegmentChange::Prepare(BuiltSegment segment, int64_t now_us) {
+  const auto folder = rep_->folders.find(FolderKey(rep_->table, segment.record.place));
+  KALAM_CHECK(folder != rep_->folders.end());  // NextPath comes first
+  const auto block_count = static_cast<uint32_t>(segment.bloom_blocks.size());
+  catalog::RecordWrites parts =
+      rep_->Number(std::move(segment), &folder->second, folder->second.next_batch, now_us);
+  const SegmentRecord& record = rep_->added.back();
+  const PreparedSegment prepared{record.table, record.segment_id, record.storage_id, record.path,
+                                 block_count};
+  parts.push_back(
+      {Family::kSegments, PreparedKey(record.table, record.segment_id), EncodePrepared(prepared)});
+  // The version says which segments exist, and stays.
+  const TableSegmentsHead head{rep_->head.version - 1, rep_->head.next_segment_id};
+  parts.push_back({Family::kSegments, HeadKey(rep_->table), EncodeHead(head)});
+  rep_->Erase(PreparedKey(record.table, record.segment_id));
+  return parts;
+}
+
+void SegmentChange::MarkEvicting() {
+  for (SegmentRecord& record : rep_->added) record.evicting = true;
+}
+
 Status SegmentChange::Adopt(BuiltSegment segment, const std::string& storage_id,
                             const std::string& folder, uint64_t batch, int64_t now_us) {
   KALAM_RETURN_IF_ERROR(OpenFolder(segment.record.place, storage_id, folder));
@@ -342,8 +372,8 @@ Status SegmentChange::Adopt(BuiltSegment segment, const std::string& storage_id,
   return Status::Ok();
 }
 
-void SegmentChange::Rep::Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch,
-                             int64_t now_us) {
+catalog::RecordWrites SegmentChange::Rep::Number(BuiltSegment segment, FolderRecord* folder,
+                                                 uint64_t batch, int64_t now_us) {
   SegmentRecord& record = segment.record;
   record.segment_id = head.next_segment_id++;
   record.storage_id = folder->storage_id;
@@ -351,14 +381,24 @@ void SegmentChange::Rep::Put(BuiltSegment segment, FolderRecord* folder, uint64_
   record.created_at_us = now_us;
   folder->next_batch = std::max(folder->next_batch, batch + 1);
   TouchFolder(record.place, now_us);
-  Put(RecordKey(record), EncodeRecord(record));
-  Put(RowGroupsKey(record.table, record.segment_id), EncodeRowGroups(segment.row_groups));
+  catalog::RecordWrites parts;
+  parts.push_back({Family::kSegments, RowGroupsKey(record.table, record.segment_id),
+                   EncodeRowGroups(segment.row_groups)});
   for (uint32_t block = 0; block < segment.bloom_blocks.size(); ++block) {
-    Put(BloomBlockKey(record.table, record.segment_id, block),
-        std::move(segment.bloom_blocks[block]));
+    parts.push_back({Family::kSegments, BloomBlockKey(record.table, record.segment_id, block),
+                     std::move(segment.bloom_blocks[block])});
   }
   added.push_back(std::move(record));
   empty = false;
+  return parts;
+}
+
+void SegmentChange::Rep::RecordsTo(catalog::RecordWrites* all) const {
+  for (const SegmentRecord& record : added)
+    all->push_back({Family::kSegments, RecordKey(record), EncodeRecord(record)});
+  for (const auto& [key, folder] : folders)
+    all->push_back({Family::kSegments, key, EncodeFolder(folder)});
+  all->push_back({Family::kSegments, HeadKey(table), EncodeHead(head)});
 }
 
 Status SegmentChange::Retire(const SegmentRecord& record, int64_t now_us) {
@@ -387,9 +427,14 @@ bool SegmentChange::empty() const { return rep_->empty; }
 const std::vector<SegmentRecord>& SegmentChange::added() const { return rep_->added; }
 uint64_t SegmentChange::version() const { return rep_->head.version; }
 
+catalog::RecordWrites SegmentChange::Writes() const {
+  catalog::RecordWrites all = rep_->writes;
+  rep_->RecordsTo(&all);
+  return all;
+}
+
 catalog::RecordWrites SegmentChange::Take() {
-  for (const auto& [key, folder] : rep_->folders) rep_->Put(key, EncodeFolder(folder));
-  rep_->Put(HeadKey(rep_->table), EncodeHead(rep_->head));
+  rep_->RecordsTo(&rep_->writes);
   return std::move(rep_->writes);
 }
 

@@ -82,6 +82,12 @@ class SegmentChange {
   /// Adds a segment whose file was put at the last NextPath of its place. `evicting`: hot copies of
   /// its rows are still to be removed.
   void Add(BuiltSegment segment, bool evicting, int64_t now_us);
+  /// Adds a segment whose file is about to be put there. Gives its row groups and Bloom blocks,
+  /// with a PreparedSegment, to be committed before the file is put: so the change stays small
+  /// however many segments it has. Its id is used up by that.
+  catalog::RecordWrites Prepare(BuiltSegment segment, int64_t now_us);
+  /// Hot copies of the rows of all segments that were added are still to be removed.
+  void MarkEvicting();
   /// Adds a segment whose file lies at `{folder}/batch-{batch}.parquet` already, under no record:
   /// found again, not written anew. Later files get greater numbers. Errors: as NextPath.
   Status Adopt(BuiltSegment segment, const std::string& storage_id, const std::string& folder,
@@ -95,7 +101,10 @@ class SegmentChange {
   const std::vector<SegmentRecord>& added() const;
   /// The version that the commit gives the table.
   uint64_t version() const;
-  /// The writes: records, row groups, Bloom blocks, folders, head. Nothing can be added any more.
+  /// The writes: records, row groups, Bloom blocks, folders, head; without the marks of those that
+  /// were prepared.
+  catalog::RecordWrites Writes() const;
+  /// The same, given away: nothing can be added any more.
   catalog::RecordWrites Take();
 
  private:

@@ -21,6 +21,7 @@ constexpr char kFolderTag = 'f';
 constexpr char kRecordTag = 's';
 constexpr char kRowGroupsTag = 'g';
 constexpr char kBloomTag = 'b';
+constexpr char kPreparedTag = 'p';
 constexpr char kRetiredTag = 'r';
 constexpr char kManyPlace = 0;
 constexpr char kScopePlace = 1;
@@ -156,6 +157,12 @@ std::string FolderKey(TableId table, const SegmentPlace& place) {
   return key;
 }
 
+std::string PreparedKey(TableId table, uint64_t segment_id) {
+  std::string key = TaggedKey(table, kPreparedTag);
+  EncodeBigEndian64(segment_id, &key);
+  return key;
+}
+
 std::string RetiredKey(const RetiredFile& file) {
   std::string key = TaggedKey(TableId{0}, kRetiredTag);
   EncodeBigEndian64(static_cast<uint64_t>(file.retired_at_us), &key);
@@ -216,6 +223,14 @@ std::string EncodeFolder(const FolderRecord& folder) {
   writer.Number(folder.next_batch);
   writer.Signed(folder.created_at_us);
   writer.Signed(folder.updated_at_us);
+  return writer.Take();
+}
+
+std::string EncodePrepared(const PreparedSegment& segment) {
+  FieldWriter writer;
+  writer.Text(segment.storage_id);
+  writer.Text(segment.path);
+  writer.Number(segment.bloom_block_count);
   return writer.Take();
 }
 
@@ -302,6 +317,19 @@ Result<FolderRecord> DecodeFolder(std::string_view key, std::string_view bytes) 
   folder.updated_at_us = reader.Signed();
   if (!reader.ok()) return BadRecord("record of a folder");
   return folder;
+}
+
+Result<PreparedSegment> DecodePrepared(std::string_view key, std::string_view bytes) {
+  PreparedSegment segment;
+  if (!ReadTableAndTag(&key, kPreparedTag, &segment.table) || key.size() != sizeof(uint64_t))
+    return BadRecord("key of a prepared segment");
+  segment.segment_id = DecodeBigEndian64(key.data());
+  FieldReader reader(bytes);
+  segment.storage_id = reader.Text();
+  segment.path = reader.Text();
+  segment.bloom_block_count = reader.Enum<uint32_t>(UINT32_MAX);
+  if (!reader.ok()) return BadRecord("mark of a prepared segment");
+  return segment;
 }
 
 Result<RetiredFile> DecodeRetired(std::string_view key, std::string_view bytes) {
@@ -410,6 +438,18 @@ Result<std::vector<TableId>> ListTablesWithSegments(storage::Store& store) {
   return tables;
 }
 
+Result<std::vector<PreparedSegment>> ListPrepared(storage::Store& store, TableId table) {
+  std::vector<PreparedSegment> prepared;
+  KALAM_RETURN_IF_ERROR(
+      VisitPrefix(store, TaggedKey(table, kPreparedTag), nullptr,
+                  [&prepared](std::string_view key, std::string_view value) -> Result<bool> {
+                    KALAM_ASSIGN_OR_RETURN(PreparedSegment segment, DecodePrepared(key, value));
+                    prepared.push_back(std::move(segment));
+                    return true;
+                  }));
+  return prepared;
+}
+
 Result<std::vector<RetiredFile>> ListRetired(storage::Store& store, int64_t before_us,
                                              size_t count_max) {
   std::vector<RetiredFile> files;
@@ -428,6 +468,18 @@ Result<std::vector<RetiredFile>> ListRetired(storage::Store& store, int64_t befo
 catalog::RecordWrite ClearEvicting(SegmentRecord record) {
   record.evicting = false;
   return {Family::kSegments, RecordKey(record), EncodeRecord(record)};
+}
+
+catalog::RecordWrites ForgetPrepared(const PreparedSegment& segment) {
+  catalog::RecordWrites writes;
+  const auto erase = [&writes](std::string key) {
+    writes.push_back({Family::kSegments, std::move(key), std::nullopt});
+  };
+  erase(RowGroupsKey(segment.table, segment.segment_id));
+  for (uint32_t block = 0; block < segment.bloom_block_count; ++block)
+    erase(BloomBlockKey(segment.table, segment.segment_id, block));
+  erase(PreparedKey(segment.table, segment.segment_id));
+  return writes;
 }
 
 catalog::RecordWrite ForgetRetired(const RetiredFile& file) {

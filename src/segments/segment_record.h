@@ -5,6 +5,7 @@
 //   [table] 's' place [segment id]     -> segment record
 //   [table] 'g' [segment id]           -> row groups of the segment
 //   [table] 'b' [segment id] [block]   -> one block of its Bloom filter (bloom_filter.h)
+//   [table] 'p' [segment id]           -> that there are such parts of a segment without a record
 //   0000 'r' [retired at] [table] [segment id] -> a file to delete
 //
 //   place := 00 (segments of many scopes) | 01 [bucket] escaped user id (segments of one scope)
@@ -75,7 +76,8 @@ struct SegmentRecord {
   uint32_t schema_version = 0;
   int64_t created_at_us = 0;
   /// The commit is done but hot copies of its rows may remain: the flush that set it, or the next
-  /// one of that table, removes them and clears the mark.
+  /// one of that table, removes them and clears the mark. Not set where the commit itself forgets
+  /// them.
   bool evicting = false;
 
   std::string FileName() const;
@@ -107,6 +109,17 @@ struct TableSegmentsHead {
   uint64_t next_segment_id = 1;  // ids are not reused, also when their commit failed
 };
 
+/// A segment that does not exist yet: its row groups and Bloom blocks are in the index and its file
+/// is in the storage or on the way there. The command with its record removes this mark; where no
+/// work on the table is under way, what it marks is nobody's.
+struct PreparedSegment {
+  TableId table;
+  uint64_t segment_id = 0;
+  std::string storage_id;
+  std::string path;  // of its file; not used by any other
+  uint32_t bloom_block_count = 0;
+};
+
 /// A file that no record names any more.
 struct RetiredFile {
   int64_t retired_at_us = 0;
@@ -132,12 +145,14 @@ std::string RecordKey(const SegmentRecord& record);
 std::string RowGroupsKey(TableId table, uint64_t segment_id);
 std::string BloomBlockKey(TableId table, uint64_t segment_id, uint32_t block);
 std::string FolderKey(TableId table, const SegmentPlace& place);
+std::string PreparedKey(TableId table, uint64_t segment_id);
 std::string RetiredKey(const RetiredFile& file);
 
 std::string EncodeHead(const TableSegmentsHead& head);
 std::string EncodeRecord(const SegmentRecord& record);
 std::string EncodeRowGroups(const std::vector<RowGroup>& groups);
 std::string EncodeFolder(const FolderRecord& folder);
+std::string EncodePrepared(const PreparedSegment& segment);
 std::string EncodeRetired(const RetiredFile& file);
 
 // All of these: Errors: Corruption.
@@ -145,6 +160,7 @@ Result<TableSegmentsHead> DecodeHead(std::string_view bytes);
 Result<SegmentRecord> DecodeRecord(std::string_view key, std::string_view bytes);
 Result<std::vector<RowGroup>> DecodeRowGroups(std::string_view bytes);
 Result<FolderRecord> DecodeFolder(std::string_view key, std::string_view bytes);
+Result<PreparedSegment> DecodePrepared(std::string_view key, std::string_view bytes);
 Result<RetiredFile> DecodeRetired(std::string_view key, std::string_view bytes);
 
 // Reading; a null snapshot reads the newest state. Errors of all: StorageIo, Corruption.
@@ -173,6 +189,8 @@ Result<std::vector<FolderRecord>> ListFolders(storage::Store& store, std::option
                                               const storage::SnapshotPtr& snapshot = nullptr);
 /// Tables that have or had segments, by one seek each.
 Result<std::vector<TableId>> ListTablesWithSegments(storage::Store& store);
+/// What was prepared for the table and is not committed, oldest first.
+Result<std::vector<PreparedSegment>> ListPrepared(storage::Store& store, TableId table);
 /// Files retired before `before_us`, oldest first, at most `count_max`.
 Result<std::vector<RetiredFile>> ListRetired(storage::Store& store, int64_t before_us,
                                              size_t count_max);
@@ -181,6 +199,8 @@ Result<std::vector<RetiredFile>> ListRetired(storage::Store& store, int64_t befo
 
 /// Clears the `evicting` mark.
 catalog::RecordWrite ClearEvicting(SegmentRecord record);
+/// Removes all that the index has of a prepared segment, once its file is deleted.
+catalog::RecordWrites ForgetPrepared(const PreparedSegment& segment);
 /// Forgets a retired file, once it is deleted.
 catalog::RecordWrite ForgetRetired(const RetiredFile& file);
 /// For DROP TABLE: the table's files become retired ones. Its records themselves go with

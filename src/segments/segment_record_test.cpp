@@ -124,6 +124,22 @@ TEST_F(SegmentRecordTest, EveryShortenedRecordIsCorruption) {
   }
 }
 
+TEST_F(SegmentRecordTest, EveryShortenedMarkOfAPreparedSegmentIsCorruption) {
+  const std::string key = PreparedKey(TableId{7}, 300);
+  const std::string bytes = EncodePrepared({TableId{7}, 300, "cold", "app/batch-1.parquet", 40});
+  for (size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_TRUE(DecodePrepared(key, bytes.substr(0, size)).status().Is(ErrorKind::Corruption))
+        << size;
+  EXPECT_TRUE(DecodePrepared(key.substr(1), bytes).status().Is(ErrorKind::Corruption));
+  const auto read = DecodePrepared(key, bytes);
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_EQ(read->table, TableId{7});
+  EXPECT_EQ(read->segment_id, 300u);
+  EXPECT_EQ(read->storage_id, "cold");
+  EXPECT_EQ(read->path, "app/batch-1.parquet");
+  EXPECT_EQ(read->bloom_block_count, 40u);
+}
+
 TEST_F(SegmentRecordTest, AScopeSeesItsOwnSegmentsAndThoseThatReachOverIt) {
   const Scope ann = Scope::OfUser("ann"), bob = Scope::OfUser("bob");
   Put(Record(1, SegmentPlace::OfScope(ann), SegmentKey(ann, Pk(1)), SegmentKey(ann, Pk(5))));

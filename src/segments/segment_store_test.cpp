@@ -92,6 +92,59 @@ TEST_F(SegmentStoreTest, PathsAndIdsAreNotUsedTwice) {
       elsewhere->NextPath(kAnn, "local", "other/folder").status().Is(ErrorKind::InvalidOperation));
 }
 
+TEST_F(SegmentStoreTest, PreparedSegmentsAreNobodysUntilTheirChangeIsCommitted) {
+  const std::vector<TestRow> first_rows{{"ann", 1, "one", 10}}, second_rows{{"ann", 2, "two", 11}};
+  auto change = SegmentChange::Begin(*store_, table_->id);
+  ASSERT_TRUE(change.ok());
+  for (const auto& rows : {first_rows, second_rows}) {
+    const std::string file = FileOf(rows, false, 16384);
+    auto built = Build(kAnn, rows, file, 16384);
+    ASSERT_TRUE(built.ok());
+    const auto path = change->NextPath(kAnn, "local", "app/items/ann");
+    ASSERT_TRUE(path.ok());
+    Apply(change->Prepare(std::move(*built), 5));
+    ASSERT_TRUE(storage_->Put(*path, file).ok());
+  }
+  segments_->NoteTable(table_->id);
+  EXPECT_EQ(Show("ann", 1), "none");
+  EXPECT_EQ(*segments_->SegmentsVersion(table_->id, nullptr), 0u);
+  EXPECT_EQ(ReadHead(*store_, table_->id)->next_segment_id, 3u) << "ids are used up";
+  const auto prepared = ListPrepared(*store_, table_->id);
+  ASSERT_TRUE(prepared.ok());
+  ASSERT_EQ(prepared->size(), 2u);
+  EXPECT_EQ(prepared->back().segment_id, 2u);
+  EXPECT_EQ(prepared->back().storage_id, "local");
+  EXPECT_EQ(prepared->back().path, "app/items/ann/batch-1.parquet");
+
+  Apply(change->Writes());
+  EXPECT_EQ(Show("ann", 1), "one@10");
+  EXPECT_EQ(Show("ann", 2), "two@11");
+  EXPECT_EQ(*segments_->SegmentsVersion(table_->id, nullptr), 1u);
+  EXPECT_TRUE(ListPrepared(*store_, table_->id)->empty());
+  EXPECT_EQ(AddSegment(kAnn, {{"ann", 3, "a", 12}}).path, "app/items/ann/batch-2.parquet");
+}
+
+TEST_F(SegmentStoreTest, OfForgottenPreparedSegmentsOnlyTheIdStays) {
+  const std::vector<TestRow> rows{{"ann", 1, "one", 10}};
+  auto change = SegmentChange::Begin(*store_, table_->id);
+  auto built = Build(kAnn, rows, FileOf(rows, false, 16384), 16384);
+  ASSERT_TRUE(change.ok() && built.ok());
+  ASSERT_TRUE(change->NextPath(kAnn, "local", "app/items/ann").ok());
+  Apply(change->Prepare(std::move(*built), 5));
+  const auto prepared = ListPrepared(*store_, table_->id);
+  ASSERT_TRUE(prepared.ok() && prepared->size() == 1);
+  Apply(ForgetPrepared(prepared->front()));
+  auto left = store_->NewIterator(storage::Family::kSegments, {});
+  left->SeekToFirst();
+  ASSERT_TRUE(left->Valid());
+  EXPECT_EQ(left->key(), HeadKey(table_->id));
+  left->Next();
+  EXPECT_FALSE(left->Valid());
+  const SegmentRecord next = AddSegment(kAnn, {{"ann", 3, "a", 12}});
+  EXPECT_EQ(next.segment_id, 2u);
+  EXPECT_EQ(next.path, "app/items/ann/batch-0.parquet");
+}
+
 TEST_F(SegmentStoreTest, TheCacheStaysWithinItsBound) {
   std::vector<TestRow> rows;
   for (int64_t i = 0; i < 8192; ++i) rows.push_back({"ann", i, std::to_string(i * i), i + 1});
