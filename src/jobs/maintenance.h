@@ -74,6 +74,9 @@ class Maintenance {
 
   /// Where the change log of the table shall begin.
   Result<Seq> FloorOf(TableId table, Seq by_age);
+  /// Whether segments of the table have come or gone since the view.
+  Result<bool> HasOtherSegmentsSince(const catalog::TablePtr& table,
+                                     const replication::View& view) const;
   Result<int64_t> PurgeTombstones(const catalog::TablePtr& table, int64_t now_us,
                                   const JobCancelled& cancelled);
   Result<int64_t> DeleteRowsOf(const catalog::TablePtr& table, const std::string& user_id,

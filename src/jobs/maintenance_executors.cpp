@@ -185,6 +185,16 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
                                " tombstone(s) removed"};
 }
 
+Result<bool> Maintenance::HasOtherSegmentsSince(const catalog::TablePtr& table,
+                                                const replication::View& view) const {
+  const auto version_in = [&](const replication::View& of) {
+    return dependencies_.reader.SegmentsVersion({table, storage::Scope::Shared(), of, nullptr});
+  };
+  KALAM_ASSIGN_OR_RETURN(const uint64_t in_view, version_in(view));
+  KALAM_ASSIGN_OR_RETURN(const uint64_t newest, version_in({view.seq, nullptr}));
+  return in_view != newest;
+}
+
 Result<int64_t> Maintenance::PurgeTombstones(const catalog::TablePtr& table, int64_t now_us,
                                              const JobCancelled& cancelled) {
   const int64_t before_us =
@@ -199,6 +209,10 @@ Result<int64_t> Maintenance::PurgeTombstones(const catalog::TablePtr& table, int
     const replication::View view = dependencies_.group.TakeView();
     const Seq limit =
         dependencies_.purge_limit ? dependencies_.purge_limit(table->id) : Seq{INT64_MAX};
+    // A flush that has ended since limits nothing any more, and may have brought a row that one of
+    // the view's tombstones hides.
+    KALAM_ASSIGN_OR_RETURN(const bool is_stale, HasOtherSegmentsSince(table, view));
+    if (is_stale) continue;
     KALAM_ASSIGN_OR_RETURN(
         tables::TombstonePurge purge,
         tables::PrepareTombstonePurge(dependencies_.reader, view, table, std::min(up_to, limit),

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <utility>
+
 #include "jobs/change_log_size.h"
 #include "replication/group_test_bench.h"
+#include "tables/fake_cold_rows.h"
 #include "tables/table_writer.h"
+#include "types/key_codec.h"
 
 namespace kalam::jobs {
 namespace {
@@ -18,14 +23,18 @@ class MaintenanceTest : public ::testing::Test {
  protected:
   MaintenanceTest() : clock_(kStartUs), retention_(clock_) {
     group_ = replication::OpenTestGroup(database_, clock_);
-    reader_ = std::make_unique<tables::TableReader>(*database_.store, clock_);
+    reader_ = std::make_unique<tables::TableReader>(*database_.store, clock_, &cold_rows_);
     queue_ = JobQueue::Open(*database_.store, *group_, clock_, {}).value();
     MakeMaintenance({});
   }
   void MakeMaintenance(const MaintenanceOptions& options) {
     maintenance_ = std::make_unique<Maintenance>(
         Maintenance::Dependencies{*database_.store, *database_.catalog, *group_, *reader_, clock_,
-                                  *queue_, &retention_, [this](TableId) { return purge_limit_; }},
+                                  *queue_, &retention_,
+                                  [this](TableId) {
+                                    if (behind_view_) std::exchange(behind_view_, {})();
+                                    return purge_limit_;
+                                  }},
         options);
   }
   ~MaintenanceTest() override {
@@ -116,7 +125,9 @@ class MaintenanceTest : public ::testing::Test {
   }
 
   Seq purge_limit_{INT64_MAX};
+  std::function<void()> behind_view_;  // of the next purge
   replication::TestDatabase database_;
+  tables::FakeColdRows cold_rows_{*database_.store};
   ManualClock clock_;
   tables::ChangeRetention retention_;
   std::unique_ptr<replication::ReplicationGroup> group_;
@@ -210,6 +221,22 @@ TEST_F(MaintenanceTest, TombstonesWaitForAFlushThatMayHaveReadTheirRows) {
   purge_limit_ = group_->published_seq();
   Pass(1 * kDayUs);
   EXPECT_EQ(CountRows(messages, "ann", true), 1);
+}
+
+TEST_F(MaintenanceTest, APurgeLooksAgainWhenAFlushHasEndedBehindItsView) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  Insert(messages, "ann", 1);
+  DeleteFirst(messages, "ann");
+  Pass(61 * kSecondUs);
+  behind_view_ = [&] {
+    std::string key;
+    EncodeKey(Datum::BigInt(1), &key);
+    cold_rows_.Flush(*group_, messages, storage::Scope::OfUser("ann"), {key},
+                     tables::FakeColdRows::Eviction::kPending);
+  };
+  Pass(8 * kDayUs);
+  EXPECT_FALSE(behind_view_);
+  EXPECT_EQ(CountKeys(storage::Family::kRows), 1) << "a segment has something of its key by now";
 }
 
 TEST_F(MaintenanceTest, WhatWasWrittenJustBeforeARestartIsStampedAfterIt) {
