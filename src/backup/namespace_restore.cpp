@@ -15,6 +15,7 @@
 #include "catalog/storage_folder.h"
 #include "files/file_entry.h"
 #include "segments/segment_rebuild.h"
+#include "segments/segment_record.h"
 #include "tables/file_records.h"
 #include "tiering/folders.h"
 #include "types/key_codec.h"
@@ -54,6 +55,7 @@ class Restorer {
                            ReadDefinitions(*catalog, namespace_id));
     prepared_.namespace_id = namespace_id;
     KALAM_RETURN_IF_ERROR(TakeDefinitions(definitions));
+    for (const Table& table : tables_) KALAM_RETURN_IF_ERROR(DropPrepared(table.old_id));
     for (Table& table : tables_) KALAM_RETURN_IF_ERROR(PlanObjects(table));
     KALAM_RETURN_IF_ERROR(CheckClock());
     KALAM_RETURN_IF_ERROR(RecordPending());
@@ -114,6 +116,18 @@ class Restorer {
     }
     for (const catalog::ViewDefinition& view : definitions.views) add(catalog.PutView(view));
     return {};
+  }
+
+  /// A flush that was under way has marked files to come, which are none of the new table's: they
+  /// must not be removed in its name.
+  Status DropPrepared(TableId table) {
+    KALAM_ASSIGN_OR_RETURN(const auto prepared, segments::ListPrepared(*staged_, table));
+    storage::WriteBatch batch;
+    for (const segments::PreparedSegment& segment : prepared) {
+      for (const catalog::RecordWrite& write : segments::ForgetPrepared(segment))
+        batch.Delete(write.family, write.key);
+    }
+    return staged_->Write(std::move(batch), storage::Durability::kOs);
   }
 
   void Note(Seq seq) { prepared_.newest = std::max(prepared_.newest, seq); }

@@ -1,26 +1,29 @@
-// The steps of a flush. A crash after any of them loses and doubles nothing: before the commit
-// there is a file that nobody knows, after it a row may be hot and cold at once, with one `_seq`.
+// The steps of a flush. A crash after any of them loses and doubles nothing. Of one scope: before
+// the one command that counts there are prepared segments, which no reader sees and the next work
+// on the table removes; after it there is nothing left to do. Of many scopes, and where rows change
+// faster than that command is made: before the commit there is a file that nobody knows, after it a
+// row may be hot and cold at once, with one `_seq`.
 #include "tiering/flush.h"
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <future>
-#include <set>
 #include <utility>
 
 #include "base/log.h"
 #include "tiering/eviction.h"
 #include "tiering/folders.h"
-#include "tiering/forget_scope.h"
+#include "tiering/leftovers.h"
 #include "tiering/row_feed.h"
+#include "tiering/scope_commit.h"
+#include "tiering/table_commit.h"
 
 namespace kalam::tiering {
 namespace {
 
 // As long as a table has so few folders of scopes, each gets its own, however small.
 constexpr size_t kOwnFoldersMax = 16;
-// Of a scope: for fewer, naming each row costs less than what reads pay for a deleted range.
-constexpr int64_t kForgottenAtOnceMin = 1024;
 
 EvictionServices EvictionServicesOf(const TieringServices& services, const WorkedTable& worked) {
   return {services.store, services.catalog, services.group, *worked.writes};
@@ -79,19 +82,9 @@ class ViewFlush {
     FeedCursor cursor(feed);
     KALAM_RETURN_IF_ERROR(cursor.Start());
     if (cursor.at_end()) return Status::Ok();
-    const SegmentTarget target = worked_.TargetAt(place, "flush");
-    Status status = FlushSegment(target, cursor);
-    while (status.ok()) {
-      // While a snapshot shows them, rows that were forgotten pass through every compaction.
-      view_.snapshot = services_.group.TakeView().snapshot;
-      status = cursor.Renew(view_.snapshot);
-      if (!status.ok() || cursor.at_end()) break;
-      status = FlushSegment(target, cursor);
-    }
-    const Status evicted = FinishEviction();
-    KALAM_RETURN_IF_ERROR(status);
-    KALAM_RETURN_IF_ERROR(evicted);
-    KALAM_RETURN_IF_ERROR(EvictScope());
+    // Long before anybody can find a row gone from the store.
+    services_.segments.NoteTable(worked_.table->id);
+    KALAM_RETURN_IF_ERROR(place.many ? FlushMany(cursor) : FlushScope(place, cursor));
     const Status written = WriteManifest(services_, *worked_.table, place, *worked_.storage);
     if (!written.ok()) {
       // A copy for others; the next flush writes it again.
@@ -102,30 +95,116 @@ class ViewFlush {
     return Status::Ok();
   }
 
-  Status FlushSegment(const SegmentTarget& target, FeedCursor& cursor) {
+  /// Calls `write` for one segment after another, each on a snapshot of its own.
+  Status ForEachSegment(FeedCursor& cursor, const std::function<Status()>& write) {
+    Status status = write();
+    while (status.ok()) {
+      // While a snapshot shows them, rows that were forgotten pass through every compaction.
+      view_.snapshot = services_.group.TakeView().snapshot;
+      status = cursor.Renew(view_.snapshot);
+      if (!status.ok() || cursor.at_end()) break;
+      status = write();
+    }
+    return status;
+  }
+
+  /// One scope: its segments come to be, and its hot rows go, by one command at the end.
+  Status FlushScope(const segments::SegmentPlace& place, FeedCursor& cursor) {
+    KALAM_ASSIGN_OR_RETURN(auto change,
+                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    SegmentTarget target = worked_.TargetAt(place, "flush");
+    target.prepare = [this](catalog::RecordWrites parts) { return CommitParts(std::move(parts)); };
+    Status status = ForEachSegment(cursor, [&]() -> Status {
+      KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/false,
+                                         services_.clock.NowUs(), &change));
+      Report(change);
+      return Status::Ok();
+    });
+    if (status.ok()) status = CommitWritten(&change);
+    if (status.ok()) return status;
+    // Files of whole scopes are too much to be left until somebody comes by.
+    const Status removed = RemovePrepared(services_, worked_);
+    if (!removed.ok()) {
+      Log(LogLevel::kWarn, "tiering", "what a flush has left is removed by the next one",
+          {{"table", worked_.table->QualifiedName()}, {"error", removed.ToString()}});
+    }
+    return status;
+  }
+
+  Status CommitParts(catalog::RecordWrites parts) const {
+    auto command = std::make_shared<replication::Command>();
+    command->records = std::move(parts);
+    return CommitForTable(services_.catalog, services_.group, worked_.table->id,
+                          std::move(command));
+  }
+
+  Status CommitWritten(segments::SegmentChange* change) {
+    KALAM_ASSIGN_OR_RETURN(const ScopeCommit commit,
+                           CommitScope(EvictionServicesOf(services_, worked_), *change, view_.seq,
+                                       [this] { worked_.Reached("flush.committing"); }));
+    if (commit == ScopeCommit::kTooManyChanges) return CommitThenEvict(change);
+    worked_.Reached("flush.committed");
+    outcome_.forgot_ranges |= commit == ScopeCommit::kByRanges;
+    Count(*change);
+    return Status::Ok();
+  }
+
+  /// Where too much changed meanwhile for one command: rows are hot and cold for a while.
+  Status CommitThenEvict(segments::SegmentChange* change) {
+    change->MarkEvicting();
+    KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, change));
+    worked_.Reached("flush.committed");
+    Count(*change);
+    for (const segments::SegmentRecord& segment : change->added()) {
+      KALAM_RETURN_IF_ERROR(Evict(segment, {}));
+      worked_.Reached("flush.evicted");
+    }
+    return Status::Ok();
+  }
+
+  /// Scopes that share segments: one command with the rows of thousands of users would hold up
+  /// every writer behind it, so each segment is committed, and then its hot copies go.
+  Status FlushMany(FeedCursor& cursor) {
+    const SegmentTarget target = worked_.TargetAt(segments::SegmentPlace::Many(), "flush");
+    const Status status =
+        ForEachSegment(cursor, [&]() -> Status { return FlushSegmentOfMany(target, cursor); });
+    const Status evicted = FinishEviction();
+    KALAM_RETURN_IF_ERROR(status);
+    return evicted;
+  }
+
+  Status FlushSegmentOfMany(const SegmentTarget& target, FeedCursor& cursor) {
     KALAM_ASSIGN_OR_RETURN(auto change,
                            segments::SegmentChange::Begin(services_.store, worked_.table->id));
     KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/true,
                                        services_.clock.NowUs(), &change));
-    const segments::SegmentRecord segment = change.added().back();
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
     worked_.Reached("flush.committed");
-    if (target.place.many) {
-      KALAM_RETURN_IF_ERROR(FinishEviction());
-      // The committer forgets rows of this segment while the next one is written.
-      eviction_ = std::async(std::launch::async, [this, segment, others = large_scopes_] {
-        return Evict(segment, others);
-      });
-    } else {
-      of_scope_.push_back(segment);
-    }
-    outcome_.row_count += segment.row_count;
-    ++outcome_.file_count;
-    if (worked_.work.report) {
-      worked_.work.report(
-          fmt::format("{} rows in {} files so far", outcome_.row_count, outcome_.file_count));
-    }
+    KALAM_RETURN_IF_ERROR(FinishEviction());
+    // The committer forgets rows of this segment while the next one is written.
+    eviction_ =
+        std::async(std::launch::async, [this, segment = change.added().back(),
+                                        others = large_scopes_] { return Evict(segment, others); });
+    Report(change);
+    Count(change);
     return Status::Ok();
+  }
+
+  static int64_t RowsOf(const segments::SegmentChange& change) {
+    int64_t row_count = 0;
+    for (const segments::SegmentRecord& segment : change.added()) row_count += segment.row_count;
+    return row_count;
+  }
+  void Count(const segments::SegmentChange& change) {
+    outcome_.row_count += RowsOf(change);
+    outcome_.file_count += static_cast<int64_t>(change.added().size());
+  }
+  /// Says how far the work is, with the segments of a change that is not counted yet.
+  void Report(const segments::SegmentChange& change) const {
+    if (!worked_.work.report) return;
+    worked_.work.report(
+        fmt::format("{} rows in {} files so far", outcome_.row_count + RowsOf(change),
+                    outcome_.file_count + static_cast<int64_t>(change.added().size())));
   }
 
   /// Waits for the eviction under way, if any.
@@ -133,29 +212,6 @@ class ViewFlush {
     if (!eviction_.valid()) return Status::Ok();
     KALAM_RETURN_IF_ERROR(eviction_.get());
     worked_.Reached("flush.evicted");
-    return Status::Ok();
-  }
-
-  /// Forgets what the segments of the scope under way hold: at once where that pays.
-  Status EvictScope() {
-    const std::vector<segments::SegmentRecord> segments = std::exchange(of_scope_, {});
-    int64_t row_count = 0;
-    for (const segments::SegmentRecord& segment : segments) row_count += segment.row_count;
-    bool done = false;
-    if (row_count >= kForgottenAtOnceMin) {
-      KALAM_ASSIGN_OR_RETURN(
-          done, ForgetScope(EvictionServicesOf(services_, worked_), segments, view_.seq,
-                            [this] { worked_.Reached("flush.evicting"); }));
-      if (done) {
-        outcome_.forgot_ranges = true;
-        worked_.Reached("flush.evicted");
-      }
-    }
-    for (const segments::SegmentRecord& segment : segments) {
-      if (done) break;
-      KALAM_RETURN_IF_ERROR(Evict(segment, {}));
-      worked_.Reached("flush.evicted");
-    }
     return Status::Ok();
   }
 
@@ -177,22 +233,9 @@ class ViewFlush {
   const WorkedTable& worked_;
   replication::View view_;  // the snapshot is that of the segment under way, the `_seq` stays
   ScopeSet large_scopes_;   // met, and left out, while small ones are flushed
-  std::vector<segments::SegmentRecord> of_scope_;  // of the scope under way, still hot as well
   FlushOutcome outcome_;
   std::future<Status> eviction_;  // of the last committed one of many scopes; its end is waited for
 };
-
-/// Paths that records of the table name, also of files that wait to be deleted.
-Result<std::set<std::string>> NamedPaths(storage::Store& store, TableId table) {
-  std::set<std::string> paths;
-  KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table));
-  for (const segments::SegmentRecord& segment : segments) paths.insert(segment.path);
-  KALAM_ASSIGN_OR_RETURN(const auto retired, segments::ListRetired(store, INT64_MAX, SIZE_MAX));
-  for (const segments::RetiredFile& file : retired) {
-    if (file.table == table) paths.insert(file.path);
-  }
-  return paths;
-}
 
 }  // namespace
 
@@ -211,17 +254,10 @@ SegmentTarget WorkedTable::TargetAt(const segments::SegmentPlace& place,
 
 Status CommitSegments(const TieringServices& services, const WorkedTable& worked,
                       segments::SegmentChange* change) {
-  const TableId id = worked.table->id;
-  services.segments.NoteTable(id);
+  services.segments.NoteTable(worked.table->id);
   auto command = std::make_shared<replication::Command>();
   command->records = change->Take();
-  KALAM_RETURN_IF_ERROR(replication::ProposeAndWait(services.group, std::move(command)).status);
-  if (services.catalog.CurrentSchemaVersion(id) != 0) return Status::Ok();
-  // The DROP came first and could not know of these records.
-  auto undo = std::make_shared<replication::Command>();
-  undo->dropped_tables = {id};
-  KALAM_RETURN_IF_ERROR(replication::ProposeAndWait(services.group, std::move(undo)).status);
-  return Status(ErrorKind::NotFound, "the table was dropped");
+  return CommitForTable(services.catalog, services.group, worked.table->id, std::move(command));
 }
 
 Status FinishEvictions(const TieringServices& services, const WorkedTable& worked) {
@@ -237,24 +273,6 @@ Status FinishEvictions(const TieringServices& services, const WorkedTable& worke
     auto command = std::make_shared<replication::Command>();
     command->records = {segments::ClearEvicting(segment)};
     KALAM_RETURN_IF_ERROR(replication::ProposeAndWait(services.group, std::move(command)).status);
-  }
-  return Status::Ok();
-}
-
-Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked) {
-  const std::string prefix = TableFolderPrefix(*worked.table, worked.storage_record);
-  if (prefix.empty()) return Status::Ok();
-  KALAM_ASSIGN_OR_RETURN(const auto named, NamedPaths(services.store, worked.table->id));
-  std::vector<std::string> orphans;
-  KALAM_RETURN_IF_ERROR(worked.storage->List(prefix, [&](const objects::ObjectEntry& entry) {
-    const std::string name = entry.path.substr(entry.path.rfind('/') + 1);
-    const bool is_segment = name.starts_with("batch-") && name.ends_with(".parquet");
-    if (is_segment && !named.contains(entry.path)) orphans.push_back(entry.path);
-    return true;
-  }));
-  for (const std::string& path : orphans) {
-    KALAM_RETURN_IF_ERROR(worked.storage->Delete(path));
-    Log(LogLevel::kInfo, "tiering", "a file that no segment names was removed", {{"path", path}});
   }
   return Status::Ok();
 }

@@ -36,10 +36,6 @@ Status CommitSegments(const TieringServices& services, const WorkedTable& worked
 /// Finishes the evictions that an earlier flush has left. Errors: as Tiering::Flush.
 Status FinishEvictions(const TieringServices& services, const WorkedTable& worked);
 
-/// Removes segment files that no record of the table names. Only for tables with a folder of their
-/// own. Errors: StorageIo.
-Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked);
-
 /// The flush proper: what is hot and not newer than `view`, whose snapshot is given back with the
 /// first segment. `worked.table` must not be older than `view`.
 Result<FlushOutcome> FlushView(const TieringServices& services, const WorkedTable& worked,

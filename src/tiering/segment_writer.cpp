@@ -266,9 +266,13 @@ Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, Feed
   done("written");
   KALAM_ASSIGN_OR_RETURN(segments::BuiltSegment built, builder.Finish(target.local_path));
   KALAM_ASSIGN_OR_RETURN(const std::string path, FreePath(target, change));
+  if (target.prepare) {
+    KALAM_RETURN_IF_ERROR(target.prepare(change->Prepare(std::move(built), now_us)));
+    done("prepared");
+  }
   KALAM_RETURN_IF_ERROR(target.storage->PutFile(target.local_path, path));
   done("put");
-  change->Add(std::move(built), evicting, now_us);
+  if (!target.prepare) change->Add(std::move(built), evicting, now_us);
   return Status::Ok();
 }
 

@@ -27,6 +27,9 @@ struct SegmentTarget {
   int64_t row_count_max = segments::kSegmentRowsMax;
   int64_t byte_count_max = 256 << 20;  // of the rows as they were stored
   std::function<bool()> cancelled;     // polled; may be empty
+  /// Commits what SegmentChange::Prepare gives, before the file is put. Empty: all of a segment's
+  /// index goes with the change.
+  std::function<Status(catalog::RecordWrites)> prepare;
   FailPoint fail_point;
   std::string job;  // begins the names of fail points: "flush", "compact"
 };
@@ -64,10 +67,10 @@ class FeedCursor {
 
 /// Writes the next rows of the feed, at most `row_count_max` and those of the place's scope only,
 /// puts the file into the storage and adds the segment to `change` (marked as evicting if
-/// `evicting`). The cursor must be on a row that belongs to the place; it is left behind the last
-/// row written. Nothing is left in `local_path`. Errors: those of Engine::WriteParquet and of the
-/// storage; then a file without a record may lie in the storage, which the next one of the place
-/// replaces.
+/// `evicting`; prepared if the target says how). The cursor must be on a row that belongs to the
+/// place; it is left behind the last row written. Nothing is left in `local_path`. Errors: those of
+/// Engine::WriteParquet and of the storage; then a file without a record may lie in the storage,
+/// which the next one of the place replaces.
 Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, FeedCursor& cursor,
                     bool evicting, int64_t now_us, segments::SegmentChange* change);
 

@@ -13,8 +13,10 @@
 #include "tiering/compaction.h"
 #include "tiering/flush.h"
 #include "tiering/folders.h"
+#include "tiering/leftovers.h"
 #include "tiering/manifest.h"
 #include "tiering/rebuild.h"
+#include "tiering/table_commit.h"
 #include "tiering/table_locks.h"
 #include "tiering/unfinished_evictions.h"
 #include "types/key_codec.h"
@@ -90,6 +92,7 @@ class TieringImpl final : public Tiering {
     KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
     if (!worked) return RebuildOutcome{.table_found = false};
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
+    KALAM_RETURN_IF_ERROR(RemovePrepared(services_, *worked));
     Result<RebuildOutcome> outcome = RebuildTable(services_, *worked);
     if (!outcome.ok() && IsDropped(id)) return RebuildOutcome{.table_found = false};
     return outcome;
@@ -110,7 +113,8 @@ class TieringImpl final : public Tiering {
     KALAM_ASSIGN_OR_RETURN(std::optional<WorkedTable> worked, Gather(id, work));
     if (!worked) return false;
     KALAM_ASSIGN_OR_RETURN(const auto held, locks_.Take(PlaceOf(*worked), worked->work.cancelled));
-    const Status finished = tiering::FinishEvictions(services_, *worked);
+    Status finished = tiering::FinishEvictions(services_, *worked);
+    if (finished.ok()) finished = RemovePrepared(services_, *worked);
     unfinished_evictions_.Note(id);
     if (!finished.ok() && IsDropped(id)) return false;
     KALAM_RETURN_IF_ERROR(finished);
@@ -173,6 +177,8 @@ class TieringImpl final : public Tiering {
   }
 
   Result<std::optional<WorkedTable>> Gather(TableId id, const Work& work);
+  /// What every flush and every compaction begins with.
+  Status FinishEarlierWork(const WorkedTable& worked);
   Result<FlushOutcome> FlushLocked(TableId id, WorkedTable& worked);
   Result<CompactionOutcome> CompactLocked(const WorkedTable& worked, Seq tombstones_up_to);
   Result<std::set<std::string>> PathsOfSuccessor(const DroppedTable& dropped, bool* exists);
@@ -219,9 +225,16 @@ Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& w
   return std::optional<WorkedTable>(std::move(worked));
 }
 
-Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
+Status TieringImpl::FinishEarlierWork(const WorkedTable& worked) {
+  // Before a file is replaced or deleted because no record names it.
+  KALAM_RETURN_IF_ERROR(SettleOutcomes(services_.group));
   KALAM_RETURN_IF_ERROR(tiering::FinishEvictions(services_, worked));
-  if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
+  KALAM_RETURN_IF_ERROR(RemovePrepared(services_, worked));
+  return worked.work.is_repeated ? RemoveOrphans(services_, worked) : Status::Ok();
+}
+
+Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
+  KALAM_RETURN_IF_ERROR(FinishEarlierWork(worked));
   const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
   replication::View view = services_.group.TakeView();
   // Not before the view: every row of it must have a version that the definition knows.
@@ -253,8 +266,7 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
 
 Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
                                                      Seq tombstones_up_to) {
-  KALAM_RETURN_IF_ERROR(tiering::FinishEvictions(services_, worked));
-  if (worked.work.is_repeated) KALAM_RETURN_IF_ERROR(RemoveOrphans(services_, worked));
+  KALAM_RETURN_IF_ERROR(FinishEarlierWork(worked));
   return CompactTable(
       services_, worked,
       {.scope = worked.work.compaction_scope, .small_segments_max = options_.small_segments_max},

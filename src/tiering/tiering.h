@@ -129,13 +129,14 @@ class Tiering {
   /// the last call. Errors: StorageIo, Corruption, those of `up_to`.
   virtual Result<std::vector<TableId>> TakeWithOldTombstones(const DroppableTombstones& up_to) = 0;
 
-  /// Tables with rows that are hot and cold at once although nobody is at work on them: a flush
-  /// failed, was cancelled or ended with the process. Each is named once until its next work ends.
-  /// Looks at nothing but tables that were worked on since the last call; the first call at all
-  /// with segments. Errors: StorageIo, Corruption.
+  /// Tables with rows that are hot and cold at once, or with files and parts of segments that never
+  /// came to be, although nobody is at work on them: a flush failed, was cancelled or ended with
+  /// the process. Each is named once until its next work ends. Looks at nothing but tables that
+  /// were worked on since the last call; the first call at all with segments. Errors: StorageIo,
+  /// Corruption.
   virtual Result<std::vector<TableId>> TakeWithUnfinishedEvictions() = 0;
-  /// Forgets the hot copies of rows that segments hold; moves no rows. False when the table is
-  /// gone. Errors: as Flush.
+  /// Forgets the hot copies of rows that segments hold, and removes what never came to be; moves no
+  /// rows. False when the table is gone. Errors: as Flush.
   virtual Result<bool> FinishEvictions(TableId table, const Work& work) = 0;
 
   /// Takes segment files into the index that it knows nothing of, because its records were lost or

@@ -1,4 +1,5 @@
-// Looking for the marks of evictions in the records of segments.
+// Looking for the marks of evictions in the records of segments, and for those of segments that
+// never came to be.
 #include "tiering/unfinished_evictions.h"
 
 #include <algorithm>
@@ -7,6 +8,17 @@
 #include "segments/segment_record.h"
 
 namespace kalam::tiering {
+namespace {
+
+Result<bool> HasLeftovers(storage::Store& store, TableId table) {
+  KALAM_ASSIGN_OR_RETURN(const auto prepared, segments::ListPrepared(store, table));
+  if (!prepared.empty()) return true;
+  KALAM_ASSIGN_OR_RETURN(const auto segments, segments::ListSegments(store, table));
+  return std::any_of(segments.begin(), segments.end(),
+                     [](const segments::SegmentRecord& segment) { return segment.evicting; });
+}
+
+}  // namespace
 
 void UnfinishedEvictions::Note(TableId table) {
   const std::lock_guard lock(mutex_);
@@ -27,16 +39,13 @@ Result<std::vector<TableId>> UnfinishedEvictions::Take() {
   std::vector<TableId> unfinished;
   Status status;
   for (const uint32_t id : looked_at) {
-    const auto segments = segments::ListSegments(store_, TableId{id});
-    if (!segments.ok()) {
-      status = segments.status();
+    const Result<bool> has_leftovers = HasLeftovers(store_, TableId{id});
+    if (!has_leftovers.ok()) {
+      status = has_leftovers.status();
       Note(TableId{id});
       continue;
     }
-    if (std::any_of(segments->begin(), segments->end(),
-                    [](const segments::SegmentRecord& segment) { return segment.evicting; })) {
-      unfinished.push_back(TableId{id});
-    }
+    if (*has_leftovers) unfinished.push_back(TableId{id});
   }
   // A table that cannot be looked at holds up no other one.
   if (unfinished.empty() && !status.ok()) return status;

@@ -1,4 +1,5 @@
-// Which tables have segments whose hot copies are not all forgotten, and nobody at work on that.
+// Which tables have segments whose hot copies are not all forgotten, or parts of segments that
+// never came to be, and nobody at work on that.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,9 @@
 namespace kalam::tiering {
 
 /// A flush that failed, was cancelled or met rows that changed all the time leaves its mark on
-/// segments (SegmentRecord::evicting), also beyond the end of the process. Remembers the tables
-/// that may have such segments; looks at no others. Thread-safety: all methods may be called from
-/// any thread.
+/// segments (SegmentRecord::evicting, PreparedSegment), also beyond the end of the process.
+/// Remembers the tables that may have such segments; looks at no others. Thread-safety: all methods
+/// may be called from any thread.
 class UnfinishedEvictions {
  public:
   /// `store` must outlive it.

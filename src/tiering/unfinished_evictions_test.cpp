@@ -53,6 +53,13 @@ TEST_F(UnfinishedEvictionsTest, LaterOnesLookAtTablesThatWereWorkedOn) {
   EXPECT_EQ(Taken(), Tables{});
 }
 
+TEST_F(UnfinishedEvictionsTest, SegmentsThatNeverCameToBeAreFoundToo) {
+  Put(TableId{3}, 1, false);
+  Write(segments::PreparedKey(TableId{5}, 2),
+        segments::EncodePrepared({TableId{5}, 2, "local", "app/t/batch-0.parquet", 1}));
+  EXPECT_EQ(Taken(), Tables{TableId{5}});
+}
+
 TEST_F(UnfinishedEvictionsTest, ATableThatCannotBeLookedAtHoldsUpNoOther) {
   Put(TableId{3}, 1, true);
   Put(TableId{4}, 1, true);

@@ -14,14 +14,17 @@ from server_process import UNLIMITED, ServerProcess, run_tests
 
 EXIT_AT_STEP = 86
 WRITERS = 3
-STEPS = ["flush.written", "flush.put", "flush.committed", "flush.evicting", "flush.evicted", "flush.manifest", "flush.evicting:1",
-         "compact.written", "compact.put", "compact.committed", "compact.manifest"]
+FLUSH_STEPS = ["flush.written", "flush.prepared", "flush.put", "flush.committing", "flush.committed", "flush.manifest"]
+# Hot copies go in steps of their own only where scopes share segments, and where all rows change all the time.
+EVICTION_STEPS = ["flush.evicting", "flush.evicted"]
+COMPACTION_STEPS = ["compact.written", "compact.put", "compact.committed", "compact.manifest"]
 
 
 class SharedTable:
     """All writers write into one scope."""
     create = "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)"
     scopes = [None]
+    steps = FLUSH_STEPS + COMPACTION_STEPS
 
     @staticmethod
     def of(_, statement):
@@ -33,6 +36,7 @@ class UserTable:
     scopes for segments of many."""
     create = "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)"
     scopes = [None] + list(range(20))
+    steps = FLUSH_STEPS + EVICTION_STEPS + ["flush.committed:1", "flush.put:1"] + COMPACTION_STEPS
 
     @staticmethod
     def of(scope, statement):
@@ -87,6 +91,37 @@ class Writer(threading.Thread):
                 return
 
 
+# Of root's rows, what statements of the mass writer change in turn: more than one command of a flush takes out, and some that stay.
+MASSES = [(9000000, 9002600), (9000800, 9003000)]
+
+
+class MassWriter(threading.Thread):
+    """Gives most of root's rows one new value, and then others: each statement changes all of its rows or none."""
+
+    def __init__(self, states):
+        super().__init__(daemon=True)
+        self.states = states
+        self.server = self.token = self.failure = None
+        self.stopping = False
+
+    def run(self):
+        number = 0
+        while not self.stopping:
+            begin, end = MASSES[number % 2]
+            number += 1
+            value = f"mass {id(self)} {number}"
+            old = {key: self.states[key] for key in range(begin, end)}
+            self.states.update({key: state | {value} for key, state in old.items()})
+            try:
+                self.server.sql(self.token, f"UPDATE app.t SET body = '{value}' WHERE id >= {begin} AND id < {end}")
+            except (ConnectionError, OSError, EOFError, http.client.HTTPException, ValueError):
+                return
+            except Exception as error:  # noqa: BLE001 - told at the end
+                self.failure = error
+                return
+            self.states.update({key: {value} for key in old})
+
+
 def scope_of(key):
     return None if key >= 9000000 else key // 100000
 
@@ -136,18 +171,17 @@ def run_job(server, token, statement, seconds=60):
         time.sleep(0.02)
 
 
-def end_at(server, table, step, states):
+def end_at(server, table, step, states, writers=None):
     """Writes and works until the server has ended at `step`."""
     server.environment["KALAMDB_END_AT"] = step
     server.start()
-    writers = []
+    writers = writers or [Writer(table, number, states) for number in range(WRITERS)]
+    started = []
     try:
         token = server.login()
-        for number in range(WRITERS):
-            writer = Writer(table, number, states)
-            writer.failure = None
-            writer.server, writer.token = server, token
-            writers.append(writer)
+        for writer in writers:
+            writer.server, writer.token, writer.failure = server, token, None
+            started.append(writer)
             writer.start()
         deadline = time.monotonic() + 60
         statement = "STORAGE COMPACT TABLE app.t" if step.startswith("compact") else "STORAGE FLUSH TABLE app.t"
@@ -162,9 +196,9 @@ def end_at(server, table, step, states):
             except Exception:  # noqa: BLE001 - the server went away
                 server.process.wait(10)
     finally:
-        for writer in writers:
+        for writer in started:
             writer.stopping = True
-        for writer in writers:
+        for writer in started:
             writer.join(30)
     assert server.process.returncode == EXIT_AT_STEP, server.process.returncode
     for writer in writers:
@@ -189,7 +223,7 @@ def no_step_loses_or_doubles_a_row(table):
         for scope in table.scopes[1:1 + WRITERS]:
             server.sql(token, f"CREATE USER 'user{scope}' WITH INTERNAL ROLE user")
         server.stop()
-        for step in STEPS:
+        for step in table.steps:
             end_at(server, table, step, states)
             server.environment.pop("KALAMDB_END_AT")
             server.start()
@@ -218,8 +252,66 @@ def test_no_step_loses_or_doubles_a_row_of_users():
     no_step_loses_or_doubles_a_row(UserTable)
 
 
-def segment_files(server):
-    folder = os.path.join(server.directory, "storage", "app", "t")
+def test_no_step_tears_a_change_of_many_rows_apart():
+    states = {}
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.sql(token, SharedTable.create)
+        for begin in range(0, 3000, 500):
+            server.sql(token, "INSERT INTO app.t (id, body) VALUES " + ", ".join(
+                f"({9000000 + i}, 'first')" for i in range(begin, begin + 500)))
+        states.update({9000000 + i: {"first"} for i in range(3000)})
+        server.stop()
+        for step in ["flush.put"] + EVICTION_STEPS + ["flush.evicting:1", "flush.committed", "flush.manifest"]:
+            end_at(server, SharedTable, step, states, [MassWriter(states)])
+            server.environment.pop("KALAMDB_END_AT")
+            server.start()
+            token = server.login()
+            check(server, token, SharedTable, states, f"after {step}")
+            for begin, end in ((9000000, 9000800), (9000800, 9002600), (9002600, 9003000)):
+                assert len({value for key in range(begin, end) for value in states[key]}) == 1, f"after {step}: torn apart"
+            run_job(server, token, "STORAGE FLUSH TABLE app.t")
+            check(server, token, SharedTable, states, f"after {step} and a flush")
+            code, _ = server.stop()
+            assert code == 0, code
+
+
+def test_a_flush_that_was_cut_off_leaves_no_files_and_its_one_command_no_hot_rows():
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        server.stop()
+        for step in FLUSH_STEPS:
+            for row_count in (300, 1500) if step.startswith("flush.commit") else (1500,):
+                table = f"app.of_{step.split('.')[1]}_{row_count}"
+                server.environment["KALAMDB_END_AT"] = step
+                server.start()
+                token = server.login()
+                server.sql(token, f"CREATE SHARED TABLE {table} (id BIGINT PRIMARY KEY, body TEXT)")
+                server.sql(token, f"INSERT INTO {table} (id, body) VALUES " + ", ".join(f"({i}, '{step}')" for i in range(row_count)))
+                try:
+                    server.sql(token, f"STORAGE FLUSH TABLE {table}")
+                except (ConnectionError, OSError, http.client.HTTPException):
+                    pass  # the server may be gone before it can answer
+                assert server.process.wait(60) == EXIT_AT_STEP
+                server.environment.pop("KALAMDB_END_AT")
+                server.start()
+                token = server.login()
+                assert server.rows(token, f"SELECT COUNT(*), COUNT(DISTINCT id) FROM {table}") == [[str(row_count)] * 2], step
+                if step in ("flush.committed", "flush.manifest"):
+                    answer = server.sql(token, f"STORAGE FLUSH TABLE {table}")["results"][0]["message"]
+                    assert "no pending writes" in answer, (step, answer)
+                # The job that was cut off runs again by itself.
+                wait_for(lambda: server.rows(token, "SELECT COUNT(*) FROM system.jobs WHERE status IN "
+                                                    "('new', 'queued', 'running', 'retrying')") == [["0"]])
+                assert segment_files(server, table) == ["batch-0.parquet"], (step, row_count, segment_files(server, table))
+                assert server.rows(token, f"SELECT COUNT(*), COUNT(DISTINCT id) FROM {table}") == [[str(row_count)] * 2], step
+                server.stop()
+
+
+def segment_files(server, table="app.t"):
+    folder = os.path.join(server.directory, "storage", *table.split("."))
     return sorted(name for name in os.listdir(folder) if name.endswith(".parquet")) if os.path.isdir(folder) else []
 
 
