@@ -489,12 +489,15 @@ catalog::RecordWrite ForgetRetired(const RetiredFile& file) {
 Result<catalog::RecordWrites> RetireFilesOfTable(storage::Store& store, TableId table,
                                                  int64_t now_us) {
   KALAM_ASSIGN_OR_RETURN(std::vector<SegmentRecord> records, ListSegments(store, table));
+  KALAM_ASSIGN_OR_RETURN(std::vector<PreparedSegment> prepared, ListPrepared(store, table));
   catalog::RecordWrites writes;
-  for (SegmentRecord& record : records) {
-    const RetiredFile file{now_us, table, record.segment_id, std::move(record.storage_id),
-                           std::move(record.path)};
+  const auto retire = [&](auto& segment) {
+    const RetiredFile file{now_us, table, segment.segment_id, std::move(segment.storage_id),
+                           std::move(segment.path)};
     writes.push_back({Family::kSegments, RetiredKey(file), EncodeRetired(file)});
-  }
+  };
+  for (SegmentRecord& record : records) retire(record);
+  for (PreparedSegment& segment : prepared) retire(segment);
   return writes;
 }
 

@@ -203,8 +203,8 @@ catalog::RecordWrite ClearEvicting(SegmentRecord record);
 catalog::RecordWrites ForgetPrepared(const PreparedSegment& segment);
 /// Forgets a retired file, once it is deleted.
 catalog::RecordWrite ForgetRetired(const RetiredFile& file);
-/// For DROP TABLE: the table's files become retired ones. Its records themselves go with
-/// Command::dropped_tables.
+/// For DROP TABLE: the table's files, prepared ones too, become retired ones. Its records
+/// themselves go with Command::dropped_tables.
 Result<catalog::RecordWrites> RetireFilesOfTable(storage::Store& store, TableId table,
                                                  int64_t now_us);
 

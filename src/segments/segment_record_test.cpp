@@ -173,15 +173,18 @@ TEST_F(SegmentRecordTest, ASnapshotShowsTheSegmentsOfItsTime) {
 TEST_F(SegmentRecordTest, ADroppedTablesFilesOutliveItsRecords) {
   Put(Record(1, SegmentPlace::Many(), "a", "b"));
   Put(Record(2, SegmentPlace::Many(), "a", "b"));
+  Put(PreparedKey(TableId{7}, 3),
+      EncodePrepared({TableId{7}, 3, "local", "app/items/batch-3.parquet", 1}));
   auto writes = RetireFilesOfTable(*store_, TableId{7}, 5000);
   ASSERT_TRUE(writes.ok());
-  ASSERT_EQ(writes->size(), 2u);
+  ASSERT_EQ(writes->size(), 3u);
   for (const catalog::RecordWrite& write : *writes) Put(write.key, *write.value);
   Put(RecordKey(Record(9, SegmentPlace::Many(), "a", "b")), "x");
   EXPECT_TRUE(ListRetired(*store_, 5000, 10)->empty());  // not before its time
   auto retired = ListRetired(*store_, 5001, 10);
   ASSERT_TRUE(retired.ok());
-  ASSERT_EQ(retired->size(), 2u);
+  ASSERT_EQ(retired->size(), 3u);
+  EXPECT_EQ((*retired)[2].path, "app/items/batch-3.parquet");
   EXPECT_EQ((*retired)[1].segment_id, 2u);
   EXPECT_EQ((*retired)[1].table.value, 7u);
   EXPECT_EQ((*retired)[1].path, "app/items/batch-2.parquet");

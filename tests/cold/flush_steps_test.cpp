@@ -8,6 +8,7 @@
 #include <set>
 
 #include "analytics/engine.h"
+#include "forgetful_file_system.h"
 #include "objects/file_storage.h"
 #include "replication/records.h"
 #include "segments/segment_store.h"
@@ -32,10 +33,14 @@ using Model = std::map<std::pair<std::string, int64_t>, Seq>;
 /// One data directory with its storage, and everything that a flush needs.
 class Deployment {
  public:
-  Deployment(std::string directory, analytics::Engine& engine)
+  /// With a file system of the test's, what it fails to do ends nothing but the group.
+  Deployment(std::string directory, analytics::Engine& engine,
+             std::shared_ptr<testing_support::ForgetfulFileSystem> file_system = nullptr)
       : directory_(std::move(directory)), engine_(engine) {
+    std::filesystem::create_directories(directory_);
     storage::StoreOptions store_options;
     store_options.path = directory_ + "/store";
+    store_options.file_system = file_system;
     store = std::move(storage::Store::Open(store_options)).value();
     catalog = std::move(catalog::Catalog::Open(*store, account_, 64)).value();
     objects::StorageSettings settings;
@@ -47,7 +52,9 @@ class Deployment {
     };
     segments = std::move(segments::OpenSegmentStore(*store, storage_of, {})).value();
     replication::StandaloneOptions group_options;
-    group_options.durability = storage::Durability::kOs;
+    group_options.durability = file_system ? storage::Durability::kFsync : storage::Durability::kOs;
+    group_options.on_storage_failure = [](const Status&) {};
+    group_options.full_disk_probe_interval_us = 2'000;
     group_options.segments_version = [this](TableId table) {
       return segments->SegmentsVersion(table, nullptr);
     };
@@ -107,7 +114,8 @@ class Deployment {
   }
   Seq ColdSeq(const std::string& user, int64_t id) const {
     const auto scope = tables::ScopeFor(*table(), user);
-    const auto found = segments->Get(table(), scope, KeyOf(id), nullptr);
+    const uint32_t seq_column[] = {3};
+    const auto found = segments->Get(table(), scope, KeyOf(id), nullptr, seq_column);
     EXPECT_TRUE(found.ok()) << found.status().ToString();
     return found.ok() && *found ? (*found)->seq : Seq{};
   }
@@ -168,6 +176,14 @@ class Deployment {
     }
   }
 
+  /// Without the database's help, as its files lie there.
+  void CopyFilesTo(const std::string& directory) const {
+    for (const std::string folder : {"/store", "/objects"}) {
+      std::filesystem::create_directories(directory);
+      std::filesystem::copy(directory_ + folder, directory + folder,
+                            std::filesystem::copy_options::recursive);
+    }
+  }
   void CopyTo(const std::string& directory) const {
     std::filesystem::create_directories(directory);
     EXPECT_TRUE(storage::WriteCheckpoint(*store, directory + "/store").ok());
@@ -297,8 +313,8 @@ TEST_F(FlushStepsTest, AScopeOfFewRows) {
 TEST_F(FlushStepsTest, AScopeOfSeveralSegments) {
   running_->MakeTable(catalog::TableType::kShared);
   Write("", Range(1, 100));
-  WriteWide(101, 160);
-  Write("", Range(161, 1700));
+  WriteWide(101, 145);
+  Write("", Range(146, 1700));
   Flush([this](std::string_view step) {
     if (step == "flush.prepared") Write("", {1, 120, 1699, 5000}, std::to_string(copies_.size()));
   });
@@ -344,8 +360,8 @@ TEST_F(FlushStepsTest, ManySmallScopesAndALargeOne) {
 TEST_F(FlushStepsTest, WhatAFailedFlushPreparedIsRemovedAtOnce) {
   running_->MakeTable(catalog::TableType::kShared);
   Write("", Range(1, 100));
-  WriteWide(101, 160);
-  Write("", Range(161, 300));
+  WriteWide(101, 145);
+  Write("", Range(146, 300));
   bool cancelled = false;
   running_->at_step = [&](std::string_view step) { cancelled |= step == "flush.put"; };
   tiering::Work work;
@@ -359,6 +375,66 @@ TEST_F(FlushStepsTest, WhatAFailedFlushPreparedIsRemovedAtOnce) {
   EXPECT_TRUE(running_->tiering->TakeWithUnfinishedEvictions()->empty());
   Flush();
   CheckCopies();
+}
+
+TEST_F(FlushStepsTest, NothingIsRemovedThatARestartMayFindCommitted) {
+  auto file_system =
+      std::make_shared<testing_support::ForgetfulFileSystem>(directory_ + "/attic", 1);
+  running_.emplace(directory_ + "/failing", *engine_, file_system);
+  running_->MakeTable(catalog::TableType::kShared);
+  Write("", Range(1, 1500));
+  running_->at_step = [&](std::string_view step) {
+    if (step == "flush.committing") file_system->FailSyncs(true);
+  };
+  const Status flushed = running_->tiering->Flush(kTable, {}).status();
+  EXPECT_TRUE(flushed.Is(ErrorKind::OutcomeUnknown)) << flushed.ToString();
+  // The next attempt must not clean up either.
+  tiering::Work again;
+  again.is_repeated = true;
+  EXPECT_FALSE(running_->tiering->Flush(kTable, again).ok());
+  EXPECT_EQ(running_->Check(model_, "in doubt"), 0);
+  running_.reset();
+  file_system->FailSyncs(false);
+  running_.emplace(directory_ + "/failing", *engine_, file_system);
+  // The bytes had reached the log, so the command counts.
+  EXPECT_EQ(segments::ListSegments(*running_->store, kTable)->size(), 1u);
+  EXPECT_EQ(running_->Count(Family::kRows), 0);
+  EXPECT_EQ(running_->Check(model_, "after the restart"), 0);
+  running_->ExpectNothingLeftOver("after the restart");
+}
+
+TEST_F(FlushStepsTest, AFullDiskLeavesRowsHotUntilThereIsRoom) {
+  auto file_system =
+      std::make_shared<testing_support::ForgetfulFileSystem>(directory_ + "/attic", 1);
+  for (const std::string at : {"flush.put", "flush.committing"}) {
+    running_.emplace(directory_ + "/" + at, *engine_, file_system);
+    running_->MakeTable(catalog::TableType::kShared);
+    model_.clear();
+    Write("", Range(1, 1500));
+    running_->at_step = [&](std::string_view step) {
+      if (step == at) file_system->SetFreeBytes(100, /*told=*/false);
+    };
+    EXPECT_FALSE(running_->tiering->Flush(kTable, {}).ok()) << at;
+    EXPECT_EQ(running_->Check(model_, at), 0);
+    EXPECT_EQ(running_->Count(Family::kRows), 1500) << at;
+    running_->CopyFilesTo(directory_ + "/" + at + "-copy");
+    running_->at_step = {};
+    file_system->SetFreeBytes(-1);
+    // As a process that is killed before there is room.
+    Deployment copy(directory_ + "/" + at + "-copy", *engine_);
+    EXPECT_EQ(copy.Check(model_, at + ", killed"), 0);
+    ASSERT_TRUE(copy.tiering->Flush(kTable, {}).ok()) << at;
+    EXPECT_EQ(copy.Check(model_, at + ", killed and flushed"), 0);
+    copy.ExpectNothingLeftOver(at + ", killed and flushed");
+    Status flushed;
+    do {
+      flushed = running_->tiering->Flush(kTable, {}).status();
+    } while (flushed.Is(ErrorKind::ReadOnly));
+    ASSERT_TRUE(flushed.ok()) << at << ": " << flushed.ToString();
+    EXPECT_EQ(running_->Count(Family::kRows), 0) << at;
+    EXPECT_EQ(running_->Check(model_, at + ", with room"), 0);
+    running_->ExpectNothingLeftOver(at + ", with room");
+  }
 }
 
 TEST_F(FlushStepsTest, ATableThatIsDroppedMeanwhileLeavesNothingInTheIndex) {
