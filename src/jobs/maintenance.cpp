@@ -6,9 +6,6 @@
 
 #include "base/log.h"
 #include "jobs/change_log_size.h"
-#include "replication/records.h"
-#include "storage/key_layout.h"
-#include "types/key_codec.h"
 
 namespace kalam::jobs {
 namespace {
@@ -27,26 +24,6 @@ std::string TypeTitle(catalog::TableType type) {
   std::string title(catalog::TableTypeName(type));
   title.front() = static_cast<char>(title.front() - 'a' + 'A');
   return title;
-}
-
-/// True when some scope of the table begins with an expired record: the oldest of a scope expires
-/// first.
-Result<bool> HasExpiredRows(storage::Store& store, TableId table, int64_t now_us) {
-  const std::string prefix = storage::TablePrefix(table);
-  auto iterator = store.NewIterator(storage::Family::kChanges, {prefix, PrefixEnd(prefix)});
-  iterator->Seek(prefix);
-  while (iterator->Valid()) {
-    KALAM_ASSIGN_OR_RETURN(const auto change, replication::DecodeChangeRecord(iterator->value()));
-    if (change.expire_at_us <= now_us) return true;
-    storage::ParsedKey key;
-    if (!storage::ParseKey(iterator->key(), &key)) {
-      return Status(ErrorKind::Corruption, "a key of the change log cannot be read");
-    }
-    const std::string scope(iterator->key().substr(0, iterator->key().size() - key.rest.size()));
-    iterator->Seek(PrefixEnd(scope));
-  }
-  KALAM_RETURN_IF_ERROR(iterator->status());
-  return false;
 }
 
 }  // namespace
@@ -107,7 +84,7 @@ void Maintenance::QueueStreamEvictions(int64_t now_us) {
   for (const TableId id : listed) {
     const bool is_over = std::find(over.begin(), over.end(), id) != over.end();
     if (!is_over) {
-      const Result<bool> expired = HasExpiredRows(dependencies_.store, id, now_us);
+      const Result<bool> expired = tables::HasExpiredRows(dependencies_.store, id, now_us);
       if (!expired.ok()) Warn("a stream table could not be looked at", expired.status());
       if (!expired.ok() || !*expired) continue;
     }

@@ -42,8 +42,8 @@ class Maintenance {
     tables::TableReader& reader;
     const Clock& clock;
     JobQueue& queue;
-    /// What compaction asks; null when the store was opened without it (then change records are
-    /// purged by jobs alone).
+    /// What compaction asks; null when the store was opened without it (then change records stay
+    /// for good).
     tables::ChangeRetention* change_retention = nullptr;
     PurgeLimit purge_limit = {};       // empty: none
     CleanUpFiles clean_up_files = {};  // empty: tables have no files

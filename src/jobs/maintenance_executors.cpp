@@ -89,8 +89,10 @@ Result<JobOutcome> Maintenance::Cleanup(const JobRecord& job, const JobCancelled
                          tables::ForgetTable(dependencies_.store, id));
   KALAM_RETURN_IF_ERROR(CommitRecords(std::move(retention)));
   const std::string prefix = storage::TablePrefix(id);
-  for (const storage::Family family :
-       {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
+  // Of exactly the ranges that were deleted: nobody reads there, but until then their places are
+  // looked at by every scan of the family.
+  for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder,
+                                       storage::Family::kChanges, storage::Family::kSegments}) {
     if (cancelled()) return Stopped();
     KALAM_RETURN_IF_ERROR(dependencies_.store.CompactRange(family, {prefix, PrefixEnd(prefix)}));
   }
@@ -121,9 +123,14 @@ Result<JobOutcome> Maintenance::EvictStream(const JobRecord& job, const JobCance
       const catalog::TablePtr table,
       dependencies_.catalog.FindTable(TableId{parameters.value("internal_id", 0u)}));
   if (!table) return JobOutcome{true, "Table " + name + " not found (table may have been dropped)"};
-  KALAM_ASSIGN_OR_RETURN(
-      const int64_t evicted,
-      tables::EvictExpiredStreamRows(dependencies_.store, *table, dependencies_.clock.NowUs()));
+  const Seq published = dependencies_.group.published_seq();
+  KALAM_ASSIGN_OR_RETURN(const tables::ExpiredRows expired,
+                         tables::FindExpiredRows(dependencies_.store, table->id,
+                                                 dependencies_.clock.NowUs(), published));
+  const int64_t evicted = expired.row_count;
+  KALAM_ASSIGN_OR_RETURN(const Seq known, tables::ReadExpired(dependencies_.store, table->id));
+  if (expired.up_to > known)
+    KALAM_RETURN_IF_ERROR(CommitRecords(tables::RaiseExpired(table->id, expired.up_to)));
   KALAM_ASSIGN_OR_RETURN(const int64_t beyond, TrimBuffers(*table, cancelled));
   if (beyond > 0) {
     return JobOutcome{false, "Evicted " + std::to_string(evicted) + " expired rows and " +
@@ -161,15 +168,18 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
     if (floor > current) {
       KALAM_RETURN_IF_ERROR(CommitRecords(tables::RaiseFloor(table->id, floor)));
       if (dependencies_.change_retention) dependencies_.change_retention->Raise(table->id, floor);
-      KALAM_ASSIGN_OR_RETURN(const int64_t purged,
-                             tables::PurgeChanges(dependencies_.store, table->id));
-      scopes += purged;
-      // Only a compaction gives the space back, and only then the log counts as smaller.
-      if (floor > by_age) {
-        const std::string prefix = storage::TablePrefix(table->id);
-        KALAM_RETURN_IF_ERROR(dependencies_.store.CompactRange(storage::Family::kChanges,
-                                                               {prefix, PrefixEnd(prefix)}));
-      }
+      KALAM_ASSIGN_OR_RETURN(
+          const int64_t trimmed,
+          tables::CountScopesWithChanges(dependencies_.store, table->id, current, floor));
+      scopes += trimmed;
+    }
+    // Only a compaction gives the space back, and only then the log counts as smaller; what went by
+    // age may lie there, too.
+    if (options_.change_log_bytes_max > 0 &&
+        ChangeLogBytes(dependencies_.store, table->id) > options_.change_log_bytes_max) {
+      const std::string prefix = storage::TablePrefix(table->id);
+      KALAM_RETURN_IF_ERROR(
+          dependencies_.store.CompactRange(storage::Family::kChanges, {prefix, PrefixEnd(prefix)}));
     }
     KALAM_ASSIGN_OR_RETURN(const int64_t forgotten, PurgeTombstones(table, now_us, cancelled));
     tombstones += forgotten;

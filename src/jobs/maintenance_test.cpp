@@ -22,8 +22,14 @@ constexpr int64_t kDayUs = 86'400 * kSecondUs;
 class MaintenanceTest : public ::testing::Test {
  protected:
   MaintenanceTest() : clock_(kStartUs), retention_(clock_) {
+    database_.Close();
+    database_.store_options.drop_change = [this](std::string_view key, std::string_view value) {
+      return retention_.ShouldDrop(key, value);
+    };
+    database_.Open();
     group_ = replication::OpenTestGroup(database_, clock_);
-    reader_ = std::make_unique<tables::TableReader>(*database_.store, clock_, &cold_rows_);
+    cold_rows_ = std::make_unique<tables::FakeColdRows>(*database_.store);
+    reader_ = std::make_unique<tables::TableReader>(*database_.store, clock_, cold_rows_.get());
     queue_ = JobQueue::Open(*database_.store, *group_, clock_, {}).value();
     MakeMaintenance({});
   }
@@ -126,10 +132,10 @@ class MaintenanceTest : public ::testing::Test {
 
   Seq purge_limit_{INT64_MAX};
   std::function<void()> behind_view_;  // of the next purge
-  replication::TestDatabase database_;
-  tables::FakeColdRows cold_rows_{*database_.store};
   ManualClock clock_;
-  tables::ChangeRetention retention_;
+  tables::ChangeRetention retention_;  // the store asks it
+  replication::TestDatabase database_;
+  std::unique_ptr<tables::FakeColdRows> cold_rows_;
   std::unique_ptr<replication::ReplicationGroup> group_;
   std::unique_ptr<tables::TableReader> reader_;
   std::unique_ptr<JobQueue> queue_;
@@ -147,14 +153,27 @@ TEST_F(MaintenanceTest, ExpiredStreamRowsAreEvictedByAJobWithinAMinute) {
   const auto typing = MakeTable("typing", catalog::TableType::kStream);
   Insert(typing, "ann", 1);
   Insert(typing, "bob", 2);
+  const Seq written = group_->published_seq();
   Pass(61 * kSecondUs);
   const auto jobs = JobsOf(JobType::kStreamEviction);
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_EQ(jobs[0].status, JobStatus::kCompleted);
   EXPECT_EQ(jobs[0].message, "Evicted 2 expired rows from chat:typing (ttl: 10s)");
-  EXPECT_EQ(CountKeys(storage::Family::kChanges), 0);
+  EXPECT_EQ(CountRows(typing, "ann"), 0);
+  EXPECT_EQ(tables::ReadExpired(*database_.store, typing->id).value(), written);
+  EXPECT_EQ(database_.store->properties().deleted_range_places, 0) << "nothing was deleted";
   Pass(61 * kSecondUs);
   EXPECT_EQ(JobsOf(JobType::kStreamEviction).size(), 1u) << "nothing is left to evict";
+  ASSERT_TRUE(database_.store->FlushMemtables().ok());
+  EXPECT_EQ(CountKeys(storage::Family::kChanges), 0) << "they reach no file";
+  Insert(typing, "ann", 3);
+  Pass(61 * kSecondUs);
+  const auto later = JobsOf(JobType::kStreamEviction);
+  ASSERT_EQ(later.size(), 2u);
+  EXPECT_EQ(std::max(later[0].message, later[1].message),
+            "Evicted 2 expired rows from chat:typing (ttl: 10s)");
+  EXPECT_EQ(std::min(later[0].message, later[1].message),
+            "Evicted 1 expired rows from chat:typing (ttl: 10s)");
 }
 
 TEST_F(MaintenanceTest, AYoungStreamRowStays) {
@@ -203,6 +222,8 @@ TEST_F(MaintenanceTest, OldChangesAndTombstonesGoAndCurrentRowsStay) {
   ASSERT_FALSE(JobsOf(JobType::kRetention).empty());
   EXPECT_EQ(JobsOf(JobType::kRetention)[0].status, JobStatus::kCompleted)
       << JobsOf(JobType::kRetention)[0].message;
+  EXPECT_EQ(database_.store->properties().deleted_range_places, 0) << "nothing was deleted";
+  ASSERT_TRUE(database_.store->FlushMemtables().ok());
   EXPECT_EQ(CountKeys(storage::Family::kChanges), 1) << "the third insert is two days old";
   EXPECT_EQ(CountRows(messages, "ann"), 2);
   EXPECT_EQ(CountRows(messages, "ann", true), 2) << "the tombstone is eight days old";
@@ -231,7 +252,7 @@ TEST_F(MaintenanceTest, APurgeLooksAgainWhenAFlushHasEndedBehindItsView) {
   behind_view_ = [&] {
     std::string key;
     EncodeKey(Datum::BigInt(1), &key);
-    cold_rows_.Flush(*group_, messages, storage::Scope::OfUser("ann"), {key},
+    cold_rows_->Flush(*group_, messages, storage::Scope::OfUser("ann"), {key},
                      tables::FakeColdRows::Eviction::kPending);
   };
   Pass(8 * kDayUs);
@@ -307,6 +328,7 @@ TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
        {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
     EXPECT_EQ(CountKeys(family), 0);
   }
+  EXPECT_EQ(database_.store->properties().deleted_range_places, 0);
   EXPECT_EQ(tables::ReadFloor(*database_.store, messages->id)->value, 0);
   const storage::Scope ann = tables::ScopeFor(*messages, "ann");
   EXPECT_EQ(tables::ReadPurgedTombstone(*database_.store, messages->id, ann)->value, 0);

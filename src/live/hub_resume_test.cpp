@@ -44,7 +44,6 @@ class HubStateReplayTest : public HubTest {
     world_.Update(table_, 4, 7, "newer");
     const Seq floor = world_.group().published_seq();
     world_.Propose(tables::RaiseFloor(table_->id, floor), {});
-    EXPECT_TRUE(tables::PurgeChanges(world_.store(), table_->id).ok());
     world_.Start();
     connection_ = world_.hub->AddConnection(socket_);
   }

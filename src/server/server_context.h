@@ -69,6 +69,7 @@ struct ServerContext {
         started_steady_us(system_clock.SteadyUs()),
         connection_memory(memory.Child("connections")),
         requests(server_metrics.counter("http_requests")),
+        statements_to_workers(server_metrics.counter("statements_to_workers_total")),
         connections(server_metrics.gauge("active_connections")),
         websockets(server_metrics.gauge("websocket_sessions")) {}
 
@@ -82,6 +83,7 @@ struct ServerContext {
   const int64_t started_steady_us;
   const ConnectionAccounts connection_memory;
   Counter& requests;
+  Counter& statements_to_workers;  // that a core could not or would not answer by itself
   Gauge& connections;
   Gauge& websockets;
 

@@ -89,6 +89,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
   }
 
   void HandToWorker(void (*work)(SqlRun& run)) {
+    server_.statements_to_workers.Add();
     if (server_.workers.Submit([self = shared_from_this(), work] { work(*self); })) return;
     Refuse(503, "SERVER_BUSY", "The server is busy; try again");
   }

@@ -104,6 +104,7 @@ void AddStorage(const SystemSources& sources, Samples* out) {
   out->Number("rocksdb_block_cache_bytes", properties.block_cache_bytes);
   out->Number("rocksdb_table_reader_bytes", properties.table_reader_bytes);
   out->Number("rocksdb_pending_compaction_bytes", properties.pending_compaction_bytes);
+  out->Number("rocksdb_deleted_range_places", properties.deleted_range_places);
   for (storage::StoreCount& count : sources.services.store.counts())
     out->Text("rocksdb_" + std::string(count.name), std::move(count.value), true, count.help);
 }

@@ -1,4 +1,5 @@
-// A listener of RocksDB that looks at the properties of each table file, and marks of writes.
+// A collector that notes in each table file where its deletions of ranges lie, a listener that
+// looks there, and marks of writes.
 #include "storage/range_deletions.h"
 
 #include <rocksdb/listener.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "storage/rocksdb_internal.h"
@@ -15,23 +17,59 @@
 namespace kalam::storage {
 namespace {
 
+constexpr char kProperty[] = "kalam.deleted_ranges";
+
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::optional<Family> FamilyOf(const std::string& name) {
+  const auto known = std::find(kFamilyNames.begin(), kFamilyNames.end(), name);
+  if (known == kFamilyNames.end()) return std::nullopt;
+  return static_cast<Family>(known - kFamilyNames.begin());
+}
+
+std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+class Collector final : public rocksdb::TablePropertiesCollector {
+ public:
+  const char* Name() const override { return kProperty; }
+  rocksdb::Status AddUserKey(const rocksdb::Slice& key, const rocksdb::Slice& value,
+                             rocksdb::EntryType type, rocksdb::SequenceNumber, uint64_t) override {
+    if (type == rocksdb::kEntryRangeDeletion) spans_.Add(ToView(key), ToView(value));
+    return {};
+  }
+  rocksdb::Status Finish(rocksdb::UserCollectedProperties* properties) override {
+    if (!spans_.empty()) (*properties)[kProperty] = spans_.Encode();
+    return {};
+  }
+  rocksdb::UserCollectedProperties GetReadableProperties() const override { return {}; }
+
+ private:
+  KeySpans spans_;
+};
+
+class CollectorFactory final : public rocksdb::TablePropertiesCollectorFactory {
+ public:
+  const char* Name() const override { return kProperty; }
+  rocksdb::TablePropertiesCollector* CreateTablePropertiesCollector(Context) override {
+    return std::make_unique<Collector>().release();  // RocksDB owns it
+  }
+};
 
 class Listener final : public rocksdb::EventListener {
  public:
   explicit Listener(std::shared_ptr<RangeDeletions> files) : files_(std::move(files)) {}
   // Before any reader can see the file ...
   void OnTableFileCreated(const rocksdb::TableFileCreationInfo& created) override {
-    if (created.status.ok() && created.table_properties.num_range_deletions > 0)
-      files_->Add(created.cf_name, created.file_path);
+    if (created.status.ok())
+      files_->AddFile(created.cf_name, created.file_path, created.table_properties);
   }
   // ... and when the last reader has let go of it.
   void OnTableFileDeleted(const rocksdb::TableFileDeletionInfo& deleted) override {
-    files_->Remove(deleted.file_path);
+    files_->RemoveFile(deleted.file_path);
   }
   // Its file was told of by then.
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& flushed) override {
-    const auto family = RangeDeletions::FollowedFamily(flushed.cf_name);
+    const auto family = FamilyOf(flushed.cf_name);
     if (family) files_->WrittenOut(*family, flushed.largest_seqno);
   }
 
@@ -42,11 +80,13 @@ class Listener final : public rocksdb::EventListener {
 /// Looks for operations that delete ranges.
 class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
  public:
-  explicit RangeDeletionFinder(RangeDeletions::Families* found) : found_(*found) {}
-  rocksdb::Status DeleteRangeCF(uint32_t number, const rocksdb::Slice&,
-                                const rocksdb::Slice&) override {
-    for (const Family family : RangeDeletions::kFollowed)
-      if (number == FamilyNumber(family)) found_ |= RangeDeletions::BitOf(family);
+  explicit RangeDeletionFinder(DeletedRanges* found) : found_(*found) {}
+  rocksdb::Status DeleteRangeCF(uint32_t number, const rocksdb::Slice& begin,
+                                const rocksdb::Slice& end) override {
+    for (int i = 0; i < kFamilyCount; ++i) {
+      const auto family = static_cast<Family>(i);
+      if (number == FamilyNumber(family)) found_[family].Add(ToView(begin), ToView(end));
+    }
     return {};
   }
   rocksdb::Status PutCF(uint32_t, const rocksdb::Slice&, const rocksdb::Slice&) override {
@@ -57,12 +97,12 @@ class RangeDeletionFinder final : public rocksdb::WriteBatch::Handler {
   void LogData(const rocksdb::Slice&) override {}
 
  private:
-  RangeDeletions::Families& found_;
+  DeletedRanges& found_;
 };
 
 class LogReader final : public rocksdb::WalFilter {
  public:
-  explicit LogReader(RangeDeletions::Families* found) : found_(found) {}
+  explicit LogReader(DeletedRanges* found) : found_(found) {}
   void ColumnFamilyLogNumberMap(const std::map<uint32_t, uint64_t>& first_logs,
                                 const std::map<std::string, uint32_t>&) override {
     first_logs_ = first_logs;
@@ -70,26 +110,22 @@ class LogReader final : public rocksdb::WalFilter {
   WalProcessingOption LogRecordFound(unsigned long long log, const std::string&,
                                      const rocksdb::WriteBatch& batch, rocksdb::WriteBatch*,
                                      bool*) override {
-    if (batch.HasDeleteRange()) {
-      RangeDeletions::Families read = 0;
-      for (const Family family : RangeDeletions::kFollowed) {
-        // Of an older log the family has everything in its files.
-        const auto first = first_logs_.find(FamilyNumber(family));
-        if (first == first_logs_.end() || log >= first->second)
-          read |= RangeDeletions::BitOf(family);
-      }
-      RangeDeletions::Families found = 0;
-      RangeDeletionFinder finder(&found);
-      // What cannot be looked at is no range of ours; recovery finds what is wrong with it.
-      batch.Iterate(&finder).PermitUncheckedError();
-      *found_ |= found & read;
+    if (!batch.HasDeleteRange()) return WalProcessingOption::kContinueProcessing;
+    DeletedRanges deleted;
+    RangeDeletionFinder finder(&deleted);
+    // What cannot be looked at is no range of ours; recovery finds what is wrong with it.
+    batch.Iterate(&finder).PermitUncheckedError();
+    for (const auto& [family, spans] : deleted) {
+      // Of an older log the family has everything in its files.
+      const auto first = first_logs_.find(FamilyNumber(family));
+      if (first == first_logs_.end() || log >= first->second) (*found_)[family].Add(spans);
     }
     return WalProcessingOption::kContinueProcessing;
   }
   const char* Name() const override { return "kalam.range_deletions"; }
 
  private:
-  RangeDeletions::Families* const found_;
+  DeletedRanges* const found_;
   std::map<uint32_t, uint64_t> first_logs_;  // that recovery reads, by number of the family
 };
 
@@ -99,14 +135,12 @@ std::shared_ptr<rocksdb::EventListener> RangeDeletions::MakeListener() {
   return std::make_shared<Listener>(shared_from_this());
 }
 
-std::unique_ptr<rocksdb::WalFilter> RangeDeletions::MakeLogReader(Families* found) {
-  return std::make_unique<LogReader>(found);
+std::shared_ptr<rocksdb::TablePropertiesCollectorFactory> RangeDeletions::MakeCollectorFactory() {
+  return std::make_shared<CollectorFactory>();
 }
 
-std::optional<Family> RangeDeletions::FollowedFamily(std::string_view name) {
-  for (const Family family : RangeDeletions::kFollowed)
-    if (name == kFamilyNames[static_cast<size_t>(family)]) return family;
-  return std::nullopt;
+std::unique_ptr<rocksdb::WalFilter> RangeDeletions::MakeLogReader(DeletedRanges* found) {
+  return std::make_unique<LogReader>(found);
 }
 
 Status RangeDeletions::Load(rocksdb::DB& database,
@@ -123,65 +157,83 @@ Status RangeDeletions::Load(rocksdb::DB& database,
     rocksdb::TablePropertiesCollection properties;
     KALAM_RETURN_IF_ERROR(ToStatus(database.GetPropertiesOfAllTables(family, &properties),
                                    "cannot read the properties of a table file"));
-    for (const auto& [path, of_file] : properties) {
-      if (of_file->num_range_deletions > 0) Add(family->GetName(), path);
-    }
+    for (const auto& [path, of_file] : properties) AddFile(family->GetName(), path, *of_file);
   }
   return Status::Ok();
 }
 
-void RangeDeletions::RefreshFlag(size_t index) {
-  const Memtable& memtable = memtables_[index];
-  in_memtable_[index].store(memtable.writes_under_way > 0 || memtable.up_to > 0,
-                            std::memory_order_release);
+KeySpans RangeDeletions::HiddenIn(Family family, const ScanRange& range) const {
+  KeySpans hidden;
+  if (count(family) == 0) return hidden;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, file] : files_)
+    if (file.family == family) hidden.AddOverlapping(file.spans, range);
+  for (const InMemtable& memtable : memtables_)
+    if (memtable.family == family) hidden.AddOverlapping(memtable.spans, range);
+  return hidden;
 }
 
-void RangeDeletions::BeginWrite(Families families) {
-  if (families == 0) return;
+uint64_t RangeDeletions::BeginWrite(const DeletedRanges& ranges) {
+  if (ranges.empty()) return 0;
   const std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < kFamilyCount; ++i) {
-    if ((families & BitOf(static_cast<Family>(i))) == 0) continue;
-    ++memtables_[i].writes_under_way;
-    RefreshFlag(i);
+  const uint64_t write = write_count_.load(std::memory_order_relaxed) + 1;
+  for (const auto& [family, spans] : ranges) {
+    memtables_.push_back({.write = write, .family = family, .spans = spans});
+    counts_[static_cast<size_t>(family)].fetch_add(1, std::memory_order_release);
   }
+  write_count_.store(write, std::memory_order_release);
+  return write;
 }
 
-void RangeDeletions::EndWrite(Families families, uint64_t last_sequence) {
-  if (families == 0) return;
+void RangeDeletions::EndWrite(uint64_t write, uint64_t sequence) {
+  if (write == 0) return;
   const std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < kFamilyCount; ++i) {
-    if ((families & BitOf(static_cast<Family>(i))) == 0) continue;
-    --memtables_[i].writes_under_way;
-    memtables_[i].up_to = std::max(memtables_[i].up_to, last_sequence);
-    RefreshFlag(i);
+  std::vector<Family> families;
+  for (InMemtable& memtable : memtables_) {
+    if (memtable.write != write) continue;
+    memtable.sequence = std::max<uint64_t>(sequence, 1);
+    families.push_back(memtable.family);
   }
-}
-
-uint64_t RangeDeletions::in_memtable_up_to(Family family) const {
-  const std::lock_guard lock(mutex_);
-  return memtables_[static_cast<size_t>(family)].up_to;
+  // The memtable may have been written out before its writer was told that it has written.
+  for (const Family family : families) DropWritten(family);
 }
 
 void RangeDeletions::WrittenOut(Family family, uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  uint64_t& written_out = written_out_[static_cast<size_t>(family)];
+  written_out = std::max(written_out, sequence);
+  DropWritten(family);
+}
+
+void RangeDeletions::DropWritten(Family family) {
   const auto index = static_cast<size_t>(family);
-  const std::lock_guard lock(mutex_);
-  if (memtables_[index].up_to > sequence) return;
-  memtables_[index].up_to = 0;
-  RefreshFlag(index);
+  const auto dropped = std::erase_if(memtables_, [&](const InMemtable& memtable) {
+    return memtable.family == family && memtable.sequence != 0 &&
+           memtable.sequence <= written_out_[index];
+  });
+  counts_[index].fetch_sub(static_cast<int>(dropped), std::memory_order_release);
 }
 
-void RangeDeletions::Add(std::string_view family_name, const std::string& path) {
-  const auto family = FollowedFamily(family_name);
+void RangeDeletions::AddFile(const std::string& family_name, const std::string& path,
+                             const rocksdb::TableProperties& properties) {
+  if (properties.num_range_deletions == 0) return;
+  const auto family = FamilyOf(family_name);
   if (!family) return;
+  const auto noted = properties.user_collected_properties.find(kProperty);
+  std::optional<KeySpans> spans;
+  if (noted != properties.user_collected_properties.end()) spans = KeySpans::Decode(noted->second);
+  // A file of an older version says only that there are some.
+  if (!spans || spans->empty()) spans = KeySpans::Everything();
   const std::lock_guard lock(mutex_);
-  if (files_.emplace(NameOf(path), *family).second) ++counts_[static_cast<size_t>(*family)];
+  if (files_.emplace(NameOf(path), InFile{*family, *std::move(spans)}).second)
+    counts_[static_cast<size_t>(*family)].fetch_add(1, std::memory_order_release);
 }
 
-void RangeDeletions::Remove(const std::string& path) {
+void RangeDeletions::RemoveFile(const std::string& path) {
   const std::lock_guard lock(mutex_);
   const auto file = files_.find(NameOf(path));
   if (file == files_.end()) return;
-  --counts_[static_cast<size_t>(file->second)];
+  counts_[static_cast<size_t>(file->second.family)].fetch_sub(1, std::memory_order_release);
   files_.erase(file);
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <rocksdb/cache.h>
-#include <rocksdb/compaction_filter.h>
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -41,7 +40,6 @@ struct Tuning {
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   std::unique_ptr<rocksdb::Env> env;
-  std::unique_ptr<rocksdb::CompactionFilter> change_filter;
   std::shared_ptr<RangeDeletions> range_deletions;
   EventCounts counts;
 };

@@ -1,4 +1,5 @@
 // How RocksDB is tuned: a small, bounded memory and one writer.
+#include <rocksdb/compaction_filter.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
@@ -108,6 +109,24 @@ class ChangeFilter final : public rocksdb::CompactionFilter {
   const ChangeDropFilter drop_;
 };
 
+/// A record may have had its time before it ever reaches a file.
+class ChangeFilters final : public rocksdb::CompactionFilterFactory {
+ public:
+  explicit ChangeFilters(ChangeDropFilter drop) : drop_(std::move(drop)) {}
+  const char* Name() const override { return "kalam.changes"; }
+  bool ShouldFilterTableFileCreation(rocksdb::TableFileCreationReason reason) const override {
+    return reason == rocksdb::TableFileCreationReason::kFlush ||
+           reason == rocksdb::TableFileCreationReason::kCompaction;
+  }
+  std::unique_ptr<rocksdb::CompactionFilter> CreateCompactionFilter(
+      const rocksdb::CompactionFilter::Context&) override {
+    return std::make_unique<ChangeFilter>(drop_);
+  }
+
+ private:
+  const ChangeDropFilter drop_;
+};
+
 /// Cached blocks live in pages of their own: what else the heap holds cannot settle between them.
 class BlockAllocator final : public rocksdb::MemoryAllocator {
  public:
@@ -185,15 +204,17 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   // and nine tenths of its compactions would be the work of zstd.
   if (family == Family::kChanges && options.compression != "none")
     family_options.bottommost_compression = rocksdb::kZSTD;
+  family_options.table_properties_collector_factories.push_back(
+      RangeDeletions::MakeCollectorFactory());
   if (family == Family::kRows || family == Family::kOrder) {
     // Rows that moved to cold storage leave as many tombstones, which every scan walks over until
     // they have met their rows: files that are full of them go down at once.
     family_options.table_properties_collector_factories.push_back(
         rocksdb::NewCompactOnDeletionCollectorFactory(kTombstoneWindow, kTombstonesOfWindow));
   }
-  if (family == Family::kChanges) {
-    family_options.compaction_filter = tuning.change_filter.get();
-    if (tuning.change_filter) family_options.periodic_compaction_seconds = kSecondsPerDay;
+  if (family == Family::kChanges && options.drop_change) {
+    family_options.compaction_filter_factory = std::make_shared<ChangeFilters>(options.drop_change);
+    family_options.periodic_compaction_seconds = kSecondsPerDay;
   }
   return family_options;
 }
@@ -254,9 +275,6 @@ Tuning MakeTuning(const StoreOptions& options) {
   if (options.prepare_log) files = MakePreparedLogFileSystem(std::move(files));
   files = MakeManifestMarkFileSystem(MakeLateLogFileSystem(std::move(files)));
   tuning.env = rocksdb::NewCompositeEnv(files);
-  if (options.drop_change) {
-    tuning.change_filter = std::make_unique<ChangeFilter>(options.drop_change);
-  }
   tuning.range_deletions = std::make_shared<RangeDeletions>();
   tuning.options = DatabaseOptions(options, tuning);
   rocksdb::ColumnFamilyOptions unused;

@@ -19,6 +19,7 @@
 #include "storage/checkpoint.h"
 #include "storage/log_check.h"
 #include "storage/manifest_mark.h"
+#include "storage/readers_internal.h"
 #include "storage/rocksdb_internal.h"
 #include "storage/write_batch_rep.h"
 
@@ -33,8 +34,14 @@ constexpr uint32_t kReadsPerRefresh = 256;
 /// In the family `default`: keeps a memtable in use.
 constexpr char kInUseKey[] = "in_use";
 
-rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+/// Of the first operation of a batch that was written: RocksDB notes it at its front.
+uint64_t SequenceOf(const rocksdb::WriteBatch& written) {
+  uint64_t sequence = 0;
+  for (size_t i = 8; i-- > 0;) {
+    sequence = sequence << 8 | static_cast<unsigned char>(written.Data()[i]);
+  }
+  return sequence;
+}
 
 std::unique_ptr<MemoryCharge> ChargeChild(MemoryAccount* account, std::string_view name) {
   if (account == nullptr) return nullptr;
@@ -43,102 +50,12 @@ std::unique_ptr<MemoryCharge> ChargeChild(MemoryAccount* account, std::string_vi
 
 }  // namespace
 
-class Snapshot {
- public:
-  explicit Snapshot(rocksdb::DB& database) : database_(&database), raw_(database.GetSnapshot()) {}
-  /// Shares the view of `base`.
-  explicit Snapshot(SnapshotPtr base)
-      : database_(base->database_), base_(std::move(base)), raw_(base_->raw_) {}
-  Snapshot(const Snapshot&) = delete;
-  Snapshot& operator=(const Snapshot&) = delete;
-  ~Snapshot() {
-    if (base_ == nullptr) database_->ReleaseSnapshot(raw_);
-  }
-  const rocksdb::Snapshot* raw() const { return raw_; }
-  rocksdb::DB& database() const { return *database_; }
-  bool only_in_memory() const { return base_ != nullptr; }
-
- private:
-  rocksdb::DB* const database_;
-  const SnapshotPtr base_;
-  const rocksdb::Snapshot* const raw_;
-};
-
-bool IsOnlyInMemory(const SnapshotPtr& snapshot) {
-  return snapshot != nullptr && snapshot->only_in_memory();
-}
-
-namespace {
-
-rocksdb::ReadOptions ReadOptionsFor(const SnapshotPtr& snapshot) {
-  rocksdb::ReadOptions options;
-  if (snapshot) options.snapshot = snapshot->raw();
-  if (IsOnlyInMemory(snapshot)) options.read_tier = rocksdb::kBlockCacheTier;
-  return options;
-}
-
-class BoundedIterator final : public Iterator {
- public:
-  BoundedIterator(rocksdb::DB& database, rocksdb::ColumnFamilyHandle* family, ScanRange range,
-                  SnapshotPtr snapshot, bool ignores_deleted_ranges)
-      : range_(std::move(range)),
-        snapshot_(std::move(snapshot)),
-        lower_(range_.lower),
-        upper_(range_.upper) {
-    rocksdb::ReadOptions options = ReadOptionsFor(snapshot_);
-    // RocksDB before 8.5.2 looks for them whenever it comes to the next file of a level, and
-    // forgets there that this file could not be read.
-    options.ignore_range_deletions = ignores_deleted_ranges;
-    if (!range_.lower.empty()) options.iterate_lower_bound = &lower_;
-    if (!range_.upper.empty()) options.iterate_upper_bound = &upper_;
-    raw_.reset(database.NewIterator(options, family));
-  }
-  const ScanRange& range() const { return range_; }
-  bool Valid() const override { return raw_->Valid(); }
-  void Seek(std::string_view key) override { raw_->Seek(ToSlice(key)); }
-  void SeekForPrev(std::string_view key) override { raw_->SeekForPrev(ToSlice(key)); }
-  void SeekToFirst() override { raw_->SeekToFirst(); }
-  void SeekToLast() override { raw_->SeekToLast(); }
-  void Next() override { raw_->Next(); }
-  void Prev() override { raw_->Prev(); }
-  std::string_view key() const override { return ToView(raw_->key()); }
-  std::string_view value() const override { return ToView(raw_->value()); }
-  Status status() const override { return ToStatus(raw_->status(), "cannot read on"); }
-
- private:
-  // RocksDB keeps pointers to the bounds: they must neither move nor go before the iterator does.
-  const ScanRange range_;
-  const SnapshotPtr snapshot_;
-  const rocksdb::Slice lower_;
-  const rocksdb::Slice upper_;
-  std::unique_ptr<rocksdb::Iterator> raw_;
-};
-
-/// Stands for one that must not be trusted to read memory only.
-class NotInMemoryIterator final : public Iterator {
- public:
-  bool Valid() const override { return false; }
-  void Seek(std::string_view) override {}
-  void SeekForPrev(std::string_view) override {}
-  void SeekToFirst() override {}
-  void SeekToLast() override {}
-  void Next() override {}
-  void Prev() override {}
-  std::string_view key() const override { return {}; }
-  std::string_view value() const override { return {}; }
-  Status status() const override {
-    return Status(ErrorKind::NotInMemory, "there are deletions of ranges");
-  }
-};
-
-}  // namespace
-
 struct Store::Rep {
   Tuning tuning;
   int64_t block_cache_bytes = 0;
   int64_t write_buffer_total_bytes = 0;
   std::string description;
-  RangeDeletions::Families families_with_ranges_in_log = 0;
+  DeletedRanges ranges_in_log;
   std::unique_ptr<rocksdb::WalFilter> log_reader;  // the database keeps pointing at it
   std::unique_ptr<rocksdb::DB> database;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> families{};
@@ -150,6 +67,7 @@ struct Store::Rep {
       kSpaceCheckBytes};  // written since the free space was looked at
 
   std::atomic<uint32_t> reads{0};
+  std::atomic<uint64_t> hidden_keys{0};  // that scans have passed over
   std::mutex accounts_mutex;
   std::unique_ptr<MemoryCharge> cache_charge;     // guarded by accounts_mutex
   std::unique_ptr<MemoryCharge> memtable_charge;  // guarded by accounts_mutex
@@ -241,7 +159,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
   RangeDeletions& range_deletions = *tuning.range_deletions;
-  log_reader = range_deletions.MakeLogReader(&families_with_ranges_in_log);
+  log_reader = range_deletions.MakeLogReader(&ranges_in_log);
   tuning.options.wal_filter = log_reader.get();
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status =
@@ -260,10 +178,9 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
     }
   }
   KALAM_RETURN_IF_ERROR(CheckFormat());
-  KALAM_RETURN_IF_ERROR(range_deletions.Load(
-      *database, {Handle(Family::kRows), Handle(Family::kOrder), Handle(Family::kChanges)}));
-  range_deletions.BeginWrite(families_with_ranges_in_log);
-  range_deletions.EndWrite(families_with_ranges_in_log, database->GetLatestSequenceNumber());
+  KALAM_RETURN_IF_ERROR(range_deletions.Load(*database, {families.begin(), families.end()}));
+  range_deletions.EndWrite(range_deletions.BeginWrite(std::exchange(ranges_in_log, {})),
+                           database->GetLatestSequenceNumber());
   return KeepMemtableInUse();
 }
 
@@ -295,12 +212,11 @@ Status Store::Rep::CheckSpace(int64_t bytes) {
 
 Status Store::Rep::CheckFormat() {
   std::string text;
-  rocksdb::Status status =
-      database->Get({}, Handle(Family::kCatalog), ToSlice(kFormatVersionKey), &text);
+  rocksdb::Status status = database->Get({}, Handle(Family::kCatalog), kFormatVersionKey, &text);
   if (status.IsNotFound()) {
     rocksdb::WriteOptions durable;
     durable.sync = true;
-    return ToStatus(database->Put(durable, Handle(Family::kCatalog), ToSlice(kFormatVersionKey),
+    return ToStatus(database->Put(durable, Handle(Family::kCatalog), kFormatVersionKey,
                                   std::to_string(kFormatVersion)),
                     "cannot write the format version");
   }
@@ -377,9 +293,13 @@ Result<std::optional<std::string>> Store::Get(Family family, std::string_view ke
 Result<bool> Store::GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot,
                             std::string* value) {
   rep_->CountRead();
-  rocksdb::Status status =
-      rep_->database->Get(ReadOptionsFor(snapshot), rep_->Handle(family), ToSlice(key), value);
-  if (status.ok()) return true;
+  rocksdb::PinnableSlice read(value);
+  const rocksdb::Status status =
+      ReadValue(*rep_->database, ReadOptionsFor(snapshot), rep_->Handle(family), key, &read);
+  if (status.ok()) {
+    if (read.IsPinned()) value->assign(read.data(), read.size());
+    return true;
+  }
   if (status.IsNotFound()) return false;
   return ToStatus(status, "cannot read");
 }
@@ -388,19 +308,18 @@ std::unique_ptr<Iterator> Store::NewIterator(Family family, ScanRange range,
                                              const SnapshotPtr& snapshot) {
   rep_->CountRead();
   const RangeDeletions& deletions = *rep_->tuning.range_deletions;
-  const auto make = [&](ScanRange bounds, bool ignores_deleted_ranges) {
-    return std::make_unique<BoundedIterator>(*rep_->database, rep_->Handle(family),
-                                             std::move(bounds), snapshot, ignores_deleted_ranges);
-  };
-  if (!RangeDeletions::IsFollowed(family)) return make(std::move(range), false);
-  if (!deletions.HasAny(family)) {
-    auto iterator = make(std::move(range), true);
-    // Again, so that the iterator sees nothing else than what was asked about.
-    if (!deletions.HasAny(family)) return iterator;
-    range = iterator->range();
+  const uint64_t writes = deletions.write_count();
+  KeySpans hidden = deletions.HiddenIn(family, range);
+  if (hidden.empty()) {
+    auto iterator = MakeIterator(*rep_->database, rep_->Handle(family), range, snapshot);
+    // Without a snapshot it also sees what was written since the question.
+    if (snapshot != nullptr || deletions.write_count() == writes) return iterator;
   }
-  if (IsOnlyInMemory(snapshot)) return std::make_unique<NotInMemoryIterator>();
-  return make(std::move(range), false);
+  // Keys are asked about in the very view that the iterator has.
+  const SnapshotPtr view = snapshot != nullptr ? snapshot : TakeSnapshot();
+  hidden = deletions.HiddenIn(family, range);
+  return MakeIteratorBesideHidden(*rep_->database, rep_->Handle(family), std::move(range), view,
+                                  std::move(hidden), &rep_->hidden_keys);
 }
 
 Status Store::Write(WriteBatch&& batch, Durability durability) {
@@ -408,16 +327,20 @@ Status Store::Write(WriteBatch&& batch, Durability durability) {
   KALAM_RETURN_IF_ERROR(rep_->CheckSpace(static_cast<int64_t>(batch.byte_size())));
   std::string bytes = std::move(batch.rep_->bytes);
   uint32_t count = batch.rep_->count;
-  const RangeDeletions::Families families_with_ranges = batch.rep_->families_with_ranges;
+  const DeletedRanges deleted_ranges = std::move(batch.rep_->deleted_ranges);
   batch.Clear();
   for (size_t i = 0; i < 4; ++i) bytes[8 + i] = static_cast<char>(count >> (8 * i));
   rocksdb::WriteBatch raw(std::move(bytes));
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kFsync;
   RangeDeletions& range_deletions = *rep_->tuning.range_deletions;
-  range_deletions.BeginWrite(families_with_ranges);
+  const uint64_t write = range_deletions.BeginWrite(deleted_ranges);
   Status status = ToStatus(rep_->database->Write(options, &raw), "cannot write");
-  range_deletions.EndWrite(families_with_ranges, rep_->database->GetLatestSequenceNumber());
+  // What failed may be in a memtable all the same.
+  if (write != 0) {
+    range_deletions.EndWrite(
+        write, status.ok() ? SequenceOf(raw) : rep_->database->GetLatestSequenceNumber());
+  }
   rep_->RefreshAccounts();
   return status;
 }
@@ -443,10 +366,18 @@ StoreProperties Store::properties() const {
   properties.table_reader_bytes = rep_->Property(rocksdb::DB::Properties::kEstimateTableReadersMem);
   properties.pending_compaction_bytes =
       rep_->Property(rocksdb::DB::Properties::kEstimatePendingCompactionBytes);
+  for (int i = 0; i < kFamilyCount; ++i)
+    properties.deleted_range_places += rep_->tuning.range_deletions->count(static_cast<Family>(i));
   return properties;
 }
 
-std::vector<StoreCount> Store::counts() const { return rep_->tuning.counts.Read(); }
+std::vector<StoreCount> Store::counts() const {
+  std::vector<StoreCount> counts = rep_->tuning.counts.Read();
+  counts.push_back({"hidden_keys_total",
+                    "Keys that scans passed over because a deleted range hides them.",
+                    std::to_string(rep_->hidden_keys.load(std::memory_order_relaxed))});
+  return counts;
+}
 
 std::string Store::DescribeOptions() const { return rep_->description; }
 
@@ -460,21 +391,18 @@ Status Store::FlushMemtables() {
   rocksdb::FlushOptions options;
   options.allow_write_stall = true;
   std::vector<rocksdb::ColumnFamilyHandle*> families(rep_->families.begin(), rep_->families.end());
-  RangeDeletions& range_deletions = *rep_->tuning.range_deletions;
-  std::array<uint64_t, RangeDeletions::kFollowed.size()> up_to{};
-  for (size_t i = 0; i < up_to.size(); ++i)
-    up_to[i] = range_deletions.in_memtable_up_to(RangeDeletions::kFollowed[i]);
+  const uint64_t up_to = rep_->database->GetLatestSequenceNumber();
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(options, families), "cannot write out memtables"));
-  for (size_t i = 0; i < up_to.size(); ++i)
-    range_deletions.WrittenOut(RangeDeletions::kFollowed[i], up_to[i]);
+  for (int i = 0; i < kFamilyCount; ++i)
+    rep_->tuning.range_deletions->WrittenOut(static_cast<Family>(i), up_to);
   return rep_->KeepMemtableInUse();
 }
 
 int64_t Store::ApproximateBytes(Family family, const ScanRange& range) const {
   rocksdb::SizeApproximationOptions options;
   options.include_memtables = true;
-  rocksdb::Range raw(ToSlice(range.lower), ToSlice(range.upper));
+  rocksdb::Range raw(range.lower, range.upper);
   uint64_t size = 0;
   rocksdb::Status status =
       rep_->database->GetApproximateSizes(options, rep_->Handle(family), &raw, 1, &size);
@@ -497,7 +425,7 @@ Status Store::SinkDeletions(Family family, const ScanRange& range) {
   // All of memory, not the range alone: nobody else can tell that nothing is left there.
   rocksdb::FlushOptions flush;
   flush.allow_write_stall = true;
-  const uint64_t up_to = rep_->tuning.range_deletions->in_memtable_up_to(family);
+  const uint64_t up_to = rep_->database->GetLatestSequenceNumber();
   KALAM_RETURN_IF_ERROR(
       ToStatus(rep_->database->Flush(flush, rep_->Handle(family)), "cannot write out a memtable"));
   rep_->tuning.range_deletions->WrittenOut(family, up_to);

@@ -90,8 +90,8 @@ enum class Durability : uint8_t {
   kOs,     // returns when the operating system has them: survives kill -9, not power loss
 };
 
-/// Decides which change records compaction may drop. Must be fast, thread-safe and never
-/// block. `key` is a key of kChanges.
+/// Decides which change records flushes and compactions may drop. Must be fast, thread-safe and
+/// never block. `key` is a key of kChanges.
 using ChangeDropFilter = std::function<bool(std::string_view key, std::string_view value)>;
 
 struct StoreOptions {
@@ -123,6 +123,7 @@ struct StoreProperties {
   int64_t block_cache_bytes = 0;
   int64_t table_reader_bytes = 0;
   int64_t pending_compaction_bytes = 0;
+  int64_t deleted_range_places = 0;  // files and memtables that hold deletions of ranges
 };
 
 /// Something that RocksDB has done since the store was opened; only grows.
@@ -152,7 +153,8 @@ class Store {
   /// Like Get into a caller's buffer; false when there is no such key.
   Result<bool> GetInto(Family family, std::string_view key, const SnapshotPtr& snapshot,
                        std::string* value);
-  /// An iterator over `range`; keeps `snapshot` alive.
+  /// An iterator over `range`; keeps `snapshot` alive. It is fastest, and looks at nothing but
+  /// its own keys, where no range was deleted a moment ago.
   std::unique_ptr<Iterator> NewIterator(Family family, ScanRange range,
                                         const SnapshotPtr& snapshot = nullptr);
 

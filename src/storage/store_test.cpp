@@ -6,85 +6,16 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "storage/checkpoint.h"
 #include "storage/prepared_log.h"
+#include "storage/store_test_bench.h"
 
 namespace kalam::storage {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-class StoreTest : public testing::Test {
- protected:
-  StoreTest() {
-    std::string pattern = testing::TempDir() + "kalam_store_XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    options_.path = directory_ + "/db";
-  }
-  ~StoreTest() override {
-    store_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  void Reopen() {
-    store_.reset();
-    auto opened = Store::Open(options_);
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
-    store_ = std::move(opened).value();
-  }
-  Status OpenFails() {
-    store_.reset();
-    auto opened = Store::Open(options_);
-    if (opened.ok()) store_ = std::move(opened).value();
-    return opened.status();
-  }
-  void Put(Family family, std::string_view key, std::string_view value) {
-    WriteBatch batch;
-    batch.Put(family, key, value);
-    ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
-  }
-  std::optional<std::string> Get(Family family, std::string_view key,
-                                 const SnapshotPtr& snapshot = nullptr) {
-    auto value = store_->Get(family, key, snapshot);
-    EXPECT_TRUE(value.ok()) << value.status().ToString();
-    return value.ok() ? *value : std::nullopt;
-  }
-  std::vector<std::string> Keys(Family family, ScanRange range,
-                                const SnapshotPtr& snapshot = nullptr) {
-    std::vector<std::string> keys;
-    auto iterator = store_->NewIterator(family, std::move(range), snapshot);
-    for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
-      keys.emplace_back(iterator->key());
-    }
-    EXPECT_TRUE(iterator->status().ok());
-    return keys;
-  }
-  /// The biggest file of that kind in the directory.
-  std::string BiggestFile(std::string_view suffix) const {
-    std::string biggest;
-    uintmax_t size = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(options_.path)) {
-      if (entry.path().string().ends_with(suffix) && entry.file_size() >= size) {
-        biggest = entry.path();
-        size = entry.file_size();
-      }
-    }
-    return biggest;
-  }
-  static void FlipByte(const std::string& path, std::streamoff offset) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(offset);
-    char byte = static_cast<char>(file.get());
-    file.seekp(offset);
-    file.put(static_cast<char>(byte ^ 0x40));
-  }
-
-  std::string directory_;
-  StoreOptions options_;
-  std::unique_ptr<Store> store_;
-};
 
 TEST_F(StoreTest, BatchIsAppliedToAllFamiliesAndSurvivesReopening) {
   Reopen();
@@ -170,119 +101,6 @@ TEST_F(StoreTest, ReaderOfMemoryOnlyNeverReadsTheDisk) {
   EXPECT_EQ(Get(Family::kRows, "a", in_memory), "1");
 }
 
-TEST_F(StoreTest, ReadersOfMemoryMissNothingBehindADeletedRange) {
-  Reopen();
-  for (const char* key : {"b", "c", "d", "e"}) Put(Family::kRows, key, "1");
-  ASSERT_TRUE(store_->FlushMemtables().ok());
-  WriteBatch batch;
-  batch.DeleteRange(Family::kRows, "b", "e");
-  ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
-  ASSERT_TRUE(store_->FlushMemtables().ok());
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("e")) << "both files are cached by that";
-  Put(Family::kRows, "c", "2");
-  ASSERT_TRUE(store_->FlushMemtables().ok());
-  const auto look = [this] {
-    auto iterator = store_->NewIterator(Family::kRows, {"a", "z"},
-                                        store_->OnlyInMemory(store_->TakeSnapshot()));
-    iterator->Seek("a");
-    return iterator->Valid() ? std::string(iterator->key()) : iterator->status().ToString();
-  };
-  // RocksDB would give out "e": "c" lies in a file that is not cached.
-  EXPECT_THAT(look(), HasSubstr("deletions of ranges"));
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("c", "e"));
-  Reopen();
-  EXPECT_THAT(look(), HasSubstr("deletions of ranges")) << "what lies there was looked at";
-  ASSERT_TRUE(store_->SinkDeletions(Family::kRows, {"a", "z"}).ok());
-  EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("c", "e"));
-  EXPECT_EQ(look(), "c") << "the range has met what it deletes";
-}
-
-class StoreFamilyTest : public StoreTest, public testing::WithParamInterface<Family> {
- protected:
-  /// One with the key "a", one with "c"; of neither is anything cached.
-  void PutTwoFilesOfALevel() {
-    const Family family = GetParam();
-    Reopen();
-    Put(family, "a", "1");
-    ASSERT_TRUE(store_->CompactRange(family, {}).ok());
-    Put(family, "c", "1");
-    ASSERT_TRUE(store_->CompactRange(family, {"b", "d"}).ok());
-    Reopen();
-  }
-};
-INSTANTIATE_TEST_SUITE_P(WhereRangesAreDeleted, StoreFamilyTest,
-                         testing::Values(Family::kRows, Family::kOrder, Family::kChanges));
-
-TEST_P(StoreFamilyTest, ReadersOfMemoryMissNothingBesideARangeDeletedInAMemtable) {
-  const Family family = GetParam();
-  Reopen();
-  for (const char* key : {"b", "z"}) Put(family, key, "1");
-  ASSERT_TRUE(store_->FlushMemtables().ok());
-  EXPECT_THAT(Keys(family, {}), ElementsAre("b", "z")) << "that file is cached";
-  Put(family, "d", "1");
-  ASSERT_TRUE(store_->FlushMemtables().ok());
-  WriteBatch batch;
-  batch.DeleteRange(family, "b", "c");
-  ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
-  const auto look = [this, family] {
-    auto iterator =
-        store_->NewIterator(family, {"a", "zz"}, store_->OnlyInMemory(store_->TakeSnapshot()));
-    iterator->Seek("a");
-    return iterator->Valid() ? std::string(iterator->key()) : iterator->status().ToString();
-  };
-  // RocksDB would give out "z": "d" lies in a file that is not cached.
-  EXPECT_THAT(look(), HasSubstr("deletions of ranges"));
-  Reopen();
-  EXPECT_THAT(Keys(family, {"y", "zz"}), ElementsAre("z"));
-  EXPECT_THAT(look(), HasSubstr("deletions of ranges")) << "it came back from the log";
-  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
-  ASSERT_TRUE(store_->SinkDeletions(family, {"a", "zz"}).ok());
-  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
-  EXPECT_EQ(look(), "d") << "neither memory nor a file holds one";
-  Reopen();
-  EXPECT_THAT(Keys(family, {}), ElementsAre("d", "z"));
-  EXPECT_EQ(look(), "d") << "what a log tells has been written out";
-}
-
-TEST_P(StoreFamilyTest, ReadersOfMemoryMissNoFileOfALevel) {
-  const Family family = GetParam();
-  PutTwoFilesOfALevel();
-  EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
-  auto upwards =
-      store_->NewIterator(family, {"a", "d"}, store_->OnlyInMemory(store_->TakeSnapshot()));
-  upwards->SeekToFirst();
-  ASSERT_TRUE(upwards->Valid());
-  EXPECT_EQ(upwards->key(), "a");
-  upwards->Next();
-  EXPECT_FALSE(upwards->Valid());
-  EXPECT_EQ(upwards->status().kind(), ErrorKind::NotInMemory);
-  upwards.reset();
-  Reopen();
-  EXPECT_THAT(Keys(family, {"c", "d"}), ElementsAre("c")) << "the second one is cached";
-  auto downwards =
-      store_->NewIterator(family, {"a", "d"}, store_->OnlyInMemory(store_->TakeSnapshot()));
-  // It looks at what lies before "c" to know that no newer version of it does.
-  downwards->SeekToLast();
-  EXPECT_FALSE(downwards->Valid());
-  EXPECT_EQ(downwards->status().kind(), ErrorKind::NotInMemory);
-}
-
-TEST_P(StoreFamilyTest, ADamagedFileOfALevelIsNotTheEndOfIt) {
-  const Family family = GetParam();
-  PutTwoFilesOfALevel();
-  EXPECT_THAT(Keys(family, {"a", "b"}), ElementsAre("a")) << "the first one is cached";
-  for (const auto& entry : std::filesystem::directory_iterator(options_.path)) {
-    if (entry.path().extension() == ".sst") FlipByte(entry.path(), 3);
-  }
-  auto iterator = store_->NewIterator(family, {"a", "d"});
-  iterator->SeekToFirst();
-  ASSERT_TRUE(iterator->Valid());
-  EXPECT_EQ(iterator->key(), "a");
-  iterator->Next();
-  EXPECT_FALSE(iterator->Valid());
-  EXPECT_EQ(iterator->status().kind(), ErrorKind::Corruption);
-}
-
 TEST_F(StoreTest, IteratorStaysWithinItsBounds) {
   Reopen();
   for (const char* key : {"a", "b", "c", "d", "e"}) Put(Family::kRows, key, key);
@@ -320,6 +138,16 @@ TEST_F(StoreTest, CompactionAsksWhichChangesToDrop) {
   ASSERT_TRUE(store_->CompactRange(Family::kRows, {}).ok());
   EXPECT_THAT(Keys(Family::kChanges, {}), ElementsAre("b", "c"));
   EXPECT_THAT(Keys(Family::kRows, {}), ElementsAre("a"));
+}
+
+TEST_F(StoreTest, AChangeThatHadItsTimeInMemoryReachesNoFile) {
+  options_.drop_change = [](std::string_view, std::string_view value) { return value == "old"; };
+  Reopen();
+  Put(Family::kChanges, "a", "old");
+  Put(Family::kChanges, "b", "new");
+  EXPECT_THAT(Keys(Family::kChanges, {}), ElementsAre("a", "b"));
+  ASSERT_TRUE(store_->FlushMemtables().ok());
+  EXPECT_THAT(Keys(Family::kChanges, {}), ElementsAre("b"));
 }
 
 TEST_F(StoreTest, AccountsReturnToZero) {

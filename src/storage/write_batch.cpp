@@ -59,13 +59,13 @@ void WriteBatch::DeleteRange(Family family, std::string_view begin, std::string_
   AppendOperation(kRangeDeletion, family, begin, &rep_->bytes);
   AppendBytes(end, &rep_->bytes);
   ++rep_->count;
-  rep_->families_with_ranges |= RangeDeletions::BitOf(family);
+  rep_->deleted_ranges[family].Add(begin, end);
 }
 
 void WriteBatch::Clear() {
   rep_->bytes.assign(kHeaderBytes, '\0');
   rep_->count = 0;
-  rep_->families_with_ranges = 0;
+  rep_->deleted_ranges.clear();
 }
 
 size_t WriteBatch::byte_size() const { return rep_->bytes.size(); }

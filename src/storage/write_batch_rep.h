@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "storage/range_deletions.h"
 #include "storage/store.h"
 
 namespace kalam::storage {
@@ -11,7 +12,7 @@ namespace kalam::storage {
 struct WriteBatch::Rep {
   std::string bytes;
   uint32_t count = 0;
-  uint32_t families_with_ranges = 0;  // bits by Family, of DeleteRange
+  DeletedRanges deleted_ranges;
 };
 
 }  // namespace kalam::storage

@@ -54,6 +54,11 @@ Result<std::vector<StoredChange>> ChangeReader::Read(const catalog::TableDefinit
   if (after >= up_to) return changes;
   bool stream = table.type == catalog::TableType::kStream;
   int64_t now_us = stream ? clock_.NowUs() : 0;
+  if (stream) {
+    KALAM_ASSIGN_OR_RETURN(const Seq expired, ReadExpired(store_, table.id));
+    after = std::max(after, expired);
+    if (after >= up_to) return changes;
+  }
   storage::ScanRange range{storage::SeqKey(table.id, scope, {after.value + 1}),
                            up_to.value == INT64_MAX
                                ? PrefixEnd(storage::ScopePrefix(table.id, scope))

@@ -83,9 +83,10 @@ TEST_F(ChangeReaderTest, AFloorMakesOlderCursorsTooOld) {
   EXPECT_TRUE(
       changes_.Read(*table_, scope_, first, third, {}).status().Is(ErrorKind::CursorTooOld));
   EXPECT_THAT(ReadLog(second), ElementsAre("update 1:c:1"));
-  EXPECT_EQ(database_.Count(storage::Family::kChanges, table_->id), 4);
-  EXPECT_EQ(*PurgeChanges(*database_.store, table_->id), 1);
-  EXPECT_EQ(database_.Count(storage::Family::kChanges, table_->id), 2);
+  EXPECT_EQ(*CountScopesWithChanges(*database_.store, table_->id, {0}, second), 1);
+  EXPECT_EQ(*CountScopesWithChanges(*database_.store, table_->id, first, third), 1);
+  EXPECT_EQ(*CountScopesWithChanges(*database_.store, table_->id, {0}, Seq{INT64_MAX}), 2);
+  EXPECT_EQ(*CountScopesWithChanges(*database_.store, table_->id, Seq{INT64_MAX - 1}, third), 0);
   EXPECT_THAT(ReadLog(second), ElementsAre("update 1:c:1"));
   EXPECT_THAT(Scan(ScopeNow(table_), {}), ElementsAre("1:c:1"));
 }
@@ -161,19 +162,40 @@ TEST_F(ChangeReaderTest, StampsTellTheSeqOfATime) {
   EXPECT_EQ(*SeqAtTime(*database_.store, 25 * kMinute), Seq{200});
 }
 
-TEST_F(ChangeReaderTest, ExpiredStreamRecordsAreSkippedAndEvicted) {
+TEST_F(ChangeReaderTest, ExpiredStreamRecordsAreSkippedAndThenPassedOver) {
   table_ = MakeTable(BenchTable({2}, TableType::kStream));
-  Insert(table_, 1, "a", 1);
-  Insert(table_, 2, "b", 2, "bob");
+  const auto find = [this] {
+    return *FindExpiredRows(*database_.store, table_->id, clock_.NowUs(), group_->published_seq());
+  };
+  const Seq first = Insert(table_, 1, "a", 1);
+  const Seq of_bob = Insert(table_, 2, "b", 2, "bob");
   clock_.AdvanceUs(40'000'000);
   Insert(table_, 3, "c", 3);
   EXPECT_THAT(ReadLog({0}), ElementsAre("insert 1:a:1", "insert 3:c:3"));
+  EXPECT_FALSE(*HasExpiredRows(*database_.store, table_->id, clock_.NowUs()));
+  EXPECT_EQ(find().up_to, Seq{0});
   clock_.AdvanceUs(30'000'000);
   EXPECT_THAT(ReadLog({0}), ElementsAre("insert 3:c:3"));
-  EXPECT_EQ(*EvictExpiredStreamRows(*database_.store, *table_, clock_.NowUs()), 2);
-  EXPECT_EQ(database_.Count(storage::Family::kChanges, table_->id), 1);
-  EXPECT_EQ(*EvictExpiredStreamRows(*database_.store, *table_, clock_.NowUs()), 0);
+  EXPECT_TRUE(*HasExpiredRows(*database_.store, table_->id, clock_.NowUs()));
+  EXPECT_EQ(find().row_count, 2);
+  EXPECT_EQ(find().up_to, of_bob) << "ann's third row lives";
+  EXPECT_EQ(FindExpiredRows(*database_.store, table_->id, clock_.NowUs(), first)->row_count, 1)
+      << "what is not published yet is left for later";
+  CommitRecords(RaiseExpired(table_->id, find().up_to));
+  EXPECT_EQ(*ReadExpired(*database_.store, table_->id), of_bob);
+  EXPECT_FALSE(*HasExpiredRows(*database_.store, table_->id, clock_.NowUs()));
+  EXPECT_EQ(find().row_count, 0);
+  EXPECT_EQ(find().up_to, of_bob);
   EXPECT_THAT(Scan(ScopeNow(table_), {}), ElementsAre("3:c:3"));
+  EXPECT_THAT(ReadLog({0}), ElementsAre("insert 3:c:3"));
+  // Nobody looks at them any more, were they to live again.
+  clock_.AdvanceUs(-60'000'000);
+  EXPECT_THAT(Scan(ScopeNow(table_), {}), ElementsAre("3:c:3"));
+  EXPECT_THAT(Scan(ScopeNow(table_, "bob"), {}), ElementsAre());
+  EXPECT_THAT(ReadLog({0}), ElementsAre("insert 3:c:3"));
+  EXPECT_EQ(*reader_->SeqBeforeLast(ScopeNow(table_), 2), Seq{0});
+  CommitRecords(*ForgetTable(*database_.store, table_->id));
+  EXPECT_EQ(*ReadExpired(*database_.store, table_->id), Seq{0});
 }
 
 TEST_F(ChangeReaderTest, TheCompactionFilterFollowsCommittedFloors) {

@@ -19,13 +19,14 @@ using storage::Iterator;
 using storage::ParsedKey;
 
 constexpr std::string_view kFloorPrefix = "retention/floor/";
+constexpr std::string_view kExpiredPrefix = "retention/expired/";
 constexpr std::string_view kPurgedPrefix = "retention/purged/";
 constexpr std::string_view kStampPrefix = "retention/stamp/";
 constexpr int64_t kUsPerMinute = 60'000'000;
 constexpr size_t kTableBytes = 4;
 
-std::string FloorKey(TableId table) {
-  std::string key(kFloorPrefix);
+std::string TableKey(std::string_view prefix, TableId table) {
+  std::string key(prefix);
   EncodeBigEndian32(table.value, &key);
   return key;
 }
@@ -92,30 +93,65 @@ Status RaisePurged(storage::Store& store, std::string_view scope_prefix, Seq seq
   return Status::Ok();
 }
 
-/// Calls `visit` with the prefix of every scope of `table` that has changes; the iterator stands on
-/// the scope's first one.
+/// Calls `visit` with the prefix of every scope of `table` that has changes behind `after`; the
+/// iterator stands on the scope's first one. Until `visit` says false.
 template <typename Visit>
-Status ForEachScope(storage::Store& store, TableId table, const Visit& visit) {
+Status ForEachScope(storage::Store& store, TableId table, Seq after, const Visit& visit) {
   std::unique_ptr<Iterator> iterator =
       store.NewIterator(Family::kChanges, RangeOf(storage::TablePrefix(table)));
   iterator->SeekToFirst();
   while (iterator->Valid()) {
-    std::optional<std::string> prefix = ScopePrefixOf(iterator->key());
+    const std::optional<std::string> prefix = ScopePrefixOf(iterator->key());
     if (!prefix) return MalformedKey();
-    KALAM_RETURN_IF_ERROR(visit(*prefix, *iterator));
+    const std::string begin = KeyAt(*prefix, {after.value + 1});
+    if (iterator->key() < begin) iterator->Seek(begin);
+    if (!iterator->Valid()) break;
+    if (iterator->key().starts_with(*prefix)) {
+      KALAM_ASSIGN_OR_RETURN(const bool goes_on, visit(*prefix, *iterator));
+      if (!goes_on) return Status::Ok();
+    }
     iterator->Seek(PrefixEnd(*prefix));
   }
   return iterator->status();
 }
 
+/// The seq of the first record that lives, and of the last that does not; counts rows up to
+/// `counted_up_to`.
+struct ExpiredWalk {
+  Seq first_living{INT64_MAX};
+  Seq last_expired;
+  int64_t row_count = 0;
+};
+Result<ExpiredWalk> WalkExpired(storage::Store& store, TableId table, int64_t now_us, Seq after,
+                                Seq counted_up_to) {
+  ExpiredWalk walk;
+  KALAM_RETURN_IF_ERROR(ForEachScope(
+      store, table, after, [&](const std::string& prefix, Iterator& at) -> Result<bool> {
+        for (; at.Valid() && at.key().starts_with(prefix); at.Next()) {
+          KALAM_ASSIGN_OR_RETURN(const replication::ChangeRecord record,
+                                 replication::DecodeChangeRecord(at.value()));
+          Seq seq;
+          if (!storage::SeqOfKey(at.key(), &seq)) return MalformedKey();
+          if (record.expire_at_us > now_us) {
+            walk.first_living = std::min(walk.first_living, seq);
+            break;
+          }
+          walk.last_expired = std::max(walk.last_expired, seq);
+          if (record.op != replication::ChangeOp::kDelete && seq <= counted_up_to) ++walk.row_count;
+        }
+        return true;
+      }));
+  return walk;
+}
+
 }  // namespace
 
 Result<Seq> ReadFloor(storage::Store& store, TableId table, const storage::SnapshotPtr& snapshot) {
-  return ReadSeq(store, FloorKey(table), snapshot);
+  return ReadSeq(store, TableKey(kFloorPrefix, table), snapshot);
 }
 
 catalog::RecordWrites RaiseFloor(TableId table, Seq floor) {
-  return {{Family::kSystem, FloorKey(table), EncodeSeq(floor)}};
+  return {{Family::kSystem, TableKey(kFloorPrefix, table), EncodeSeq(floor)}};
 }
 
 Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const storage::Scope& scope,
@@ -149,7 +185,8 @@ Result<Seq> SeqAtTime(storage::Store& store, int64_t time_us) {
 
 Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table) {
   catalog::RecordWrites writes;
-  writes.push_back({Family::kSystem, FloorKey(table), std::nullopt});
+  writes.push_back({Family::kSystem, TableKey(kFloorPrefix, table), std::nullopt});
+  writes.push_back({Family::kSystem, TableKey(kExpiredPrefix, table), std::nullopt});
   const std::string purged = std::string(kPurgedPrefix) + storage::TablePrefix(table);
   auto iterator = store.NewIterator(Family::kSystem, RangeOf(purged));
   for (iterator->Seek(purged); iterator->Valid(); iterator->Next()) {
@@ -176,20 +213,14 @@ Result<catalog::RecordWrites> DropStampsBefore(storage::Store& store, int64_t ti
   return writes;
 }
 
-Result<int64_t> PurgeChanges(storage::Store& store, TableId table) {
-  KALAM_ASSIGN_OR_RETURN(Seq floor, ReadFloor(store, table));
+Result<int64_t> CountScopesWithChanges(storage::Store& store, TableId table, Seq after, Seq up_to) {
   int64_t scope_count = 0;
-  if (floor.value <= 0) return scope_count;
   KALAM_RETURN_IF_ERROR(
-      ForEachScope(store, table, [&](const std::string& prefix, Iterator& at) -> Status {
+      ForEachScope(store, table, after, [&](const std::string&, Iterator& at) -> Result<bool> {
         Seq first;
         if (!storage::SeqOfKey(at.key(), &first)) return MalformedKey();
-        if (first > floor) return Status::Ok();
-        ++scope_count;
-        storage::WriteBatch batch;
-        batch.DeleteRange(Family::kChanges, prefix, KeyAt(prefix, {floor.value + 1}));
-        // Not durable at once: after a crash the records are there again and go the next time.
-        return store.Write(std::move(batch), Durability::kOs);
+        if (first <= up_to) ++scope_count;
+        return true;
       }));
   return scope_count;
 }
@@ -263,26 +294,40 @@ Result<TombstonePurge> PrepareTombstonePurge(TableReader& reader, const replicat
   return purge;
 }
 
-Result<int64_t> EvictExpiredStreamRows(storage::Store& store, const catalog::TableDefinition& table,
-                                       int64_t now_us) {
-  int64_t evicted = 0;
+Result<Seq> ReadExpired(storage::Store& store, TableId table,
+                        const storage::SnapshotPtr& snapshot) {
+  return ReadSeq(store, TableKey(kExpiredPrefix, table), snapshot);
+}
+
+catalog::RecordWrites RaiseExpired(TableId table, Seq up_to) {
+  return {{Family::kSystem, TableKey(kExpiredPrefix, table), EncodeSeq(up_to)}};
+}
+
+Result<ExpiredRows> FindExpiredRows(storage::Store& store, TableId table, int64_t now_us,
+                                    Seq published) {
+  KALAM_ASSIGN_OR_RETURN(const Seq known, ReadExpired(store, table));
+  KALAM_ASSIGN_OR_RETURN(ExpiredWalk walk,
+                         WalkExpired(store, table, now_us, known, Seq{INT64_MAX}));
+  const Seq up_to = std::min({published, Seq{walk.first_living.value - 1}, walk.last_expired});
+  if (up_to <= known) return ExpiredRows{known, 0};
+  // After TTL_SECONDS was changed some may expire before older ones of other scopes.
+  if (walk.last_expired > up_to) {
+    KALAM_ASSIGN_OR_RETURN(walk, WalkExpired(store, table, now_us, known, up_to));
+  }
+  return ExpiredRows{up_to, walk.row_count};
+}
+
+Result<bool> HasExpiredRows(storage::Store& store, TableId table, int64_t now_us) {
+  KALAM_ASSIGN_OR_RETURN(const Seq known, ReadExpired(store, table));
+  bool has_expired = false;
   KALAM_RETURN_IF_ERROR(
-      ForEachScope(store, table.id, [&](const std::string& prefix, Iterator& at) -> Status {
-        std::string end;  // just behind the last expired record
-        for (; at.Valid() && at.key().starts_with(prefix); at.Next()) {
-          KALAM_ASSIGN_OR_RETURN(replication::ChangeRecord record,
-                                 replication::DecodeChangeRecord(at.value()));
-          if (record.expire_at_us > now_us) break;
-          if (record.op != replication::ChangeOp::kDelete) ++evicted;
-          end = at.key();
-          end.push_back('\0');
-        }
-        if (end.empty()) return Status::Ok();
-        storage::WriteBatch batch;
-        batch.DeleteRange(Family::kChanges, prefix, end);
-        return store.Write(std::move(batch), Durability::kOs);
+      ForEachScope(store, table, known, [&](const std::string&, Iterator& at) -> Result<bool> {
+        KALAM_ASSIGN_OR_RETURN(const replication::ChangeRecord record,
+                               replication::DecodeChangeRecord(at.value()));
+        has_expired = record.expire_at_us <= now_us;
+        return !has_expired;
       }));
-  return evicted;
+  return has_expired;
 }
 
 ChangeRetention::ChangeRetention(const Clock& clock)

@@ -2,10 +2,13 @@
 // rows.
 //
 // Records in kSystem, all written through the replication group as RecordWrites:
-//   retention/floor/<table: 4 bytes BE>   -> the floor as a varint: changes at or below it may be
-//   gone retention/purged/<scope prefix>       -> the greatest `_seq` of a purged tombstone of that
-//   scope, as a varint retention/stamp/<minute: 8 bytes BE>  -> the newest published `_seq` at that
-//   minute, as a varint
+//   retention/floor/<table: 4 bytes BE>    -> changes at or below this `_seq` may be gone
+//   retention/expired/<table: 4 bytes BE>  -> all rows of the STREAM table at or below it have
+//                                             expired
+//   retention/purged/<scope prefix>        -> the greatest one of a purged tombstone of that scope
+//   retention/stamp/<minute: 8 bytes BE>   -> the newest published one at that minute
+// each as a varint. What is not needed any more is not deleted: readers begin behind the floor, and
+// flushes and compactions of the store leave it out, without a write of their own.
 #pragma once
 
 #include <atomic>
@@ -29,20 +32,21 @@ class TableReader;
 /// Errors: StorageIo, Corruption.
 Result<Seq> ReadFloor(storage::Store& store, TableId table,
                       const storage::SnapshotPtr& snapshot = nullptr);
-/// The record that raises the floor. It must be committed before ChangeRetention::Raise is told and
-/// before PurgeChanges runs.
+/// The record that raises the floor. It must be committed before ChangeRetention::Raise is told.
 catalog::RecordWrites RaiseFloor(TableId table, Seq floor);
+/// How many scopes of `table` have change records with after < `_seq` <= up_to.
+Result<int64_t> CountScopesWithChanges(storage::Store& store, TableId table, Seq after, Seq up_to);
 
 /// The greatest `_seq` of a tombstone that was purged from the scope; 0 when none was.
 Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const storage::Scope& scope,
                                 const storage::SnapshotPtr& snapshot = nullptr);
 
-/// The records for tombstones of one scope that are dropped elsewhere, the newest of them `newest`; nothing when the scope's
-/// maximum is as great already. To be committed before the tombstones go.
+/// The records for tombstones of one scope that are dropped elsewhere, the newest of them `newest`;
+/// nothing when the scope's maximum is as great already. To be committed before the tombstones go.
 Result<catalog::RecordWrites> RaisePurgedTombstone(storage::Store& store, TableId table,
                                                    const storage::Scope& scope, Seq newest);
 
-/// Forgets the floor and the purged tombstones of a dropped table, whose id is never used again.
+/// Forgets the floors and the purged tombstones of a dropped table, whose id is never used again.
 Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table);
 
 /// Notes that `published` was the newest `_seq` at `now_us`. A job proposes it once a minute:
@@ -52,11 +56,6 @@ catalog::RecordWrites StampSeq(int64_t now_us, Seq published);
 Result<Seq> SeqAtTime(storage::Store& store, int64_t time_us);
 /// Deletes the stamps before `time_us`, but the last of them. At most 10,000.
 Result<catalog::RecordWrites> DropStampsBefore(storage::Store& store, int64_t time_us);
-
-/// Deletes the change records of `table` at or below its persisted floor, in every scope. Safe
-/// beside writers: nothing is ever written below a floor. Returns the number of scopes that had
-/// some. Not for STREAM tables.
-Result<int64_t> PurgeChanges(storage::Store& store, TableId table);
 
 /// A piece of a purge of tombstones: commands to propose, and where to go on.
 struct TombstonePurge {
@@ -76,10 +75,22 @@ Result<TombstonePurge> PrepareTombstonePurge(TableReader& reader, const replicat
                                              const catalog::TablePtr& table, Seq up_to,
                                              size_t count_max, std::string_view resume_after);
 
-/// Deletes the expired records of a STREAM table in every scope; returns how many. Subscribers are
-/// not told. Safe beside writers: a record is written once and its expiry never changes.
-Result<int64_t> EvictExpiredStreamRows(storage::Store& store, const catalog::TableDefinition& table,
-                                       int64_t now_us);
+/// The `_seq` up to which all records of a STREAM table have expired; 0 when none is known to have.
+/// Whoever reads the table may begin behind it.
+Result<Seq> ReadExpired(storage::Store& store, TableId table,
+                        const storage::SnapshotPtr& snapshot = nullptr);
+catalog::RecordWrites RaiseExpired(TableId table, Seq up_to);
+
+struct ExpiredRows {
+  Seq up_to;              // what ReadExpired says, when nothing has expired since
+  int64_t row_count = 0;  // behind that, up to `up_to`
+};
+/// What has expired of a STREAM table since RaiseExpired. `published`: of the group, before the
+/// call. Walks over the expired records, and finds the first one of every scope.
+Result<ExpiredRows> FindExpiredRows(storage::Store& store, TableId table, int64_t now_us,
+                                    Seq published);
+/// True when the oldest record of some scope behind ReadExpired has expired.
+Result<bool> HasExpiredRows(storage::Store& store, TableId table, int64_t now_us);
 
 /// Decides for compaction which change records may go. Made before the store is opened; drops only
 /// expired STREAM records until Load. Thread-safety: any thread; ShouldDrop never blocks.

@@ -17,6 +17,8 @@ using storage::Family;
 
 // What a scope may hold beyond its buffer, as a part of it, before it is trimmed again.
 constexpr uint32_t kSlackDivisor = 8;
+// Others' writes wait for a batch of them: some 40 KB.
+constexpr size_t kDeletedAtOnce = 1000;
 
 /// Walks backwards over the rows of a scope, from the newest on.
 class RowsBackwards {
@@ -71,23 +73,30 @@ Result<Seq> NewestBeyondBuffer(storage::Store& store, std::string_view scope_pre
 
 Result<int64_t> TrimStream(storage::Store& store, std::string_view scope_prefix, uint32_t rows_max,
                            int64_t now_us) {
-  RowsBackwards rows(store, scope_prefix, nullptr);
-  for (uint32_t kept = 0; kept < rows_max; ++kept) {
-    KALAM_ASSIGN_OR_RETURN(const bool found, rows.Next(now_us));
-    if (!found) return 0;
-  }
+  KALAM_ASSIGN_OR_RETURN(const Seq newest,
+                         NewestBeyondBuffer(store, scope_prefix, rows_max, now_us));
+  if (newest.value == 0) return 0;
+  std::string end(scope_prefix);
+  EncodeBigEndian64(static_cast<uint64_t>(newest.value) + 1, &end);
+  const auto iterator = store.NewIterator(Family::kChanges, {std::string(scope_prefix), end});
   int64_t evicted = 0;
-  std::string end;  // just behind the newest row that goes
-  for (;; ++evicted) {
-    KALAM_ASSIGN_OR_RETURN(const bool found, rows.Next(now_us));
-    if (!found) break;
-    if (evicted == 0) end = std::string(rows.key()) + '\0';
-  }
-  if (evicted == 0) return 0;
   storage::WriteBatch batch;
-  batch.DeleteRange(Family::kChanges, std::string(scope_prefix), end);
+  size_t batch_count = 0;
   // Not durable at once: after a power failure readers still count, and the next write trims again.
-  KALAM_RETURN_IF_ERROR(store.Write(std::move(batch), storage::Durability::kOs));
+  const auto write = [&] {
+    batch_count = 0;
+    return store.Write(std::exchange(batch, {}), storage::Durability::kOs);
+  };
+  for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
+    KALAM_ASSIGN_OR_RETURN(const replication::ChangeRecord record,
+                           replication::DecodeChangeRecord(iterator->value()));
+    if (record.expire_at_us <= now_us) continue;  // compaction drops it
+    if (record.op != ChangeOp::kDelete) ++evicted;
+    batch.Delete(Family::kChanges, iterator->key());
+    if (++batch_count >= kDeletedAtOnce) KALAM_RETURN_IF_ERROR(write());
+  }
+  KALAM_RETURN_IF_ERROR(iterator->status());
+  KALAM_RETURN_IF_ERROR(write());
   return evicted;
 }
 

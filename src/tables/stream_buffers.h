@@ -24,7 +24,8 @@ Result<Seq> NewestBeyondBuffer(storage::Store& store, std::string_view scope_pre
                                uint32_t rows_max, int64_t now_us,
                                const storage::SnapshotPtr& snapshot = nullptr);
 
-/// Deletes what NewestBeyondBuffer finds; returns how many rows. Safe beside writers.
+/// Deletes what NewestBeyondBuffer finds, one by one: a range would be in the way of readers until
+/// it has met its rows (storage/range_deletions.h). Returns how many rows. Safe beside writers.
 Result<int64_t> TrimStream(storage::Store& store, std::string_view scope_prefix, uint32_t rows_max,
                            int64_t now_us);
 

@@ -78,6 +78,7 @@ TEST_F(StreamBuffersTest, TrimmingDeletesTheOldestAndNothingElse) {
   EXPECT_EQ(*TrimStream(*database_.store, PrefixOf(stream, "bob"), 1, clock_.NowUs()), 0);
   EXPECT_THAT(Rows(stream), ElementsAre("5:x:0", "6:x:0", "7:x:0"));
   EXPECT_EQ(*TrimStream(*database_.store, ann, 1, clock_.NowUs()), 2);
+  EXPECT_EQ(database_.store->properties().deleted_range_places, 0) << "nobody is held up by it";
   EXPECT_EQ(*TrimStream(*database_.store, PrefixOf(stream, "nobody"), 1, clock_.NowUs()), 0);
   // Expired rows are the business of the other eviction.
   InsertRange(stream, 10, 12);
@@ -85,6 +86,15 @@ TEST_F(StreamBuffersTest, TrimmingDeletesTheOldestAndNothingElse) {
   Insert(stream, 12, "x", 0);
   EXPECT_EQ(*TrimStream(*database_.store, ann, 1, clock_.NowUs()), 0);
   EXPECT_THAT(Rows(stream), ElementsAre("12:x:0"));
+}
+
+TEST_F(StreamBuffersTest, MoreRowsThanGoAtOnceGoInPieces) {
+  const catalog::TablePtr stream = MakeStream(2);
+  InsertRange(stream, 1, 2404);
+  const std::string ann = PrefixOf(stream, "ann");
+  EXPECT_EQ(*TrimStream(*database_.store, ann, 2, clock_.NowUs()), 2401);
+  EXPECT_EQ(database_.Count(storage::Family::kChanges, stream->id), 2);
+  EXPECT_THAT(Rows(stream), ElementsAre("2402:x:0", "2403:x:0"));
 }
 
 TEST_F(StreamBuffersTest, AScopeIsDueAtItsFirstWriteAndAfterAnEighthOfItsBuffer) {

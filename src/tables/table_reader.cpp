@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "segments/cold_rows.h"
+#include "tables/retention.h"
 #include "tables/scans.h"
 #include "tables/stream_buffers.h"
 #include "tables/table_writer.h"
@@ -101,13 +102,18 @@ Result<std::unique_ptr<RowScan>> TableReader::OpenScan(const ReadScope& scope,
   int64_t now_us = IsStream(*scope.table) ? clock_.NowUs() : 0;
   ScanOptions bounded;
   const ScanOptions* asked = &options;
-  if (IsStream(*scope.table) && scope.table->options.max_buffer > 0) {
-    KALAM_ASSIGN_OR_RETURN(
-        const Seq dropped,
-        NewestBeyondBuffer(store_, storage::ScopePrefix(scope.table->id, scope.scope),
-                           scope.table->options.max_buffer, now_us, scope.view.snapshot));
+  if (IsStream(*scope.table)) {
     bounded = options;
-    bounded.seq_after = std::max(bounded.seq_after, dropped);
+    KALAM_ASSIGN_OR_RETURN(const Seq expired,
+                           ReadExpired(store_, scope.table->id, scope.view.snapshot));
+    bounded.seq_after = std::max(bounded.seq_after, expired);
+    if (scope.table->options.max_buffer > 0) {
+      KALAM_ASSIGN_OR_RETURN(
+          const Seq dropped,
+          NewestBeyondBuffer(store_, storage::ScopePrefix(scope.table->id, scope.scope),
+                             scope.table->options.max_buffer, now_us, scope.view.snapshot));
+      bounded.seq_after = std::max(bounded.seq_after, dropped);
+    }
     asked = &bounded;
   }
   ScanRequest stored{scope, *asked, stored_resume, now_us};
@@ -137,6 +143,10 @@ Result<Seq> TableReader::SeqBeforeLast(const ReadScope& scope, uint32_t count) {
   options.descending = true;
   options.seq_up_to = scope.view.seq;
   if (scope.view.seq.value <= 0) return Seq{0};
+  if (stream) {
+    KALAM_ASSIGN_OR_RETURN(options.seq_after,
+                           ReadExpired(store_, scope.table->id, scope.view.snapshot));
+  }
   ReadScope stored{scope.table, scope.scope, scope.view, nullptr};
   ScanRequest request{stored, options, {}, stream ? clock_.NowUs() : 0};
   std::unique_ptr<RowScan> scan;

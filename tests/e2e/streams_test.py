@@ -131,6 +131,62 @@ def test_a_buffer_keeps_the_newest_rows_of_each_user():
             assert "MAX_BUFFER" in server.sql(root, statement, expect=400)["error"]["message"], statement
 
 
+def metric(server, name):
+    status, _, text = server.request("GET", "/metrics", raw=True)
+    assert status == 200, text
+    return next(int(float(line.split()[1])) for line in text.decode().split("\n") if line.startswith(f"kalamdb_{name} "))
+
+
+def test_what_expires_or_is_dropped_is_in_nobodys_way():
+    with ServerProcess(QUICK) as server:
+        root = prepare(server)
+        server.sql(root, "CREATE STREAM TABLE app.blink (id BIGINT, room TEXT) WITH (TTL_SECONDS = 1)")
+        server.sql(root, "CREATE STREAM TABLE app.recent (id BIGINT, room TEXT) WITH (TTL_SECONDS = 600, MAX_BUFFER = 50)")
+        for name in ("notes", "doomed"):
+            server.sql(root, f"CREATE TABLE app.{name} (id BIGINT PRIMARY KEY, body TEXT) WITH (TYPE='SHARED')")
+            server.sql(root, f"INSERT INTO app.{name} VALUES " + ", ".join(f"({key}, 'x')" for key in range(300)))
+        server.sql(root, "INSERT INTO app.events VALUES (1, 'a'), (2, 'b')")
+        evicted = "SELECT message FROM system.jobs WHERE job_type = 'stream_eviction' AND status = 'completed'"
+
+        def look():
+            """Scans of others see everything, and cores do them by themselves."""
+            before = metric(server, "statements_to_workers_total")
+            assert keys(server, root, "app.notes LIMIT 100") == list(range(100))
+            assert keys(server, root, "app.events LIMIT 100") == [1, 2]
+            assert keys(server, root, "app.recent LIMIT 100") == list(range(written - 50, written))
+            assert metric(server, "statements_to_workers_total") == before
+
+        written = 0
+
+        def write():
+            nonlocal written
+            for table in ("blink", "recent"):
+                values = ", ".join(f"({key}, 'lobby')" for key in range(written, written + 100))
+                server.sql(root, f"INSERT INTO app.{table} VALUES {values}")
+            written += 100
+
+        def evictions_of(table):
+            return sum(f"rows from app:{table}" in row[0] or f"buffer from app:{table}" in row[0] for row in server.rows(root, evicted))
+
+        def seen():
+            write()
+            look()
+            assert metric(server, "rocksdb_deleted_range_places") == 0
+            return evictions_of("blink") >= 3 and evictions_of("recent") >= 3
+
+        wait_for(seen, "nothing was evicted")
+        assert max(keys(server, root, "app.blink")) == written - 1
+        server.sql(root, "DROP TABLE app.doomed")
+        # Its cleanup takes the ranges down to what they delete, and writes out what others have in memory.
+        cleaned = "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'cleanup' AND status = 'completed'"
+        wait_for(lambda: server.rows(root, cleaned) == [["1"]], "a dropped table was not cleaned up")
+        wait_for(lambda: metric(server, "rocksdb_deleted_range_places") == 0, "a dropped table left ranges behind")
+        for table in ("notes", "events", "recent"):
+            keys(server, root, f"app.{table} LIMIT 100")
+        look()
+        assert metric(server, "rocksdb_hidden_keys_total") == 0, "somebody walked over the rows of another table"
+
+
 async def test_subscribers_see_all_that_arrives_also_beyond_the_buffer():
     with ServerProcess(QUICK) as server:
         root = prepare(server)
