@@ -30,6 +30,50 @@ constexpr TableId kTable{7};
 /// What must be seen of each row: its `_seq`, by user and key.
 using Model = std::map<std::pair<std::string, int64_t>, Seq>;
 
+/// Passes everything on, unless it is down.
+class BreakableStorage final : public objects::ObjectStorage {
+ public:
+  explicit BreakableStorage(std::unique_ptr<objects::ObjectStorage> storage)
+      : storage_(std::move(storage)) {}
+
+  Status PutFile(const std::string& local_file, const std::string& path) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->PutFile(local_file, path);
+  }
+  Status Put(const std::string& path, std::string_view bytes) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->Put(path, bytes);
+  }
+  Result<std::string> Read(const std::string& path, int64_t offset, int64_t length) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->Read(path, offset, length);
+  }
+  Result<objects::ObjectEntry> Stat(const std::string& path) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->Stat(path);
+  }
+  Status List(const std::string& prefix,
+              const std::function<bool(const objects::ObjectEntry&)>& visit) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->List(prefix, visit);
+  }
+  Status Delete(const std::string& path) override {
+    KALAM_RETURN_IF_ERROR(CheckUp());
+    return storage_->Delete(path);
+  }
+  std::string LocalPath(const std::string& path) const override {
+    return storage_->LocalPath(path);
+  }
+
+  bool is_down = false;
+
+ private:
+  Status CheckUp() const {
+    return is_down ? Status(ErrorKind::StorageIo, "the storage is down") : Status::Ok();
+  }
+  const std::unique_ptr<objects::ObjectStorage> storage_;
+};
+
 /// One data directory with its storage, and everything that a flush needs.
 class Deployment {
  public:
@@ -45,10 +89,11 @@ class Deployment {
     catalog = std::move(catalog::Catalog::Open(*store, account_, 64)).value();
     objects::StorageSettings settings;
     settings.base_directory = directory_ + "/objects";
-    objects_ = std::move(objects::OpenFileStorage(settings, objects::BaseFolder::kCreate)).value();
+    objects = std::make_shared<BreakableStorage>(
+        std::move(objects::OpenFileStorage(settings, objects::BaseFolder::kCreate)).value());
     const auto storage_of =
         [this](const std::string&) -> Result<std::shared_ptr<objects::ObjectStorage>> {
-      return objects_;
+      return std::shared_ptr<objects::ObjectStorage>(objects);
     };
     segments = std::move(segments::OpenSegmentStore(*store, storage_of, {})).value();
     replication::StandaloneOptions group_options;
@@ -152,7 +197,7 @@ class Deployment {
       named.insert(segment.path);
       keys.insert(segments::RowGroupsKey(kTable, segment.segment_id));
     }
-    EXPECT_TRUE(objects_
+    EXPECT_TRUE(objects
                     ->List("",
                            [&](const objects::ObjectEntry& entry) {
                              if (entry.path.ends_with(".parquet")) found.insert(entry.path);
@@ -195,9 +240,9 @@ class Deployment {
   const std::string directory_;
   analytics::Engine& engine_;
   MemoryAccount account_{"root", nullptr};
-  std::shared_ptr<objects::ObjectStorage> objects_;
 
  public:
+  std::shared_ptr<BreakableStorage> objects;
   std::function<void(std::string_view)> at_step;  // outlives what calls it
   std::unique_ptr<storage::Store> store;
   std::unique_ptr<catalog::Catalog> catalog;
@@ -372,6 +417,30 @@ TEST_F(FlushStepsTest, WhatAFailedFlushPreparedIsRemovedAtOnce) {
   EXPECT_TRUE(segments::ListSegments(*running_->store, kTable)->empty());
   running_->ExpectNothingLeftOver("cancelled");
   EXPECT_EQ(running_->Check(model_, "cancelled"), 0);
+  EXPECT_TRUE(running_->tiering->TakeWithUnfinishedEvictions()->empty());
+  Flush();
+  CheckCopies();
+}
+
+TEST_F(FlushStepsTest, AStorageThatIsDownBetweenTwoFiles) {
+  running_->MakeTable(catalog::TableType::kShared);
+  Write("", Range(1, 100));
+  WriteWide(101, 145);
+  Write("", Range(146, 300));
+  running_->at_step = [&](std::string_view step) {
+    if (step == "flush.put") running_->objects->is_down = true;
+  };
+  EXPECT_TRUE(running_->tiering->Flush(kTable, {}).status().Is(ErrorKind::StorageIo));
+  running_->at_step = {};
+  EXPECT_EQ(running_->Count(Family::kRows), 300);
+  EXPECT_EQ(running_->Check(model_, "down"), 0);
+  EXPECT_FALSE(segments::ListPrepared(*running_->store, kTable)->empty());
+  EXPECT_TRUE(running_->tiering->Flush(kTable, {}).status().Is(ErrorKind::StorageIo));
+  running_->objects->is_down = false;
+  // Without a flush: what the scheduler finds is enough.
+  EXPECT_EQ(*running_->tiering->TakeWithUnfinishedEvictions(), std::vector<TableId>{kTable});
+  EXPECT_TRUE(*running_->tiering->FinishEvictions(kTable, {}));
+  running_->ExpectNothingLeftOver("cleaned up");
   EXPECT_TRUE(running_->tiering->TakeWithUnfinishedEvictions()->empty());
   Flush();
   CheckCopies();
