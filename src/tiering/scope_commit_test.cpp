@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <numeric>
 #include <thread>
 
@@ -243,23 +244,34 @@ TEST_P(ScopeOfSizeTest, NoSnapshotShowsARowHotAndColdOrNowhere) {
       ++(is_cold ? looks_after : looks_before);
     } while (!stop || looks_after == 0);
   });
+  std::map<int64_t, Seq> changed;
+  std::atomic<int> changed_count{0};
   std::thread writer([&] {
-    for (int64_t key = 1; !stop && key < 200; ++key) {
+    for (int64_t key = 1; !stop && key <= 250; ++key) {
       const auto hot = database_.Read(key);
       if (!hot) continue;
-      // As a conflict when it has moved since: that is what a writer of a cold row does next.
-      auto command = replication::TestCommand(group_->published_seq(),
-                                              TestRow(key, ChangeOp::kUpdate, hot->seq, "second"));
-      replication::ProposeAndWait(*group_, command);
+      const auto result = replication::ProposeAndWait(
+          *group_, replication::TestCommand(group_->published_seq(),
+                                            TestRow(key, ChangeOp::kUpdate, hot->seq, "second")));
+      // A conflict when it has moved since.
+      if (result.status.ok()) changed[key] = result.seq_begin;
+      ++changed_count;
     }
   });
-  while (looks_before == 0) std::this_thread::yield();
+  while (looks_before == 0 || changed_count < 20) std::this_thread::yield();
   const auto committed = Commit(change, up_to);
   stop = true;
   reader.join();
   writer.join();
   ASSERT_TRUE(committed.ok()) << committed.status().ToString();
   EXPECT_NE(*committed, ScopeCommit::kTooManyChanges);
+  EXPECT_GE(changed.size(), 20u);
+  for (const auto& [key, seq] : changed) {
+    const auto hot = database_.Read(key);
+    ASSERT_TRUE(hot.has_value()) << key << " was changed, and is gone";
+    EXPECT_EQ(hot->seq, seq);
+  }
+  EXPECT_EQ(Hot().size(), changed.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(RowCounts, ScopeOfSizeTest,
