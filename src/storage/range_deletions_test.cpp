@@ -7,9 +7,11 @@
 #include <rocksdb/table_properties.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "storage/store_test_bench.h"
@@ -290,6 +292,47 @@ TEST_P(RandomWritesTest, ScansSeeWhatAMapSees) {
     }
   }
   snapshots_.clear();
+}
+
+TEST_F(RangeDeletionsTest, ReadersBesideAWriterSeeWholeWritesAlone) {
+  Reopen();
+  const auto write = [this](int version) {
+    WriteBatch batch;
+    for (int i = 0; i < 60; ++i)
+      batch.Put(Family::kRows, "key" + std::to_string(100 + i), std::to_string(version));
+    batch.DeleteRange(Family::kRows, "key100", "key140");
+    ASSERT_TRUE(store_->Write(std::move(batch), Durability::kOs).ok());
+  };
+  write(0);
+  std::atomic<bool> stops{false};
+  std::atomic<int> scans{0};
+  const auto read = [&](bool in_memory) {
+    while (!stops) {
+      const SnapshotPtr snapshot =
+          in_memory ? store_->OnlyInMemory(store_->TakeSnapshot()) : nullptr;
+      auto iterator = store_->NewIterator(Family::kRows, {"key", "kez"}, snapshot);
+      std::string version;
+      int count = 0;
+      for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next(), ++count) {
+        ASSERT_EQ(iterator->key(), "key" + std::to_string(140 + count));
+        if (count == 0) version = iterator->value();
+        ASSERT_EQ(iterator->value(), version);
+      }
+      ++scans;
+      if (in_memory && iterator->status().kind() == ErrorKind::NotInMemory) continue;
+      ASSERT_TRUE(iterator->status().ok()) << iterator->status().ToString();
+      ASSERT_EQ(count, 20);
+    }
+  };
+  std::thread waits(read, false), does_not(read, true);
+  for (int version = 1; (version <= 150 || scans < 150) && !HasFailure(); ++version) {
+    write(version);
+    if (version % 3 == 0) EXPECT_TRUE(store_->FlushMemtables().ok());
+    if (version % 7 == 0) EXPECT_TRUE(store_->SinkDeletions(Family::kRows, {"key", "kez"}).ok());
+  }
+  stops = true;
+  waits.join();
+  does_not.join();
 }
 
 class FamilyTest : public RangeDeletionsTest, public testing::WithParamInterface<Family> {
