@@ -21,6 +21,7 @@ constexpr std::string_view kSmallSegments = "small_segments";
 constexpr std::string_view kOldTombstones = "old_tombstones";
 constexpr std::string_view kRebuilds = "rebuild";
 constexpr std::string_view kEvictions = "evictions";
+constexpr std::string_view kUsers = "users";
 
 nlohmann::json ParametersOf(const JobRecord& job) {
   auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
@@ -46,6 +47,23 @@ JobOutcome NotFound(const nlohmann::json& parameters) {
 
 std::string FlushKey(const catalog::TableDefinition& table) {
   return "flush-" + table.namespace_id + "-" + table.name;
+}
+
+std::string ScheduledKey(const catalog::TableDefinition& table) {
+  return "FL:" + table.namespace_id + ":" + table.name + ":";
+}
+/// Behind the scheduled key of a flush of some users: it is no flush of the table.
+constexpr std::string_view kOfUsers = ":users";
+
+/// The scopes that a flush is of; empty: all of the table.
+std::vector<storage::Scope> ScopesOf(const nlohmann::json& parameters) {
+  std::vector<storage::Scope> scopes;
+  const auto users = parameters.find(kUsers);
+  if (users == parameters.end() || !users->is_array()) return scopes;
+  for (const nlohmann::json& user : *users) {
+    if (user.is_string()) scopes.push_back(storage::Scope::OfUser(user.get<std::string>()));
+  }
+  return scopes;
 }
 
 std::string HourOf(int64_t now_us) {
@@ -125,12 +143,19 @@ void TieringJobs::QueueDueFlushes() {
   if (!dependencies_.tiering.CheckCanWrite().ok()) return;
   tiering::HotRowCounts& counts = dependencies_.tiering.counts();
   Warn("the hot rows could not be counted", LoadCounts());
-  for (const TableId id : counts.TakeDue()) {
+  const auto is_busy = [this](TableId id) {
     const auto table = dependencies_.catalog.FindTable(id);
-    if (!table.ok() || *table == nullptr || HasActiveFlush(**table)) continue;
-    const std::string key = "FL:" + (*table)->namespace_id + ":" + (*table)->name + ":" +
-                            HourOf(dependencies_.clock.NowUs());
-    Warn("a flush was not queued", Submit(JobType::kFlush, **table, key).status());
+    return table.ok() && *table != nullptr &&
+           (HasActiveFlush(**table) || HasActiveFlushOfUsers(**table));
+  };
+  for (const tiering::DueFlush& due : counts.TakeDue(is_busy)) {
+    const auto table = dependencies_.catalog.FindTable(due.table);
+    if (!table.ok() || *table == nullptr) continue;
+    std::string key = ScheduledKey(**table) + HourOf(dependencies_.clock.NowUs());
+    if (!due.scopes.empty()) key += kOfUsers;
+    const Status queued = Submit(JobType::kFlush, **table, std::move(key), due.scopes).status();
+    Warn("a flush was not queued", queued);
+    if (!queued.ok()) counts.FlushFailed(due.table);
   }
 }
 
@@ -164,7 +189,10 @@ void TieringJobs::QueueEvictions() {
   if (!unfinished.ok()) return;
   for (const TableId id : *unfinished) {
     const auto table = dependencies_.catalog.FindTable(id);
-    if (!table.ok() || *table == nullptr || HasActiveFlush(**table)) continue;
+    if (!table.ok() || *table == nullptr || HasActiveFlush(**table) ||
+        HasActiveFlushOfUsers(**table)) {
+      continue;
+    }
     const std::string key = "FE:" + (*table)->namespace_id + ":" + (*table)->name;
     Warn("the end of an eviction was not queued", Submit(JobType::kFlush, **table, key).status());
   }
@@ -178,16 +206,25 @@ Result<Seq> TieringJobs::DroppableTombstones(const catalog::TableDefinition& tab
 }
 
 bool TieringJobs::HasActiveFlush(const catalog::TableDefinition& table) const {
-  const JobQueue& queue = dependencies_.queue;
-  const std::string scheduled = "FL:" + table.namespace_id + ":" + table.name + ":";
+  return dependencies_.queue.HasActive(FlushKey(table)) || HasScheduled(table, "");
+}
+
+bool TieringJobs::HasActiveFlushOfUsers(const catalog::TableDefinition& table) const {
+  return HasScheduled(table, kOfUsers);
+}
+
+bool TieringJobs::HasScheduled(const catalog::TableDefinition& table, std::string_view of) const {
   const int64_t now_us = dependencies_.clock.NowUs();
   // One of the hour before may still run.
-  return queue.HasActive(FlushKey(table)) || queue.HasActive(scheduled + HourOf(now_us)) ||
-         queue.HasActive(scheduled + HourOf(now_us - kHourUs));
+  for (const int64_t hour_us : {now_us, now_us - kHourUs}) {
+    if (dependencies_.queue.HasActive(ScheduledKey(table) + HourOf(hour_us) + std::string(of)))
+      return true;
+  }
+  return false;
 }
 
 Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefinition& table,
-                                      std::string key) {
+                                      std::string key, const std::vector<storage::Scope>& scopes) {
   nlohmann::json parameters = {{"table_id", table.QualifiedName()},
                                {"table_type", TypeTitle(table.type)},
                                {"internal_id", table.id.value}};
@@ -197,7 +234,11 @@ Result<JobRecord> TieringJobs::Submit(JobType type, const catalog::TableDefiniti
   if (key.starts_with("CT:")) parameters[std::string(kOldTombstones)] = true;
   if (key.starts_with("FE:")) parameters[std::string(kEvictions)] = true;
   if (key.starts_with(kRebuilds)) parameters[std::string(kRebuilds)] = true;
-  return dependencies_.queue.Submit(type, parameters.dump(), std::move(key));
+  for (const storage::Scope& scope : scopes)
+    parameters[std::string(kUsers)].push_back(scope.user_id());
+  return dependencies_.queue.Submit(
+      type, parameters.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+      std::move(key));
 }
 
 Result<JobRecord> TieringJobs::QueueFlush(const catalog::TableDefinition& table) {
@@ -247,8 +288,9 @@ Result<JobOutcome> TieringJobs::Flush(const JobRecord& job, const JobCancelled& 
   const nlohmann::json parameters = ParametersOf(job);
   if (parameters.value(std::string(kEvictions), false)) return FinishEvictions(job, cancelled);
   const TableId id{parameters.value("internal_id", 0u)};
-  Result<tiering::FlushOutcome> flushed =
-      dependencies_.tiering.Flush(id, WorkOf(dependencies_.queue, job, cancelled));
+  tiering::Work work = WorkOf(dependencies_.queue, job, cancelled);
+  work.scopes = ScopesOf(parameters);
+  Result<tiering::FlushOutcome> flushed = dependencies_.tiering.Flush(id, work);
   if (!flushed.ok()) {
     dependencies_.tiering.counts().FlushFailed(id);
     return flushed.status();

@@ -6,6 +6,8 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "catalog/catalog.h"
@@ -49,8 +51,8 @@ class TieringJobs {
   void Tick();
 
   /// Queues a flush of the table, of which it is known that it has hot rows. Errors:
-  /// IdempotentConflict when one is queued or runs already; those of Tiering::CheckCanWrite, as of
-  /// QueueCompaction.
+  /// IdempotentConflict when one of all its rows is queued or runs already; those of
+  /// Tiering::CheckCanWrite, as of QueueCompaction.
   Result<JobRecord> QueueFlush(const catalog::TableDefinition& table);
   Result<JobRecord> QueueCompaction(const catalog::TableDefinition& table);
   /// A job of the type of compactions, so that both of a table take turns.
@@ -77,7 +79,10 @@ class TieringJobs {
   Status LoadCounts();
   Result<Seq> DroppableTombstones(const catalog::TableDefinition& table) const;
   bool HasActiveFlush(const catalog::TableDefinition& table) const;
-  Result<JobRecord> Submit(JobType type, const catalog::TableDefinition& table, std::string key);
+  bool HasActiveFlushOfUsers(const catalog::TableDefinition& table) const;
+  bool HasScheduled(const catalog::TableDefinition& table, std::string_view of) const;
+  Result<JobRecord> Submit(JobType type, const catalog::TableDefinition& table, std::string key,
+                           const std::vector<storage::Scope>& scopes = {});
 
   const Dependencies dependencies_;
   const TieringJobsOptions options_;

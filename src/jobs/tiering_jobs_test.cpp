@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "replication/group_test_bench.h"
@@ -27,8 +28,11 @@ class ListeningTier final : public tiering::Tiering {
   Status CheckCanWrite() const override { return can_write; }
   Status TakeIn(const std::vector<TableId>&) override { return Status::Ok(); }
   Result<bool> HasHotRows(TableId) override { return true; }
-  Result<tiering::FlushOutcome> Flush(TableId table, const tiering::Work&) override {
+  Result<tiering::FlushOutcome> Flush(TableId table, const tiering::Work& work) override {
     flushed.push_back(table);
+    flushed_users.emplace_back();
+    for (const storage::Scope& scope : work.scopes) flushed_users.back().push_back(scope.user_id());
+    if (!flush_status.ok()) return flush_status;
     return tiering::FlushOutcome{};
   }
   Result<tiering::CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
@@ -80,6 +84,8 @@ class ListeningTier final : public tiering::Tiering {
   Status can_write;
   int looks = 0;
   std::vector<TableId> flushed;
+  std::vector<std::vector<std::string>> flushed_users;  // of each; none: all of the table
+  Status flush_status;
   int eviction_looks = 0;
   std::vector<TableId> with_unfinished_evictions;
   std::vector<TableId> finished;
@@ -111,22 +117,24 @@ class TieringJobsTest : public ::testing::Test {
     command->records = std::move(records);
     ASSERT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
   }
-  catalog::TablePtr MakeTable(const std::string& name, uint32_t deleted_retention_hours) {
+  catalog::TablePtr MakeTable(const std::string& name, uint32_t deleted_retention_hours,
+                              catalog::TableType type = catalog::TableType::kShared) {
     catalog::TableDefinition table =
         replication::TestTable(database_.catalog->AllocateTableId(), 1);
     table.name = name;
+    table.type = type;
     table.options.deleted_retention_hours = deleted_retention_hours;
     Commit(database_.catalog->PutTable(table));
     return database_.catalog->FindTable(table.id).value();
   }
   /// Hot rows that no commit has told of.
-  void PutRows(TableId table, int row_count) {
+  void PutRows(TableId table, int row_count,
+               const storage::Scope& scope = storage::Scope::Shared()) {
     storage::WriteBatch batch;
     std::string record;
     replication::EncodeRowRecord({false, Seq{1}, 1, "row"}, &record);
     for (int i = 0; i < row_count; ++i) {
-      batch.Put(storage::Family::kRows,
-                storage::RowKey(table, storage::Scope::Shared(), "key" + std::to_string(i)),
+      batch.Put(storage::Family::kRows, storage::RowKey(table, scope, "key" + std::to_string(i)),
                 record);
     }
     ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
@@ -201,6 +209,77 @@ TEST_F(TieringJobsTest, ShortMemoryFindsRowsAlsoWithoutAutomaticFlushes) {
   EXPECT_EQ(jobs_->FlushLargest(1, 5), 1u);
   queue_->Tick();
   EXPECT_EQ(tier_->flushed, std::vector<TableId>{large->id});
+}
+
+TEST_F(TieringJobsTest, UsersThatAreDueShareAJobThatNamesThem) {
+  const catalog::TablePtr table = MakeTable("t", 0, catalog::TableType::kUser);
+  PutRows(table->id, 3, storage::Scope::OfUser("ann"));
+  PutRows(table->id, 2, storage::Scope::OfUser("bob"));
+  PutRows(table->id, 4, storage::Scope::OfUser("eve \"e\" ü"));
+  Open({.check_interval_seconds = 10});
+  jobs_->Tick();
+  std::vector<JobRecord> queued = queue_->List().value();
+  ASSERT_EQ(queued.size(), 1u);
+  EXPECT_EQ(queued[0].type, JobType::kFlush);
+  EXPECT_TRUE(queued[0].idempotency_key.starts_with("FL:app:t:")) << queued[0].idempotency_key;
+  EXPECT_TRUE(queued[0].idempotency_key.ends_with(":users")) << queued[0].idempotency_key;
+  EXPECT_EQ(queued[0].parameters_json.find("bob"), std::string::npos) << "below the limit";
+  TickAfter(10);
+  ASSERT_EQ(tier_->flushed, std::vector<TableId>{table->id});
+  std::sort(tier_->flushed_users[0].begin(), tier_->flushed_users[0].end());
+  EXPECT_EQ(tier_->flushed_users[0], (std::vector<std::string>{"ann", "eve \"e\" ü"}));
+}
+
+TEST_F(TieringJobsTest, AJobOfSomeUsersStandsInNobodysWay) {
+  const catalog::TablePtr table = MakeTable("t", 0, catalog::TableType::kUser);
+  PutRows(table->id, 3, storage::Scope::OfUser("ann"));
+  Open({.check_interval_seconds = 10});
+  jobs_->Tick();
+  ASSERT_EQ(queue_->counts().queued, 1);
+  // A user that is due meanwhile waits for the table, and is not forgotten.
+  PutRows(table->id, 3, storage::Scope::OfUser("bob"));
+  ASSERT_TRUE(tier_->counts().CountAnew(table->id).ok());
+  clock_.AdvanceUs(10 * kSecondUs);
+  jobs_->Tick();
+  EXPECT_EQ(queue_->counts().queued, 1);
+  // Who asks for the table gets all of it.
+  EXPECT_TRUE(jobs_->QueueFlush(*table).ok());
+  EXPECT_TRUE(jobs_->QueueFlush(*table).status().Is(ErrorKind::IdempotentConflict));
+  queue_->Tick();
+  EXPECT_EQ(tier_->flushed_users, (std::vector<std::vector<std::string>>{{"ann"}, {}}));
+  TickAfter(10);
+  ASSERT_EQ(tier_->flushed_users.size(), 3u);
+  std::sort(tier_->flushed_users[2].begin(), tier_->flushed_users[2].end());
+  EXPECT_EQ(tier_->flushed_users[2], (std::vector<std::string>{"ann", "bob"}))
+      << "this tier moves nothing";
+}
+
+TEST_F(TieringJobsTest, AFlushThatARestartHasCutOffGoesOnWithItsUsers) {
+  const catalog::TablePtr table = MakeTable("t", 0, catalog::TableType::kUser);
+  PutRows(table->id, 3, storage::Scope::OfUser("ann"));
+  Open({.check_interval_seconds = 10});
+  jobs_->Tick();
+  ASSERT_EQ(queue_->counts().queued, 1);
+  jobs_.reset();
+  queue_->Close();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {}).value();
+  Open({.check_interval_seconds = 0});
+  queue_->Tick();
+  EXPECT_EQ(tier_->flushed_users, (std::vector<std::vector<std::string>>{{"ann"}}));
+}
+
+TEST_F(TieringJobsTest, AUserWhoseFlushFailedIsDueAgainAfterAPause) {
+  const catalog::TablePtr table = MakeTable("t", 0, catalog::TableType::kUser);
+  PutRows(table->id, 3, storage::Scope::OfUser("ann"));
+  Open({.check_interval_seconds = 10});
+  tier_->flush_status = Status(ErrorKind::Corruption, "a damaged file");
+  TickAfter(10);
+  ASSERT_EQ(tier_->flushed.size(), 1u);
+  tier_->flush_status = Status::Ok();
+  TickAfter(50);
+  EXPECT_EQ(tier_->flushed.size(), 1u) << "not yet";
+  TickAfter(10);
+  EXPECT_EQ(tier_->flushed_users, (std::vector<std::vector<std::string>>{{"ann"}, {"ann"}}));
 }
 
 TEST_F(TieringJobsTest, WhatCannotBeWrittenIsNotScheduled) {

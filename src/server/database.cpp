@@ -227,16 +227,17 @@ Status OpenDatabase::OpenColdTier() {
                          segments::OpenSegmentStore(
                              *store_, storage_of,
                              {.account = &memory_.Child("segments"), .metrics = &server_.metrics}));
-  KALAM_ASSIGN_OR_RETURN(tiering_,
-                         tiering::OpenTiering({.store = *store_,
-                                               .catalog = *catalog_,
-                                               .group = *group_,
-                                               .engine = *engine_,
-                                               .segments = *segments_,
-                                               .storage_of = storage_of,
-                                               .clock = server_.clock,
-                                               .contents_of = contents_of},
-                                              TieringOptionsFrom(settings_, fail_point_)));
+  tiering::TieringOptions tiering_options = TieringOptionsFrom(settings_, fail_point_);
+  tiering_options.account = &memory_.Child("hot_row_counts");
+  KALAM_ASSIGN_OR_RETURN(tiering_, tiering::OpenTiering({.store = *store_,
+                                                         .catalog = *catalog_,
+                                                         .group = *group_,
+                                                         .engine = *engine_,
+                                                         .segments = *segments_,
+                                                         .storage_of = storage_of,
+                                                         .clock = server_.clock,
+                                                         .contents_of = contents_of},
+                                                        tiering_options));
   return Status::Ok();
 }
 

@@ -121,7 +121,8 @@ tiering::TieringOptions TieringOptionsFrom(const Settings& settings, const FailP
   tiering::TieringOptions options;
   options.flush_defaults = {
       .row_limit = static_cast<uint32_t>(settings.number("flush.default_row_limit")),
-      .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval"))};
+      .interval_seconds = static_cast<uint32_t>(settings.number("flush.default_time_interval")),
+      .table_row_limit = static_cast<uint32_t>(settings.number("flush.table_row_limit"))};
   options.temp_directory = settings.text("storage.data_path") + "/tmp/segments";
   // Twice as long as anything that holds a view may take.
   const int64_t statement_seconds = settings.number("execution.handler_timeout_seconds");

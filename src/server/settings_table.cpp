@@ -227,9 +227,12 @@ constexpr SettingKey kKeys[] = {
     Retired("datafusion.max_partitions", "analytics.threads replaces it"),
     Retired("datafusion.batch_size", "the engine chooses"),
 
-    Number(
-        "flush.default_row_limit", "100000", 0, 999'999'999,
-        "Hot rows at which a table without a FLUSH_POLICY is flushed to cold storage; 0: never."),
+    Number("flush.default_row_limit", "100000", 0, 999'999'999,
+           "Hot rows at which a table without a FLUSH_POLICY is flushed to cold storage, as "
+           "'rows:N' of a policy says it: of a USER table those of one user; 0: never."),
+    Number("flush.table_row_limit", "100000", 0, 999'999'999,
+           "Hot rows of all users at which a USER table is flushed as a whole, however few each of "
+           "them has; its row limit instead where that is greater; 0: never."),
     Number(
         "flush.default_time_interval", "0", 0, 86400 * 366,
         "Seconds after which the rows of a table without a FLUSH_POLICY are flushed, however few; "

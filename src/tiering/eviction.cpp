@@ -261,16 +261,15 @@ KeyRange RangeOf(const segments::SegmentRecord& segment) {
 
 Result<EvictionOutcome> EvictWritten(const EvictionServices& services,
                                      const segments::SegmentRecord& segment, Seq up_to,
-                                     const ScopeSet& other_scopes,
+                                     const EvictedScopes& scopes,
                                      const std::function<bool()>& cancelled) {
-  const auto of_other_scope = [&](std::string_view key) {
-    // The one member that could begin `key` stands right before it: no scope begins another.
-    auto next = other_scopes.upper_bound(key);
-    return next != other_scopes.begin() && key.starts_with(*std::prev(next));
+  const auto is_evicted = [&](std::string_view key) {
+    return (scopes.listed.empty() || HasScopeOf(scopes.listed, key)) &&
+           !HasScopeOf(scopes.left_out, key);
   };
   Eviction eviction(services, segment.table, cancelled);
   return eviction.Run(RangeOf(segment), [&](std::string_view key, Seq seq) -> Result<bool> {
-    return seq <= up_to && (other_scopes.empty() || !of_other_scope(key));
+    return seq <= up_to && is_evicted(key);
   });
 }
 

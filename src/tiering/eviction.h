@@ -31,14 +31,19 @@ struct EvictionOutcome {
   bool complete = true;
 };
 
+/// Whose rows a segment of many scopes holds, as far as its flush knows.
+struct EvictedScopes {
+  const ScopeSet& listed;    // no others; empty: those of all
+  const ScopeSet& left_out;  // but not of these
+};
+
 /// Forgets, in small commands, the hot versions with keys from `segment.min_key` to its `max_key`
-/// whose `_seq` is at most `up_to`, but for those of `other_scopes`. To be used by the flush that
-/// wrote the segment: everything in that range that its view showed and that has not changed since
-/// is in the segment. A version that changes meanwhile stays. Errors: those of a proposal;
-/// Cancelled.
+/// whose `_seq` is at most `up_to`, of those scopes. To be used by the flush that wrote the
+/// segment: everything in that range that its view showed and that has not changed since is in the
+/// segment. A version that changes meanwhile stays. Errors: those of a proposal; Cancelled.
 Result<EvictionOutcome> EvictWritten(const EvictionServices& services,
                                      const segments::SegmentRecord& segment, Seq up_to,
-                                     const ScopeSet& other_scopes,
+                                     const EvictedScopes& scopes,
                                      const std::function<bool()>& cancelled);
 
 /// The same for a segment of which nothing but its record is known, after a crash: reads the

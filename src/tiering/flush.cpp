@@ -32,23 +32,29 @@ EvictionServices EvictionServicesOf(const TieringServices& services, const Worke
 class ViewFlush {
  public:
   ViewFlush(const TieringServices& services, const WorkedTable& worked, replication::View view)
-      : services_(services), worked_(worked), view_(std::move(view)) {}
+      : services_(services), worked_(worked), view_(std::move(view)) {
+    for (const storage::Scope& scope : worked.work.scopes)
+      listed_scopes_.insert(segments::SegmentKeyPrefix(scope));
+  }
 
   Result<FlushOutcome> Run() {
     const TableId id = worked_.table->id;
     const bool shares = MayShareSegments(*worked_.table, worked_.storage_record);
     // Without sharing every scope is one of its own, found one after the other.
     const size_t scopes_max = shares ? kOwnFoldersMax + 1 : SIZE_MAX;
-    KALAM_ASSIGN_OR_RETURN(ScopeSet scopes,
-                           ListHotScopes(services_.store, view_.snapshot, id, scopes_max));
+    ScopeSet scopes = listed_scopes_;
+    if (scopes.empty()) {
+      KALAM_ASSIGN_OR_RETURN(scopes,
+                             ListHotScopes(services_.store, view_.snapshot, id, scopes_max));
+    }
     bool gives_folders = true;
     if (shares) {
       KALAM_ASSIGN_OR_RETURN(gives_folders, FoldersStayFew(scopes));
     }
     if (!gives_folders) {
       scopes.clear();
-      const auto feed =
-          FeedSmallHotScopes(services_.store, view_, id, LargeScope(), &large_scopes_);
+      const auto feed = FeedSmallHotScopes(services_.store, view_, id, LargeScope(), &large_scopes_,
+                                           listed_scopes_.empty() ? nullptr : &listed_scopes_);
       KALAM_RETURN_IF_ERROR(FlushPlace(segments::SegmentPlace::Many(), *feed));
       scopes = std::exchange(large_scopes_, {});
     }
@@ -222,7 +228,7 @@ class ViewFlush {
     };
     KALAM_ASSIGN_OR_RETURN(const EvictionOutcome evicted,
                            EvictWritten(EvictionServicesOf(services_, worked_), segment, view_.seq,
-                                        other_scopes, cancelled));
+                                        {listed_scopes_, other_scopes}, cancelled));
     if (!evicted.complete) return Status::Ok();
     auto command = std::make_shared<replication::Command>();
     command->records = {segments::ClearEvicting(segment)};
@@ -232,6 +238,7 @@ class ViewFlush {
   const TieringServices& services_;
   const WorkedTable& worked_;
   replication::View view_;  // the snapshot is that of the segment under way, the `_seq` stays
+  ScopeSet listed_scopes_;  // those to flush; empty: all
   ScopeSet large_scopes_;   // met, and left out, while small ones are flushed
   FlushOutcome outcome_;
   std::future<Status> eviction_;  // of the last committed one of many scopes; its end is waited for

@@ -6,6 +6,7 @@
 
 #include "analytics/engine.h"
 #include "base/clock.h"
+#include "base/memory_account.h"
 #include "catalog/catalog.h"
 #include "replication/group.h"
 #include "segments/segment_store.h"
@@ -34,6 +35,7 @@ struct TieringOptions {
   int64_t retired_grace_seconds = 900;
   /// A place with so many segments of less than half the full size is worth a compaction.
   size_t small_segments_max = 8;
+  MemoryAccount* account = nullptr;  // of the counts of hot rows; may be null
   FailPoint fail_point;
 };
 

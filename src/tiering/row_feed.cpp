@@ -100,10 +100,11 @@ class HotScopeFeed final : public RowFeed {
 class SmallScopesFeed final : public RowFeed {
  public:
   SmallScopesFeed(storage::Store& store, const replication::View& view, TableId table,
-                  const LargeScope& bounds, ScopeSet* large_scopes)
+                  const LargeScope& bounds, ScopeSet* large_scopes, const ScopeSet* only)
       : table_prefix_(storage::TablePrefix(table)),
         bounds_(bounds),
         large_scopes_(*large_scopes),
+        only_(only),
         cursor_(store, view, table_prefix_) {}
 
   Result<bool> Next() override {
@@ -115,7 +116,10 @@ class SmallScopesFeed final : public RowFeed {
       return Decode();
     }
     rows_.clear();
-    while (more_ && rows_.empty()) KALAM_RETURN_IF_ERROR(ReadScopeAhead());
+    while (more_ && rows_.empty()) {
+      KALAM_RETURN_IF_ERROR(PassOthers());
+      if (more_) KALAM_RETURN_IF_ERROR(ReadScopeAhead());
+    }
     at_ = 0;
     if (rows_.empty()) return false;
     return Decode();
@@ -142,6 +146,21 @@ class SmallScopesFeed final : public RowFeed {
     size_t pk_size;
     size_t value_size;
   };
+
+  /// Moves to the first row of a scope that is to be fed.
+  Status PassOthers() {
+    while (only_ != nullptr && more_) {
+      const std::string_view key = cursor_.key().substr(table_prefix_.size());
+      if (HasScopeOf(*only_, key)) break;
+      const auto next = only_->upper_bound(key);
+      if (next == only_->end()) {
+        more_ = false;
+      } else {
+        KALAM_ASSIGN_OR_RETURN(more_, cursor_.Seek(table_prefix_ + *next));
+      }
+    }
+    return Status::Ok();
+  }
 
   /// Fills `rows_` with the scope under the cursor and moves behind it; leaves it empty when the
   /// scope is large.
@@ -177,6 +196,7 @@ class SmallScopesFeed final : public RowFeed {
   const std::string table_prefix_;
   const LargeScope bounds_;
   ScopeSet& large_scopes_;
+  const ScopeSet* const only_;  // null: all
   HotCursor cursor_;
   bool started_ = false;
   bool more_ = false;  // the cursor is on a record
@@ -196,8 +216,8 @@ std::unique_ptr<RowFeed> FeedHotScope(storage::Store& store, const replication::
 
 std::unique_ptr<RowFeed> FeedSmallHotScopes(storage::Store& store, const replication::View& view,
                                             TableId table, const LargeScope& bounds,
-                                            ScopeSet* large_scopes) {
-  return std::make_unique<SmallScopesFeed>(store, view, table, bounds, large_scopes);
+                                            ScopeSet* large_scopes, const ScopeSet* only) {
+  return std::make_unique<SmallScopesFeed>(store, view, table, bounds, large_scopes, only);
 }
 
 Result<ScopeSet> ListHotScopes(storage::Store& store, const storage::SnapshotPtr& snapshot,
@@ -215,6 +235,12 @@ Result<ScopeSet> ListHotScopes(storage::Store& store, const storage::SnapshotPtr
   }
   KALAM_RETURN_IF_ERROR(iterator->status());
   return scopes;
+}
+
+bool HasScopeOf(const ScopeSet& scopes, std::string_view segment_key) {
+  // The one member that could begin the key stands right before it: no scope begins another.
+  const auto next = scopes.upper_bound(segment_key);
+  return next != scopes.begin() && segment_key.starts_with(*std::prev(next));
 }
 
 bool ParseScope(std::string_view prefix, storage::Scope* scope) {

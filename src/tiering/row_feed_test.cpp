@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 
 #include "replication/records.h"
+#include "segments/segment_record.h"
 
 namespace kalam::tiering {
 namespace {
@@ -88,6 +90,36 @@ TEST_F(RowFeedTest, ACurrentRowThatIsGoneGivesWayToTheNext) {
   more = feed->Renew(store_->TakeSnapshot());
   ASSERT_TRUE(more.ok());
   EXPECT_FALSE(*more);
+}
+
+TEST_F(RowFeedTest, OnlyScopesThatAreListedAreFed) {
+  // By bucket: the order of keys is not that of names.
+  std::vector<storage::Scope> scopes;
+  for (int user = 0; user < 40; ++user) {
+    scopes.push_back(storage::Scope::OfUser("user" + std::to_string(user)));
+    Put(scopes.back(), "a" + std::to_string(user), 1);
+    Put(scopes.back(), "b" + std::to_string(user), user == 4 ? 11 : 1);  // one behind the view
+  }
+  ScopeSet only;
+  for (const int user : {1, 4, 17, 39})
+    only.insert(segments::SegmentKeyPrefix(scopes[static_cast<size_t>(user)]));
+  only.insert(segments::SegmentKeyPrefix(storage::Scope::OfUser("nobody")));
+  for (int i = 0; i < 9; ++i) Put(scopes[17], "c" + std::to_string(i), 1);
+  ScopeSet large;
+  const auto feed =
+      FeedSmallHotScopes(*store_, ViewAt(10), kTable, {.row_count = 10}, &large, &only);
+  std::set<std::string> rows;
+  for (std::string row = Next(*feed); row != "end"; row = Next(*feed)) {
+    EXPECT_TRUE(rows.insert(row).second) << row;
+    // Behind the current scope nobody knows what a newer snapshot shows.
+    ASSERT_TRUE(feed->Renew(store_->TakeSnapshot()).ok());
+  }
+  EXPECT_EQ(rows, (std::set<std::string>{"a1@1", "b1@1", "a4@1", "a39@1", "b39@1"}));
+  EXPECT_EQ(large, ScopeSet{segments::SegmentKeyPrefix(scopes[17])});
+  for (int user = 0; user < 40; ++user) {
+    const std::string key = segments::SegmentKey(scopes[static_cast<size_t>(user)], "k");
+    EXPECT_EQ(HasScopeOf(only, key), user == 1 || user == 4 || user == 17 || user == 39) << user;
+  }
 }
 
 TEST_F(RowFeedTest, ASmallScopeUnderWayIsGivenOutAsItWasRead) {

@@ -34,7 +34,8 @@ class TieringImpl final : public Tiering {
   TieringImpl(const TieringServices& services, const TieringOptions& options)
       : services_(services),
         options_(options),
-        counts_(services.store, services.catalog, services.clock, options.flush_defaults),
+        counts_(services.store, services.catalog, services.clock, options.flush_defaults,
+                options.account),
         old_tombstones_(services.store, services.catalog),
         unfinished_evictions_(services.store),
         observer_(services.group.AddObserver(
@@ -144,7 +145,8 @@ class TieringImpl final : public Tiering {
    public:
     Flushing(TieringImpl& tiering, TableId id) : tiering_(tiering), id_(id) {
       std::lock_guard lock(tiering_.flushing_mutex_);
-      tiering_.flushing_[id_.value] = tiering_.services_.group.published_seq();
+      seq_ = tiering_.services_.group.published_seq();
+      tiering_.flushing_[id_.value] = seq_;
     }
     Flushing(const Flushing&) = delete;
     Flushing& operator=(const Flushing&) = delete;
@@ -152,10 +154,12 @@ class TieringImpl final : public Tiering {
       std::lock_guard lock(tiering_.flushing_mutex_);
       tiering_.flushing_.erase(id_.value);
     }
+    Seq seq() const { return seq_; }
 
    private:
     TieringImpl& tiering_;
     const TableId id_;
+    Seq seq_;
   };
 
   int64_t GraceBegin() const {
@@ -180,6 +184,7 @@ class TieringImpl final : public Tiering {
   /// What every flush and every compaction begins with.
   Status FinishEarlierWork(const WorkedTable& worked);
   Result<FlushOutcome> FlushLocked(TableId id, WorkedTable& worked);
+  Result<FlushOutcome> FlushUpTo(Seq up_to, TableId id, WorkedTable& worked);
   Result<CompactionOutcome> CompactLocked(const WorkedTable& worked, Seq tombstones_up_to);
   Result<std::set<std::string>> PathsOfSuccessor(const DroppedTable& dropped, bool* exists);
   Status DeleteLeftManifests(const std::set<std::string>& deleted, objects::ObjectStorage& storage);
@@ -233,21 +238,24 @@ Status TieringImpl::FinishEarlierWork(const WorkedTable& worked) {
   return worked.work.is_repeated ? RemoveOrphans(services_, worked) : Status::Ok();
 }
 
-Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
-  KALAM_RETURN_IF_ERROR(FinishEarlierWork(worked));
-  const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
+Result<FlushOutcome> TieringImpl::FlushUpTo(Seq up_to, TableId id, WorkedTable& worked) {
   replication::View view = services_.group.TakeView();
+  // What came between is counted as hot.
+  view.seq = up_to;
   // Not before the view: every row of it must have a version that the definition knows.
   KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));
   if (worked.table == nullptr) return FlushOutcome{.table_found = false};
-  Result<FlushOutcome> outcome = FlushView(services_, worked, std::move(view));
-  // To look for rows would be to walk over all that the flush has forgotten.
-  bool left = outcome.ok() && counts_.row_count(id) > outcome->row_count;
-  if (!outcome.ok()) {
-    KALAM_ASSIGN_OR_RETURN(left, HasHotRows(id));
-  }
-  counts_.Flushed(id, outcome.ok() ? outcome->row_count : 0, left);
+  return FlushView(services_, worked, std::move(view));
+}
+
+Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
+  KALAM_RETURN_IF_ERROR(FinishEarlierWork(worked));
+  const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
+  counts_.FlushBegins(id, worked.work.scopes, flushing.seq());
+  Result<FlushOutcome> outcome = FlushUpTo(flushing.seq(), id, worked);
+  counts_.FlushEnded(id, outcome.ok() ? std::optional(outcome->row_count) : std::nullopt);
   KALAM_RETURN_IF_ERROR(outcome.status());
+  if (!outcome->table_found) return outcome;
   if (outcome->row_count > 0) old_tombstones_.Note(id);
   if (outcome->forgot_ranges || outcome->row_count >= kManyRows) {
     // Scans walk over what was forgotten until it has met its rows in a compaction.

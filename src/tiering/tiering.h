@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "catalog/catalog.h"
+#include "storage/key_layout.h"
 #include "tiering/hot_row_counts.h"
 #include "tiering/old_tombstones.h"
 
@@ -34,6 +35,7 @@ struct Work {
   std::function<void(std::string)> report;  // progress, for people; may be empty
   bool is_repeated = false;                 // an earlier run may have left files behind
   CompactionScope compaction_scope = CompactionScope::kAll;  // of a compaction
+  std::vector<storage::Scope> scopes;  // of a flush: those alone; empty: the whole table
 };
 
 struct FlushOutcome {
@@ -113,7 +115,8 @@ class Tiering {
   /// True when the table has rows that a flush would move. One seek.
   virtual Result<bool> HasHotRows(TableId table) = 0;
 
-  /// Moves the table's hot rows, as they are now, into segments. Errors: Cancelled, NotAvailable
+  /// Moves the table's hot rows, as they are now, into segments: all, or those of the work's
+  /// scopes. Errors: Cancelled, NotAvailable
   /// (no engine, no storage), StorageIo, MemoryExceeded, those of a proposal. After an error
   /// everything is where it was or in its segment, and the next flush goes on.
   virtual Result<FlushOutcome> Flush(TableId table, const Work& work) = 0;
