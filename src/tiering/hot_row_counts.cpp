@@ -28,6 +28,12 @@ bool BecomesHot(const replication::RowMutation& row) {
   return !row.is_stream && !row.forgets_version && (row.read_seq.value == 0 || row.read_was_cold);
 }
 
+/// How long ago a change was made, by its `_seq`.
+int64_t AgeUs(Seq seq, int64_t now_us) {
+  const int64_t made_us = ((seq.value >> kSeqCounterBits) + kSeqEpochMs) * 1000;
+  return seq.value == 0 ? 0 : std::max<int64_t>(now_us - made_us, 0);
+}
+
 size_t BytesOf(const storage::Scope& scope) {
   return sizeof(storage::Scope) + scope.user_id().size();
 }
@@ -83,14 +89,14 @@ Status HotRowCounts::CountAnew(TableId table) {
 
 /// `iterator` is on the first row of the table, if there is one.
 Status HotRowCounts::Count(TableId table, storage::Iterator& iterator) {
-  KALAM_ASSIGN_OR_RETURN(const int64_t count, EstimateHotRows(store_, table, iterator));
+  KALAM_ASSIGN_OR_RETURN(const HotRows found, EstimateHotRows(store_, table, iterator));
   // What commits have told so far is among what was found.
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[table.value];
   entry.row_count = 0;
   entry.wants_walk = true;
   if (entry.flush != nullptr) entry.flush->counted_meanwhile = true;
-  Add(table, &entry, count, clock_.SteadyUs());
+  Add(table, &entry, found.row_count, clock_.SteadyUs() - AgeUs(found.oldest, clock_.NowUs()));
   return Status::Ok();
 }
 
@@ -299,7 +305,8 @@ std::optional<HotRowCounts::Questions> HotRowCounts::LookAt(TableId table, int64
   const int64_t interval_at_us =
       policy->interval_seconds == 0
           ? 0
-          : entry->hot_since_us + int64_t{policy->interval_seconds} * kSecondUs;
+          : std::max<int64_t>(entry->hot_since_us + int64_t{policy->interval_seconds} * kSecondUs,
+                              1);
   const bool by_time = interval_at_us != 0 && interval_at_us <= now_us;
   const bool by_rows = policy->row_limit != 0 && entry->row_count >= policy->row_limit;
   Questions questions{.row_count = entry->row_count, .policy = *policy};

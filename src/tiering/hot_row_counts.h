@@ -54,8 +54,8 @@ class HotRowCounts {
   ~HotRowCounts();
 
   /// Finds what the store holds already; once, before the first TakeDue. Costs a seek a table that
-  /// has hot rows, whatever else there is. Rows committed while it runs may be left out.
-  /// Errors: StorageIo, Corruption.
+  /// has hot rows, whatever else there is. Intervals go on from the oldest change that it meets.
+  /// Rows committed while it runs may be left out. Errors: StorageIo, Corruption.
   Status Load();
   /// The same for one table, whose rows came into the store without commits.
   Status CountAnew(TableId table);

@@ -178,6 +178,25 @@ TEST_F(HotRowCountsTest, WhatWasHotBeforeTheStartIsFound) {
   EXPECT_EQ(counts_->Largest(1), (std::vector<std::pair<TableId, int64_t>>{{table, 3}}));
 }
 
+TEST_F(HotRowCountsTest, AnIntervalGoesOnBehindAStart) {
+  const TableId table = MakeTable("t", {.interval_seconds = 30});
+  storage::WriteBatch batch;
+  for (const int64_t age_seconds : {5, 20, 10}) {
+    const int64_t made_ms = kStartUs / 1000 - age_seconds * 1000 - kSeqEpochMs;
+    std::string record;
+    replication::EncodeRowRecord({false, Seq{made_ms << kSeqCounterBits}, 1, "row"}, &record);
+    batch.Put(storage::Family::kRows,
+              storage::RowKey(table, storage::Scope::Shared(), std::to_string(age_seconds)),
+              record);
+  }
+  ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
+  ASSERT_TRUE(counts_->Load().ok());
+  clock_.AdvanceUs(10 * kSecondUs - 1);
+  EXPECT_EQ(Due(), Names{});
+  clock_.AdvanceUs(1);
+  EXPECT_EQ(Due(), Names{"t"});
+}
+
 TEST_F(HotRowCountsTest, RowsThatCameWithoutCommitsAreCountedWhenAskedTo) {
   const TableId table = MakeTable("t", {.row_limit = 3});
   const TableId other = MakeTable("u", {.row_limit = 3});

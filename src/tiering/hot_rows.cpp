@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "replication/records.h"
 #include "types/key_codec.h"
 
 namespace kalam::tiering {
@@ -18,18 +19,24 @@ constexpr int64_t kSampleRows = 64;
 
 }  // namespace
 
-Result<int64_t> EstimateHotRows(const storage::Store& store, TableId table,
+Result<HotRows> EstimateHotRows(const storage::Store& store, TableId table,
                                 storage::Iterator& iterator) {
   const std::string prefix = storage::TablePrefix(table);
   const std::string end = PrefixEnd(prefix);
   const int64_t bytes = store.ApproximateBytes(Family::kRows, {prefix, end});
-  int64_t rows = 0;
+  HotRows rows;
   int64_t sampled_bytes = 0;
   for (; iterator.Valid() && iterator.key() < std::string_view(end); iterator.Next()) {
-    ++rows;
+    KALAM_ASSIGN_OR_RETURN(const replication::RowRecord record,
+                           replication::DecodeRowRecord(iterator.value()));
+    if (rows.row_count == 0 || record.seq < rows.oldest) rows.oldest = record.seq;
+    ++rows.row_count;
     sampled_bytes += static_cast<int64_t>(iterator.key().size() + iterator.value().size());
-    if (bytes > kCountedBytesMax && rows >= kSampleRows)
-      return std::max(rows, bytes * rows / std::max<int64_t>(sampled_bytes, 1));
+    if (bytes > kCountedBytesMax && rows.row_count >= kSampleRows) {
+      rows.row_count =
+          std::max(rows.row_count, bytes * rows.row_count / std::max<int64_t>(sampled_bytes, 1));
+      return rows;
+    }
   }
   KALAM_RETURN_IF_ERROR(iterator.status());
   return rows;

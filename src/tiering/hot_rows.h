@@ -12,9 +12,15 @@
 
 namespace kalam::tiering {
 
+struct HotRows {
+  int64_t row_count = 0;
+  Seq oldest;  // the oldest change among those that were looked at; 0 when there are no rows
+};
+
 /// The rows of a table, tombstones among them: counted while they are few, else estimated from the
-/// size of the first. `iterator` is on the first of them, if there is one. Errors: StorageIo.
-Result<int64_t> EstimateHotRows(const storage::Store& store, TableId table,
+/// size of the first. `iterator` is on the first of them, if there is one. Errors: StorageIo,
+/// Corruption.
+Result<HotRows> EstimateHotRows(const storage::Store& store, TableId table,
                                 storage::Iterator& iterator);
 
 /// The rows of a scope, tombstones among them; stops at `count_max`. Errors: StorageIo.

@@ -238,16 +238,6 @@ Status TieringImpl::FinishEarlierWork(const WorkedTable& worked) {
   return worked.work.is_repeated ? RemoveOrphans(services_, worked) : Status::Ok();
 }
 
-Result<FlushOutcome> TieringImpl::FlushUpTo(Seq up_to, TableId id, WorkedTable& worked) {
-  replication::View view = services_.group.TakeView();
-  // What came between is counted as hot.
-  view.seq = up_to;
-  // Not before the view: every row of it must have a version that the definition knows.
-  KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));
-  if (worked.table == nullptr) return FlushOutcome{.table_found = false};
-  return FlushView(services_, worked, std::move(view));
-}
-
 Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   KALAM_RETURN_IF_ERROR(FinishEarlierWork(worked));
   const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
@@ -270,6 +260,16 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   KALAM_ASSIGN_OR_RETURN(outcome->wants_compaction,
                          WantsCompaction(services_.store, id, options_.small_segments_max));
   return outcome;
+}
+
+Result<FlushOutcome> TieringImpl::FlushUpTo(Seq up_to, TableId id, WorkedTable& worked) {
+  replication::View view = services_.group.TakeView();
+  // What came between is counted as hot.
+  view.seq = up_to;
+  // Not before the view: every row of it must have a version that the definition knows.
+  KALAM_ASSIGN_OR_RETURN(worked.table, services_.catalog.FindTable(id));
+  if (worked.table == nullptr) return FlushOutcome{.table_found = false};
+  return FlushView(services_, worked, std::move(view));
 }
 
 Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
