@@ -33,6 +33,17 @@ int64_t Number(const nlohmann::json& json, const char* key) {
 
 }  // namespace
 
+int64_t MemoryOf(const BackupFile& file) {
+  return static_cast<int64_t>(sizeof(file) + file.path.size() + file.stored.size() +
+                              file.sha256.size());
+}
+
+int64_t MemoryOf(const BackupListing& listing) {
+  int64_t bytes = 0;
+  for (const BackupFile& file : listing.files) bytes += MemoryOf(file);
+  return bytes;
+}
+
 std::string EncodeListing(const BackupListing& listing) {
   nlohmann::json files = nlohmann::json::array();
   for (const BackupFile& file : listing.files) {

@@ -36,6 +36,9 @@ struct BackupListing {
   std::vector<BackupFile> files;
 };
 
+/// What they hold.
+int64_t MemoryOf(const BackupFile& file);
+int64_t MemoryOf(const BackupListing& listing);
 std::string EncodeListing(const BackupListing& listing);
 /// Errors: Corruption (not such a file, or paths that leave the data directory), NotAvailable (a
 /// newer format).

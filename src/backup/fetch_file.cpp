@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "backup/local_files.h"
+#include "base/optional_charge.h"
 
 namespace kalam::backup {
 namespace {
@@ -19,8 +20,7 @@ Status FetchObject(objects::ObjectStorage& storage, const std::string& path,
                    const std::string& local_file, MemoryAccount* memory) {
   KALAM_RETURN_IF_ERROR(MakeFolders(std::filesystem::path(local_file).parent_path().string()));
   std::ofstream out(local_file, std::ios::binary | std::ios::trunc);
-  MemoryCharge held;
-  if (memory != nullptr) held = MemoryCharge(*memory, 0);
+  MemoryCharge held = ChargeIfAny(memory);
   for (int64_t offset = 0;;) {
     KALAM_ASSIGN_OR_RETURN(const std::string bytes, storage.Read(path, offset, kChunkBytes));
     held.Resize(static_cast<int64_t>(bytes.capacity()));
@@ -46,6 +46,7 @@ Status FetchFile(objects::ObjectStorage& source, const std::string& prefix, cons
                   fmt::format("the backup lacks the file '{}'", file.stored));
   }
   KALAM_RETURN_IF_ERROR(fetched);
+  const MemoryCharge piece = ChargeIfAny(work.memory, kFilePieceBytes);
   KALAM_ASSIGN_OR_RETURN(const std::string checksum, FileSha256(target));
   if (checksum != file.sha256) {
     return Status(
@@ -63,6 +64,7 @@ Status PlaceObject(objects::ObjectStorage& storage, const std::string& local_fil
   KALAM_RETURN_IF_ERROR(there.status());
   const std::string fetched = local_file + ".there";
   KALAM_RETURN_IF_ERROR(FetchObject(storage, path, fetched, memory));
+  const MemoryCharge piece = ChargeIfAny(memory, kFilePieceBytes);
   KALAM_ASSIGN_OR_RETURN(const std::string found, FileSha256(fetched));
   KALAM_ASSIGN_OR_RETURN(const std::string wanted, FileSha256(local_file));
   KALAM_RETURN_IF_ERROR(RemoveAll(fetched));

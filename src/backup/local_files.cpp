@@ -18,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kBufferBytes = 256 << 10;
-
 Status IoError(std::string_view action, const std::string& path, const std::string& reason) {
   return Status(ErrorKind::StorageIo, fmt::format("Cannot {} {}: {}", action, path, reason));
 }
@@ -47,7 +45,7 @@ Result<std::string> FileSha256(const std::string& file) {
   const FileDescriptor source(open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (source.get() < 0) return IoError("read", file, std::strerror(errno));
   const Digest digest = BeginDigest();
-  std::string buffer(kBufferBytes, '\0');
+  std::string buffer(kFilePieceBytes, '\0');
   while (true) {
     const ssize_t count = read(source.get(), buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
@@ -65,7 +63,7 @@ Result<std::string> CopyFile(const std::string& from, const std::string& to) {
     const FileDescriptor target(open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (target.get() < 0) return IoError("write", to, std::strerror(errno));
     const Digest digest = BeginDigest();
-    std::string buffer(kBufferBytes, '\0');
+    std::string buffer(kFilePieceBytes, '\0');
     while (true) {
       const ssize_t count = read(source.get(), buffer.data(), buffer.size());
       if (count < 0 && errno == EINTR) continue;

@@ -9,6 +9,9 @@
 
 namespace kalam::backup {
 
+/// What FileSha256 and CopyFile hold meanwhile.
+inline constexpr size_t kFilePieceBytes = 256 << 10;
+
 /// In hexadecimal. Errors: StorageIo.
 Result<std::string> FileSha256(const std::string& file);
 std::string TextSha256(std::string_view text);

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "base/optional_charge.h"
 #include "files/file_entry.h"
 #include "segments/segment_record.h"
 #include "tables/file_records.h"
@@ -83,8 +84,7 @@ Status WriteNamespaceStore(storage::Store& store, const storage::SnapshotPtr& sn
                            const catalog::Catalog& catalog, const NamespaceDefinitions& definitions,
                            const std::string& folder, const Work& work) {
   KALAM_ASSIGN_OR_RETURN(const auto target, OpenSmallStore(folder, work.memory));
-  MemoryCharge held;
-  if (work.memory != nullptr) held = MemoryCharge(*work.memory, kBatchBytes);
+  const MemoryCharge held = ChargeIfAny(work.memory, kBatchBytes);
   storage::WriteBatch batch;
   const auto write = [&]() -> Status {
     if (work.is_cancelled()) return Status(ErrorKind::Cancelled, "The backup was cancelled");

@@ -11,6 +11,7 @@
 #include "backup/backup_listing.h"
 #include "backup/fetch_file.h"
 #include "backup/local_files.h"
+#include "base/optional_charge.h"
 #include "catalog/record_codec.h"
 #include "catalog/storage_folder.h"
 #include "files/file_entry.h"
@@ -40,17 +41,26 @@ Status Commit(replication::ReplicationGroup& group, catalog::RecordWrites record
   return replication::ProposeAndWait(group, std::move(command)).status;
 }
 
+MemoryAccount& AccountOr(MemoryAccount* account, MemoryAccount& otherwise) {
+  return account == nullptr ? otherwise : *account;
+}
+
 class Restorer {
  public:
   Restorer(const RestoreServices& services, std::string folder, std::string job_id,
            const Work& work)
-      : services_(services), folder_(std::move(folder)), job_id_(std::move(job_id)), work_(work) {}
+      : services_(services),
+        folder_(std::move(folder)),
+        job_id_(std::move(job_id)),
+        work_(work),
+        charge_(ChargeIfAny(work.memory)) {}
 
   Result<PreparedNamespace> Run(const std::string& namespace_id) {
-    MemoryAccount account("restore", nullptr);
+    MemoryAccount own("restore", nullptr);
     KALAM_ASSIGN_OR_RETURN(staged_, OpenSmallStore(folder_ + "/rocksdb", work_.memory));
-    KALAM_ASSIGN_OR_RETURN(const auto catalog,
-                           catalog::Catalog::Open(*staged_, account, kDefinitionsMax));
+    KALAM_ASSIGN_OR_RETURN(
+        const auto catalog,
+        catalog::Catalog::Open(*staged_, AccountOr(work_.memory, own), kDefinitionsMax));
     KALAM_ASSIGN_OR_RETURN(const NamespaceDefinitions definitions,
                            ReadDefinitions(*catalog, namespace_id));
     prepared_.namespace_id = namespace_id;
@@ -130,6 +140,13 @@ class Restorer {
     return staged_->Write(std::move(batch), storage::Durability::kOs);
   }
 
+  void AddTransfer(Transfer transfer) {
+    Charge(sizeof(transfer) + transfer.local_file.size() + transfer.storage_id.size() +
+           transfer.path.size());
+    transfers_.push_back(std::move(transfer));
+  }
+  void Charge(size_t bytes) { charge_.Resize(charge_.bytes() + static_cast<int64_t>(bytes)); }
+
   void Note(Seq seq) { prepared_.newest = std::max(prepared_.newest, seq); }
 
   /// Where the segments of the table go: behind all files that lie in their folders.
@@ -148,8 +165,8 @@ class Restorer {
       }
       const std::string path = segments::BatchPath(folder, next->second++);
       table.segment_paths.emplace(segment.path, path);
-      transfers_.push_back({folder_ + "/" + PathInBackup({segment.storage_id, segment.path}),
-                            table.storage_record.storage_id, path});
+      AddTransfer({folder_ + "/" + PathInBackup({segment.storage_id, segment.path}),
+                   table.storage_record.storage_id, path});
     }
     for (const RecordSpace& space : {kRowSpaces[1], kRowSpaces[2]}) {
       KALAM_RETURN_IF_ERROR(ForEachRecord(*staged_, nullptr, space, table.old_id,
@@ -163,8 +180,8 @@ class Restorer {
         *staged_, nullptr, {Family::kSystem, tables::kFileEntryPrefix}, table.old_id,
         [&](std::string_view rest, std::string_view value) -> Status {
           KALAM_ASSIGN_OR_RETURN(const auto entry, files::DecodeFileEntry(value));
-          transfers_.push_back({folder_ + "/" + PathInBackup({entry.storage_id, entry.path}),
-                                table.storage_record.storage_id, FilePath(table, rest, entry)});
+          AddTransfer({folder_ + "/" + PathInBackup({entry.storage_id, entry.path}),
+                       table.storage_record.storage_id, FilePath(table, rest, entry)});
           return Status::Ok();
         });
   }
@@ -223,6 +240,7 @@ class Restorer {
   }
 
   Status WriteRows(const Table& table) {
+    const MemoryCharge batch = ChargeIfAny(work_.memory, kCommandBytes);
     catalog::RecordWrites writes;
     size_t bytes = 0;
     const auto flush = [&]() -> Status {
@@ -287,6 +305,7 @@ class Restorer {
                             entry.storage_id = table.storage_record.storage_id;
                             bytes = files::EncodeFileEntry(entry);
                           }
+                          Charge(sizeof(catalog::RecordWrite) + rest.size() + bytes.size());
                           prepared_.records.push_back(
                               {space.family, KeyIn(space, table.id, rest), std::move(bytes)});
                           return {};
@@ -302,6 +321,7 @@ class Restorer {
   std::vector<Table> tables_;
   std::vector<Transfer> transfers_;
   PreparedNamespace prepared_;
+  MemoryCharge charge_;  // of transfers and records
 };
 
 Status UndoOne(const RestoreServices& services, std::string_view key, std::string_view value) {
@@ -342,6 +362,7 @@ Status FetchNamespace(objects::ObjectStorage& source, const std::string& prefix,
     return Status(ErrorKind::NotFound, fmt::format("this is a backup of the namespace '{}' alone",
                                                    listing.namespace_id));
   }
+  const MemoryCharge listing_charge = ChargeIfAny(work.memory, MemoryOf(listing));
   std::map<std::string_view, const BackupFile*> by_path;
   for (const BackupFile& file : listing.files) {
     by_path.emplace(file.path, &file);
@@ -351,10 +372,11 @@ Status FetchNamespace(objects::ObjectStorage& source, const std::string& prefix,
   if (!Exists(folder + "/rocksdb/CURRENT")) {
     return Status(ErrorKind::Corruption, "the backup holds no database");
   }
-  MemoryAccount account("restore", nullptr);
+  MemoryAccount own("restore", nullptr);
   KALAM_ASSIGN_OR_RETURN(const auto staged, OpenSmallStore(folder + "/rocksdb", work.memory));
-  KALAM_ASSIGN_OR_RETURN(const auto catalog,
-                         catalog::Catalog::Open(*staged, account, kDefinitionsMax));
+  KALAM_ASSIGN_OR_RETURN(
+      const auto catalog,
+      catalog::Catalog::Open(*staged, AccountOr(work.memory, own), kDefinitionsMax));
   KALAM_ASSIGN_OR_RETURN(const NamespaceDefinitions definitions,
                          ReadDefinitions(*catalog, namespace_id));
   KALAM_ASSIGN_OR_RETURN(const auto objects,
@@ -385,7 +407,8 @@ Result<PreparedNamespace> PrepareNamespace(const RestoreServices& services,
   return Restorer(services, folder, job_id, work).Run(namespace_id);
 }
 
-Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging) {
+Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging,
+                                                    MemoryAccount* memory) {
   std::vector<StagedObject> objects;
   KALAM_ASSIGN_OR_RETURN(const auto files, ListFiles(staging + "/objects"));
   if (files.empty()) return objects;
@@ -397,10 +420,10 @@ Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging) 
     KALAM_RETURN_IF_ERROR(CopyFile(staging + "/rocksdb/" + file, copy + "/" + file).status());
   }
   const Status listed = [&]() -> Status {
-    MemoryAccount account("restore", nullptr);
-    KALAM_ASSIGN_OR_RETURN(const auto store, OpenSmallStore(copy, nullptr));
+    MemoryAccount own("restore", nullptr);
+    KALAM_ASSIGN_OR_RETURN(const auto store, OpenSmallStore(copy, memory));
     KALAM_ASSIGN_OR_RETURN(const auto catalog,
-                           catalog::Catalog::Open(*store, account, kDefinitionsMax));
+                           catalog::Catalog::Open(*store, AccountOr(memory, own), kDefinitionsMax));
     for (const std::string& file : files) {
       const size_t slash = file.find('/');
       const std::string id = file.substr(0, slash);

@@ -55,7 +55,8 @@ struct StagedObject {
   std::string local_file, path;
 };
 /// Of a fetched backup of the whole database. Errors: StorageIo, Corruption (it lacks a storage).
-Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging);
+Result<std::vector<StagedObject>> ListStagedObjects(const std::string& staging,
+                                                    MemoryAccount* memory);
 
 /// Takes back what restores have left that were cut off or failed. None may be running.
 Status UndoRestores(const RestoreServices& services);

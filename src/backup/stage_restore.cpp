@@ -6,6 +6,7 @@
 #include "backup/fetch_file.h"
 #include "backup/local_files.h"
 #include "backup/restore_folders.h"
+#include "base/optional_charge.h"
 
 namespace kalam::backup {
 namespace {
@@ -25,6 +26,8 @@ Result<BackupResult> FetchAll(objects::ObjectStorage& source, const std::string&
                               "IN {} FROM",
                               listing.namespace_id, listing.namespace_id));
   }
+  const MemoryCharge charge =
+      ChargeIfAny(work.memory, MemoryOf(listing) + static_cast<int64_t>(text->size()));
   BackupResult result;
   for (const BackupFile& file : listing.files) {
     KALAM_RETURN_IF_ERROR(FetchFile(source, prefix, file, folders.staging, work));

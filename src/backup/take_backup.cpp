@@ -9,6 +9,7 @@
 #include "backup/backup_listing.h"
 #include "backup/fetch_file.h"
 #include "backup/local_files.h"
+#include "base/optional_charge.h"
 #include "objects/object_path.h"
 
 namespace kalam::backup {
@@ -56,7 +57,12 @@ class Copier {
  public:
   Copier(objects::ObjectStorage& target, std::string prefix, const BackupListing& earlier,
          MemoryAccount* memory)
-      : target_(target), prefix_(std::move(prefix)), memory_(memory) {
+      : target_(target),
+        prefix_(std::move(prefix)),
+        memory_(memory),
+        // The files of the listing by path, and the names that they have in the place.
+        charge_(
+            ChargeIfAny(memory, 2 * MemoryOf(earlier) + static_cast<int64_t>(kFilePieceBytes))) {
     for (const BackupFile& file : earlier.files) {
       by_path_.emplace(file.path, file);
       stored_.insert(file.stored);
@@ -144,10 +150,24 @@ class Copier {
   objects::ObjectStorage& target_;
   const std::string prefix_;
   MemoryAccount* const memory_;
+  const MemoryCharge charge_;  // of the maps below, and of a piece of a file
   std::map<std::string, BackupFile> by_path_;
   std::set<std::string> stored_;
   std::vector<std::string> put_;
 };
+
+int64_t MemoryOf(const std::vector<std::string>& paths) {
+  size_t bytes = 0;
+  for (const std::string& path : paths) bytes += sizeof(path) + path.size();
+  return static_cast<int64_t>(bytes);
+}
+
+int64_t MemoryOf(const std::vector<LateFile>& files) {
+  size_t bytes = 0;
+  for (const LateFile& file : files)
+    bytes += sizeof(file) + file.path.size() + file.object_path.size();
+  return static_cast<int64_t>(bytes);
+}
 
 Result<BackupListing> CopyFiles(const BackupOptions& options, const std::string& work,
                                 const std::vector<LateFile>& late_files, Copier& copier,
@@ -158,7 +178,9 @@ Result<BackupListing> CopyFiles(const BackupOptions& options, const std::string&
                         .files = {}};
   KALAM_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(work));
   const size_t total = files.size() + late_files.size();
+  MemoryCharge charge = ChargeIfAny(options.work.memory, MemoryOf(files) + MemoryOf(late_files));
   const auto add = [&](BackupFile file) {
+    charge.Resize(charge.bytes() + MemoryOf(file));
     listing.files.push_back(std::move(file));
     options.work.Report(
         fmt::format("{} of {} files, {} bytes", listing.files.size(), total, result->bytes));
@@ -209,6 +231,7 @@ Result<BackupResult> CopyInto(objects::ObjectStorage& target, const std::string&
   KALAM_ASSIGN_OR_RETURN(const BackupListing earlier, EarlierListing(target, prefix));
   KALAM_ASSIGN_OR_RETURN(const std::vector<LateFile> late_files, options.gather(work));
   options.work.Reached("backup.gathered");
+  const MemoryCharge earlier_charge = ChargeIfAny(options.work.memory, MemoryOf(earlier));
   BackupResult result;
   Copier copier(target, prefix, earlier, options.work.memory);
   const auto copied = [&]() -> Result<BackupListing> {
@@ -216,7 +239,10 @@ Result<BackupResult> CopyInto(objects::ObjectStorage& target, const std::string&
                            CopyFiles(options, work, late_files, copier, &result));
     KALAM_RETURN_IF_ERROR(copier.Sync());
     options.work.Reached("backup.synced");
-    KALAM_RETURN_IF_ERROR(target.Put(prefix + std::string(kListingName), EncodeListing(listing)));
+    const std::string text = EncodeListing(listing);
+    const MemoryCharge text_charge =
+        ChargeIfAny(options.work.memory, MemoryOf(listing) + static_cast<int64_t>(text.size()));
+    KALAM_RETURN_IF_ERROR(target.Put(prefix + std::string(kListingName), text));
     return listing;
   }();
   if (!copied.ok()) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/optional_charge.h"
 #include "exports/scope_archive.h"
 #include "exports/zip_writer.h"
 #include "storage/key_layout.h"
@@ -17,18 +18,21 @@ namespace {
 
 using storage::Family;
 
+// Of a set of texts, for each beside the text.
+constexpr size_t kUserBytes = 96;
+
 class Exporter {
  public:
   Exporter(const ExportServices& services, const NamespaceExportRequest& request)
       : services_(services),
         request_(request),
-        work_{services, request.work_folder, request.cancelled, request.report} {}
+        work_{services, request.work_folder, request.cancelled, request.report, request.memory} {}
 
   Result<NamespaceExportSummary> Run() {
     if (!services_.catalog.NamespaceExists(request_.namespace_id)) {
       return Status(ErrorKind::NotFound, "Namespace '" + request_.namespace_id + "' not found");
     }
-    KALAM_ASSIGN_OR_RETURN(zip_, ZipWriter::Create(request_.archive_path));
+    KALAM_ASSIGN_OR_RETURN(zip_, ZipWriter::Create(request_.archive_path, request_.memory));
     KALAM_ASSIGN_OR_RETURN(const auto tables, services_.catalog.ListTables(request_.namespace_id));
     nlohmann::json versions = nlohmann::json::object();
     for (const catalog::TablePtr& table : tables) {
@@ -49,6 +53,9 @@ class Exporter {
     if (table->type == catalog::TableType::kShared)
       return AddScope(table, storage::Scope::Shared(), table->name);
     KALAM_ASSIGN_OR_RETURN(const std::set<std::string> users, UsersOf(*table));
+    size_t user_bytes = 0;
+    for (const std::string& user : users) user_bytes += kUserBytes + user.size();
+    const MemoryCharge charge = ChargeIfAny(work_.memory, static_cast<int64_t>(user_bytes));
     for (const std::string& user : users) {
       KALAM_RETURN_IF_ERROR(
           AddScope(table, storage::Scope::OfUser(user), table->name + "/" + PathPart(user)));

@@ -25,6 +25,7 @@ struct NamespaceExportRequest {
   std::string work_folder;                  // of Parquet files on their way; removed at the end
   std::function<bool()> cancelled;          // polled; may be empty
   std::function<void(std::string)> report;  // progress, for people; may be empty
+  MemoryAccount* memory = nullptr;          // charged with what is held meanwhile; may be null
 };
 
 struct NamespaceExportSummary {

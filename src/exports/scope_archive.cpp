@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/optional_charge.h"
 #include "tables/row.h"
 #include "types/convert.h"
 
@@ -17,7 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kFilePieceBytes = 256 << 10;
 constexpr size_t kCsvPieceBytes = 64 << 10;
-constexpr int64_t kNarrowRowGroup = 2048;
+// Row groups, from the largest to what is tried when the engine has no memory for larger ones.
+constexpr int64_t kRowGroups[] = {16'384, 2048, 256, 32};
 constexpr int64_t kRowsPerPoll = 4096;
 
 /// The columns that a user gets: his own, and `_seq`.
@@ -84,6 +86,7 @@ Result<bool> AddFile(const ArchiveWork& work, const files::FileEntry& entry,
   KALAM_RETURN_IF_ERROR(
       zip.BeginEntry(fmt::format("{}{}/{}", folder, entry.reference.sub, entry.stored_name),
                      ZipWriter::Compression::kDeflate));
+  const MemoryCharge charge = ChargeIfAny(work.memory, static_cast<int64_t>(bytes->capacity()));
   for (int64_t at = 0; at < size;) {
     if (at > 0) {
       bytes = work.services.files->Read(entry, at, std::min(size - at, kFilePieceBytes));
@@ -166,10 +169,11 @@ Result<int64_t> AddParquet(const ArchiveWork& work, const std::shared_ptr<ScopeS
   file.source = source;
   file.field_ids = source->field_ids();
   file.cancelled = work.cancelled;
-  auto written = work.services.engine.WriteParquet(file);
-  if (written.status().Is(ErrorKind::MemoryExceeded)) {
-    file.row_group_rows = kNarrowRowGroup;
+  Result<analytics::ParquetFileSummary> written = Status(ErrorKind::MemoryExceeded, "");
+  for (const int64_t rows : kRowGroups) {
+    file.row_group_rows = rows;
     written = work.services.engine.WriteParquet(file);
+    if (!written.status().Is(ErrorKind::MemoryExceeded)) break;
   }
   KALAM_RETURN_IF_ERROR(written.status());
   // Its pages are compressed already.
@@ -184,6 +188,7 @@ Status AddCsv(const ArchiveWork& work, ScopeSource& source, const std::string& e
               ZipWriter& zip) {
   KALAM_RETURN_IF_ERROR(zip.BeginEntry(entry, ZipWriter::Compression::kDeflate));
   std::string lines;
+  MemoryCharge charge = ChargeIfAny(work.memory);
   for (size_t i = 0; i < source.columns().size(); ++i) {
     if (i > 0) lines += ',';
     AppendCsv(source.columns()[i].name, &lines);
@@ -199,6 +204,8 @@ Status AddCsv(const ArchiveWork& work, ScopeSource& source, const std::string& e
       if (!rows->cells()[i].is_null) AppendCsv(ToText(rows->cells()[i]), &lines);
     }
     lines += "\r\n";
+    if (const auto held = static_cast<int64_t>(lines.capacity()); held != charge.bytes())
+      charge.Resize(held);
     if (lines.size() < kCsvPieceBytes) continue;
     KALAM_RETURN_IF_ERROR(zip.Write(lines));
     lines.clear();
@@ -211,10 +218,13 @@ Result<int64_t> AddFiles(const ArchiveWork& work, const files::FileScope& scope,
   int64_t count = 0;
   if (work.services.files == nullptr) return count;
   std::vector<files::FileEntry> entries;
+  size_t entry_bytes = 0;
   KALAM_RETURN_IF_ERROR(work.services.files->List(scope, [&](const files::FileEntry& entry) {
     entries.push_back(entry);
+    entry_bytes += sizeof(entry) + entry.path.size() + entry.stored_name.size();
     return true;
   }));
+  const MemoryCharge charge = ChargeIfAny(work.memory, static_cast<int64_t>(entry_bytes));
   for (const files::FileEntry& entry : entries) {
     KALAM_RETURN_IF_ERROR(work.CheckCancelled());
     KALAM_ASSIGN_OR_RETURN(const bool added, AddFile(work, entry, folder, zip));

@@ -44,6 +44,7 @@ struct ArchiveWork {
   std::string work_folder;                  // of Parquet files on their way
   std::function<bool()> cancelled;          // may be empty
   std::function<void(std::string)> report;  // may be empty
+  MemoryAccount* memory = nullptr;          // may be null
   replication::View view = services.group.TakeView();
 
   /// Errors: Cancelled.

@@ -21,7 +21,7 @@ class Exporter {
   Exporter(const ExportServices& services, const ExportRequest& request)
       : services_(services),
         request_(request),
-        work_{services, request.work_folder, request.cancelled, request.report} {}
+        work_{services, request.work_folder, request.cancelled, request.report, request.memory} {}
 
   Result<ExportSummary> Run() {
     KALAM_ASSIGN_OR_RETURN(const auto tables, services_.catalog.ListTables(""));
@@ -41,7 +41,7 @@ class Exporter {
     KALAM_ASSIGN_OR_RETURN(const auto source, work_.FindRows(table, scope));
     if (source == nullptr) return {};
     if (zip_ == nullptr) {
-      KALAM_ASSIGN_OR_RETURN(zip_, ZipWriter::Create(request_.archive_path));
+      KALAM_ASSIGN_OR_RETURN(zip_, ZipWriter::Create(request_.archive_path, request_.memory));
     }
     ++summary_.table_count;
     const std::string folder = table->namespace_id + "/" + table->name + "/";

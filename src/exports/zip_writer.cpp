@@ -13,12 +13,20 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/optional_charge.h"
+
 namespace kalam::exports {
 namespace {
 
 constexpr int kLevel = 6;
 constexpr uLong kUtf8Names = 1 << 11;
 constexpr size_t kPieceBytes = 128 << 10;
+// Of minizip with its output buffer of 64 KiB, of its list for each entry beside the name (in
+// blocks of 4 KiB), and of zlib while it deflates: its window, two tables and what it has not
+// written yet.
+constexpr int64_t kWriterBytes = 72 << 10;
+constexpr int64_t kListedEntryBytes = 96;
+constexpr int64_t kDeflateBytes = 392 << 10;
 
 Status Failed(const std::string& path) {
   return Status(ErrorKind::StorageIo, fmt::format("Cannot write {}; the disk may be full", path));
@@ -52,8 +60,11 @@ tm_zip TimeOfNow() {
 
 struct ZipWriter::Rep {
   std::string path, temporary;
+  MemoryAccount* memory = nullptr;
   zipFile file = nullptr;
   bool in_entry = false;
+  MemoryCharge list_charge;     // with the writer itself
+  MemoryCharge deflate_charge;  // of the entry that is open
 
   ~Rep() {
     if (file == nullptr) return;
@@ -63,15 +74,21 @@ struct ZipWriter::Rep {
   }
   Status EndEntry() {
     if (!std::exchange(in_entry, false)) return {};
-    return zipCloseFileInZip(file) == ZIP_OK ? Status::Ok() : Failed(path);
+    const int closed = zipCloseFileInZip(file);
+    deflate_charge.Resize(0);
+    return closed == ZIP_OK ? Status::Ok() : Failed(path);
   }
 };
 
 ZipWriter::ZipWriter(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 ZipWriter::~ZipWriter() = default;
 
-Result<std::unique_ptr<ZipWriter>> ZipWriter::Create(const std::string& path) {
+Result<std::unique_ptr<ZipWriter>> ZipWriter::Create(const std::string& path,
+                                                     MemoryAccount* memory) {
   auto rep = std::make_unique<Rep>();
+  rep->list_charge = ChargeIfAny(memory, kWriterBytes);
+  rep->deflate_charge = ChargeIfAny(memory);
+  rep->memory = memory;
   rep->path = path;
   rep->temporary = path + ".new";
   std::error_code error;
@@ -92,6 +109,9 @@ Status ZipWriter::BeginEntry(const std::string& name, Compression compression) {
       /*password=*/nullptr, /*crcForCrypting=*/0, /*versionMadeBy=*/0, kUtf8Names, /*zip64=*/1);
   if (begun != ZIP_OK) return Failed(rep_->path);
   rep_->in_entry = true;
+  rep_->list_charge.Resize(rep_->list_charge.bytes() + kListedEntryBytes +
+                           static_cast<int64_t>(name.size()));
+  if (deflate) rep_->deflate_charge.Resize(kDeflateBytes);
   return {};
 }
 
@@ -112,6 +132,7 @@ Status ZipWriter::AddFile(const std::string& name, const std::string& local_path
   KALAM_RETURN_IF_ERROR(BeginEntry(name, compression));
   std::ifstream in(local_path, std::ios::binary);
   std::string buffer(kPieceBytes, '\0');
+  const MemoryCharge buffer_charge = ChargeIfAny(rep_->memory, kPieceBytes);
   while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
     KALAM_RETURN_IF_ERROR(Write({buffer.data(), static_cast<size_t>(in.gcount())}));
   }

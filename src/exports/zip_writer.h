@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/memory_account.h"
 #include "base/status.h"
 
 namespace kalam::exports {
@@ -17,8 +18,10 @@ class ZipWriter {
  public:
   enum class Compression : uint8_t { kStore, kDeflate };
 
-  /// Errors: StorageIo.
-  static Result<std::unique_ptr<ZipWriter>> Create(const std::string& path);
+  /// `memory`: charged with the library's buffers, the compressor while an entry is deflated, and
+  /// the list of entries, which stays until the end; may be null. Errors: StorageIo.
+  static Result<std::unique_ptr<ZipWriter>> Create(const std::string& path,
+                                                   MemoryAccount* memory = nullptr);
   ~ZipWriter();
 
   /// Begins the next entry; Write adds to it. Errors: StorageIo.

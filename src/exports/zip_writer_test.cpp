@@ -90,4 +90,18 @@ TEST_F(ZipWriterTest, AFolderThatCannotBeMadeIsAnError) {
 }
 
 }  // namespace
+TEST_F(ZipWriterTest, WhatItHoldsIsCharged) {
+  MemoryAccount held("user_export", nullptr);
+  auto zip = ZipWriter::Create(folder_ + "/x.zip", &held).value();
+  const int64_t idle = held.used_bytes();
+  EXPECT_GE(idle, 64 << 10) << "the library's buffer";
+  ASSERT_TRUE(zip->BeginEntry("a", ZipWriter::Compression::kDeflate).ok());
+  EXPECT_GE(held.used_bytes(), idle + (256 << 10)) << "the compressor";
+  ASSERT_TRUE(zip->BeginEntry("b", ZipWriter::Compression::kStore).ok());
+  EXPECT_GT(held.used_bytes(), idle) << "two names";
+  EXPECT_LT(held.used_bytes(), idle + 1024);
+  zip.reset();
+  EXPECT_EQ(held.used_bytes(), 0) << "also of an archive that is given up";
+}
+
 }  // namespace kalam::exports

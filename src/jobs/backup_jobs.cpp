@@ -114,7 +114,7 @@ backup::Work BackupJobs::WorkOf(const JobRecord& job, const JobCancelled& cancel
           .report = [queue = &dependencies_.queue, id = job.job_id](
                         std::string message) { queue->Report(id, std::move(message)); },
           .fail_point = dependencies_.fail_point,
-          .memory = dependencies_.memory};
+          .memory = dependencies_.queue.account(job.type)};
 }
 
 Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& work_folder) {
@@ -168,8 +168,8 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::str
 
 /// Objects of other storages go back to where they were. What lies there already must be the same:
 /// the database that runs may be using it.
-Status BackupJobs::PlaceObjects(const std::string& staging) {
-  KALAM_ASSIGN_OR_RETURN(const auto objects, backup::ListStagedObjects(staging));
+Status BackupJobs::PlaceObjects(const std::string& staging, const backup::Work& work) {
+  KALAM_ASSIGN_OR_RETURN(const auto objects, backup::ListStagedObjects(staging, work.memory));
   for (const backup::StagedObject& object : objects) {
     const catalog::StorageRecord& record = object.storage_record;
     KALAM_ASSIGN_OR_RETURN(const auto storage, dependencies_.storages.Open(
@@ -180,7 +180,7 @@ Status BackupJobs::PlaceObjects(const std::string& staging) {
                                                     .credentials_json = record.credentials_json},
                                                    objects::BaseFolder::kCreate));
     KALAM_RETURN_IF_ERROR(
-        backup::PlaceObject(*storage, object.local_file, object.path, dependencies_.memory));
+        backup::PlaceObject(*storage, object.local_file, object.path, work.memory));
   }
   return {};
 }
@@ -223,7 +223,7 @@ Result<JobOutcome> BackupJobs::Restore(const JobRecord& job, const JobCancelled&
       const backup::BackupResult result,
       backup::StageRestore(
           *place.storage, place.prefix, dependencies_.data_directory,
-          [this](const std::string& staging) { return PlaceObjects(staging); }, work));
+          [&](const std::string& staging) { return PlaceObjects(staging, work); }, work));
   return JobOutcome{
       false, fmt::format("Restore staged from '{}' ({:.2f} MB in {} files). Restart server to "
                          "activate restored data.",

@@ -41,8 +41,6 @@ class BackupJobs {
     backup::FailPoint fail_point;
     /// Is told of the tables of a restored namespace; null without a cold tier.
     tiering::Tiering* tiering = nullptr;
-    /// Charged with what backups and restores hold; may be null.
-    MemoryAccount* memory = nullptr;
   };
   /// Registers its executors with the queue; the dependencies must outlive the queue's last Tick.
   explicit BackupJobs(Dependencies dependencies);
@@ -61,7 +59,7 @@ class BackupJobs {
                                                         const std::string& work_folder,
                                                         const backup::Work& work);
   void TakeIn(const std::vector<TableId>& tables);
-  Status PlaceObjects(const std::string& staging);
+  Status PlaceObjects(const std::string& staging, const backup::Work& work);
   backup::Work WorkOf(const JobRecord& job, const JobCancelled& cancelled);
 
   const Dependencies dependencies_;

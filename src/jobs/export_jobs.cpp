@@ -136,9 +136,11 @@ Result<JobOutcome> ExportJobs::Export(const JobRecord& job, const JobCancelled& 
            .archive_path = path,
            .work_folder = dependencies_.data_directory + "/tmp/export-" + job.job_id,
            .cancelled = cancelled,
-           .report = [this, id = job.job_id](std::string message) {
-             dependencies_.queue.Report(id, std::move(message));
-           }}));
+           .report =
+               [this, id = job.job_id](std::string message) {
+                 dependencies_.queue.Report(id, std::move(message));
+               },
+           .memory = dependencies_.queue.account(job.type)}));
   if (summary.user_table_count == 0) return JobOutcome{true, "No user tables found to export"};
   if (summary.table_count == 0) {
     return JobOutcome{true, "No data found for this user in any table"};
@@ -166,9 +168,11 @@ Result<JobOutcome> ExportJobs::ExportNamespace(const JobRecord& job,
                                                parameters.export_id),
            .work_folder = dependencies_.data_directory + "/tmp/export-" + job.job_id,
            .cancelled = cancelled,
-           .report = [this, id = job.job_id](std::string message) {
-             dependencies_.queue.Report(id, std::move(message));
-           }}));
+           .report =
+               [this, id = job.job_id](std::string message) {
+                 dependencies_.queue.Report(id, std::move(message));
+               },
+           .memory = dependencies_.queue.account(job.type)}));
   return JobOutcome{
       false, fmt::format("Exported {} rows of {} tables and {} files ({} bytes)", summary.row_count,
                          summary.table_count, summary.file_count, summary.archive_bytes)};

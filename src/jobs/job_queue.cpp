@@ -15,6 +15,7 @@
 
 #include "base/id_generators.h"
 #include "base/log.h"
+#include "base/optional_charge.h"
 #include "base/thread_priority.h"
 #include "base/turn_clock.h"
 #include "types/key_codec.h"
@@ -64,21 +65,12 @@ bool FinishedBefore(const JobRecord& job, int64_t before_us) {
 /// A job that waits or runs, in memory.
 constexpr int64_t kActiveJobBytes = 512;
 
-/// What a run holds outside of other accounts, measured: the stack of its thread, rows on their way
-/// into segments, pieces of files that are copied.
-int64_t WorkingBytes(JobType type) {
-  switch (type) {
-    case JobType::kFlush:
-    case JobType::kCompact:
-      return 2 << 20;
-    case JobType::kBackup:
-    case JobType::kRestore:
-    case JobType::kUserExport:
-      return 512 << 10;
-    default:
-      return 128 << 10;
-  }
-}
+/// A finished job that is about to be removed.
+constexpr int64_t kFinishedJobBytes = 128;
+
+/// Of the thread of a run: the pages of its stack, at most 40 KiB in flushes and compactions, and
+/// what the allocator keeps for it.
+constexpr int64_t kThreadBytes = 64 << 10;
 
 /// A job under way; shared by the queue and the thread that runs it.
 struct RunningJob {
@@ -109,7 +101,11 @@ struct JobQueue::Rep {
 
   Rep(storage::Store& s, replication::ReplicationGroup& g, const Clock& c, const Options& o)
       : store(s), group(g), clock(c), options(o) {
-    if (o.account != nullptr) records = MemoryCharge(*o.account, 0);
+    records = ChargeIfAny(o.account);
+  }
+
+  MemoryAccount* AccountOf(JobType type) const {
+    return options.account == nullptr ? nullptr : &options.account->Child(JobTypeName(type));
   }
 
   // After `active` has changed.
@@ -257,9 +253,7 @@ void JobQueue::Rep::Run(JobRecord job, RunningJob& run) {
   if (!marked.ok()) {
     outcome = std::move(marked);
   } else if (auto executor = executors.find(job.type); executor != executors.end()) {
-    const MemoryCharge working = options.account == nullptr
-                                     ? MemoryCharge()
-                                     : MemoryCharge(*options.account, WorkingBytes(job.type));
+    const MemoryCharge thread = ChargeIfAny(AccountOf(job.type), kThreadBytes);
     outcome = executor->second(job, [&] { return run.cancelled.load() || closing.load(); });
   }
   Settle(std::move(job), outcome);
@@ -327,6 +321,8 @@ Result<std::unique_ptr<JobQueue>> JobQueue::Open(storage::Store& store,
   KALAM_RETURN_IF_ERROR(rep->Load());
   return std::make_unique<JobQueue>(std::move(rep));
 }
+
+MemoryAccount* JobQueue::account(JobType type) const { return rep_->AccountOf(type); }
 
 void JobQueue::SetExecutor(JobType type, JobExecutor executor) {
   rep_->executors[type] = std::move(executor);
@@ -447,11 +443,13 @@ JobCounts JobQueue::counts() const {
 
 Result<int64_t> JobQueue::RemoveFinished(int64_t before_us) {
   catalog::RecordWrites writes;
+  MemoryCharge charge = ChargeIfAny(rep_->AccountOf(JobType::kJobCleanup));
   int64_t failed = 0;
   KALAM_RETURN_IF_ERROR(rep_->ForEach([&](const JobRecord& job) {
     if (!FinishedBefore(job, before_us)) return;
     if (job.status == JobStatus::kFailed) ++failed;
     writes.push_back({storage::Family::kSystem, JobKey(job.job_id), std::nullopt});
+    charge.Resize(charge.bytes() + kFinishedJobBytes);
   }));
   const auto removed = static_cast<int64_t>(writes.size());
   if (removed == 0) return removed;

@@ -54,8 +54,8 @@ class JobQueue {
     /// The records come from a backup: jobs that copy the database, or bring it back, are not of
     /// this life any more and end as cancelled.
     bool was_restored = false;
-    /// Charged with the jobs that wait and with what those that run hold outside of other accounts;
-    /// may be null.
+    /// Charged with the jobs that wait; its children, named as the types of jobs, with what those
+    /// that run hold outside of other accounts. May be null.
     MemoryAccount* account = nullptr;
   };
   /// Reads the records left by the last run: jobs that were running are queued again ("Node
@@ -64,6 +64,10 @@ class JobQueue {
                                                 replication::ReplicationGroup& group,
                                                 const Clock& clock, const Options& options);
   ~JobQueue();
+
+  /// What a job of the type charges while it runs: a child of the queue's account, made on first
+  /// use; null when the queue has none. All of it must be given back when the executor returns.
+  MemoryAccount* account(JobType type) const;
 
   /// Before the first Tick only. A job whose type has no executor fails.
   void SetExecutor(JobType type, JobExecutor executor);

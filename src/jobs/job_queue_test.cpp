@@ -77,24 +77,40 @@ TEST_F(JobQueueTest, RunsAJobOnTickAndRemembersItsMessage) {
   EXPECT_EQ(queue_->counts().queued, 0);
 }
 
-TEST_F(JobQueueTest, WhatJobsHoldIsCharged) {
+TEST_F(JobQueueTest, WhatJobsHoldIsChargedByTheirType) {
   MemoryAccount held("jobs", nullptr);
-  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.account = &held}).value();
+  queue_ = JobQueue::Open(*database_.store, *group_, clock_, {.max_retries = 0, .account = &held})
+               .value();
+  MemoryAccount& flushes = held.Child("flush");
+  EXPECT_EQ(queue_->account(JobType::kFlush), &flushes);
   int64_t while_running = 0;
+  std::function<Result<JobOutcome>(const JobRecord&)> end;
   queue_->SetExecutor(JobType::kFlush,
-                      [&](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
-                        while_running = held.used_bytes();
-                        return Done("");
+                      [&](const JobRecord& job, const JobCancelled&) -> Result<JobOutcome> {
+                        const MemoryCharge buffer(*queue_->account(job.type), 1 << 20);
+                        while_running = flushes.used_bytes();
+                        return end(job);
                       });
-  ASSERT_TRUE(queue_->Submit(JobType::kFlush, "{}", "a").ok());
-  const int64_t while_waiting = held.used_bytes();
-  EXPECT_GT(while_waiting, 0);
-  queue_->Tick();
-  EXPECT_GT(while_running, while_waiting + (1 << 20));
-  EXPECT_EQ(held.used_bytes(), 0);
-  const auto killed = queue_->Submit(JobType::kFlush, "{}", "b");
-  ASSERT_TRUE(killed.ok());
-  ASSERT_TRUE(queue_->Kill(killed->job_id).ok());
+  const std::pair<const char*, std::function<Result<JobOutcome>(const JobRecord&)>> ends[] = {
+      {"done", [](const JobRecord&) -> Result<JobOutcome> { return Done(""); }},
+      {"failed",
+       [](const JobRecord&) -> Result<JobOutcome> { return Status(ErrorKind::Execution, "no"); }},
+      {"killed", [&](const JobRecord& job) -> Result<JobOutcome> {
+         EXPECT_TRUE(queue_->Kill(job.job_id).ok());
+         return Status(ErrorKind::Cancelled, "stopped");
+       }}};
+  for (const auto& [name, way] : ends) {
+    end = way;
+    while_running = 0;
+    ASSERT_TRUE(queue_->Submit(JobType::kFlush, "{}", name).ok());
+    EXPECT_GT(held.used_bytes(), 0) << "a job that waits";
+    EXPECT_EQ(flushes.used_bytes(), 0);
+    queue_->Tick();
+    EXPECT_GT(while_running, 1 << 20) << "with its thread; " << name;
+    EXPECT_EQ(held.used_bytes(), 0) << name;
+  }
+  const auto waiting = queue_->Submit(JobType::kFlush, "{}", "waiting");
+  ASSERT_TRUE(waiting.ok() && queue_->Kill(waiting->job_id).ok());
   EXPECT_EQ(held.used_bytes(), 0);
   queue_.reset();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/optional_charge.h"
 #include "jobs/change_log_size.h"
 #include "jobs/maintenance.h"
 #include "storage/key_layout.h"
@@ -15,6 +16,8 @@ namespace {
 constexpr int64_t kSecondUs = 1'000'000;
 // Rows or tombstones of one command.
 constexpr size_t kBatchRows = 1000;
+// About what a key of a small record holds outside of its string.
+constexpr size_t kKeyBytes = 48;
 // How often a command is prepared again because rows were written meanwhile, before the job is
 // retried later.
 constexpr int kConflictRoundsMax = 16;
@@ -189,6 +192,9 @@ Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& can
   }
   KALAM_ASSIGN_OR_RETURN(catalog::RecordWrites stamps,
                          tables::DropStampsBefore(dependencies_.store, oldest_needed_us));
+  const MemoryCharge charge =
+      ChargeIfAny(dependencies_.queue.account(JobType::kRetention),
+                  static_cast<int64_t>(stamps.size() * (sizeof(catalog::RecordWrite) + kKeyBytes)));
   KALAM_RETURN_IF_ERROR(CommitRecords(std::move(stamps)));
   return JobOutcome{false, "Retention completed: changes of " + std::to_string(scopes) +
                                " scope(s) and " + std::to_string(tombstones) +
@@ -249,11 +255,15 @@ Result<int64_t> Maintenance::DeleteRowsOf(const catalog::TablePtr& table,
                             dependencies_.group.TakeView(), nullptr};
     tables::TableWriter writer(dependencies_.reader);
     size_t count = 0;
+    MemoryCharge charge = ChargeIfAny(dependencies_.queue.account(JobType::kUserCleanup));
     {
       KALAM_ASSIGN_OR_RETURN(auto scan, dependencies_.reader.OpenScan(scope, {}));
       while (count < kBatchRows) {
         KALAM_ASSIGN_OR_RETURN(const bool found, scan->Next());
         if (!found) break;
+        charge.Resize(charge.bytes() +
+                      static_cast<int64_t>(sizeof(replication::RowMutation) +
+                                           2 * (scan->encoded_pk().size() + scan->row().size())));
         KALAM_RETURN_IF_ERROR(writer.Delete(scope, tables::CopyOf(*scan)));
         ++count;
       }

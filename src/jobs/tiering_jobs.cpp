@@ -83,6 +83,7 @@ tiering::Work WorkOf(JobQueue& queue, const JobRecord& job, const JobCancelled& 
   work.report = [&queue, id = job.job_id](std::string message) {
     queue.Report(id, std::move(message));
   };
+  work.memory = queue.account(job.type);
   // An earlier run, or one that a crash has cut off, may have left files.
   work.is_repeated = job.retry_count > 0 || !job.message.empty();
   return work;

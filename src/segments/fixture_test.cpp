@@ -196,5 +196,33 @@ TEST_F(FixtureTest, ASchemaThatIsAnotherIsCorruption) {
       << row.status().ToString();
 }
 
+TEST_F(FixtureTest, WhatIsHeldWhileASegmentIsMadeIsCharged) {
+  MemoryAccount held("flush", nullptr);
+  {
+    SegmentBuilder builder({.table = all_types_,
+                            .place = SegmentPlace::OfScope({}),
+                            .row_group_rows = 2048,
+                            .memory = &held});
+    for (int64_t i = 0; i < kRows; ++i)
+      ASSERT_TRUE(builder.Add({}, KeyOf(i), Seq{i + 5000}, i % 50 == 49).ok());
+    // A hash for each row.
+    EXPECT_GE(held.used_bytes(), kRows * 8);
+    EXPECT_LE(held.used_bytes(), 4 * kRows * 8);
+    const int64_t of_rows = held.used_bytes();
+    const std::string path = std::string(KALAM_SEGMENTS_TESTDATA) + "/all_types.parquet";
+    auto built = builder.Finish(path);
+    ASSERT_TRUE(built.ok());
+    EXPECT_GE(held.peak_bytes(), of_rows + built->record.size_bytes) << "the file is read";
+    const int64_t before = held.used_bytes();
+    auto change = SegmentChange::Begin(*store_, all_types_->id, &held);
+    ASSERT_TRUE(change->NextPath(SegmentPlace::OfScope({}), "local", "app/items").ok());
+    change->Add(std::move(*built), false, 1);
+    EXPECT_GE(held.used_bytes(), before + 4096) << "a block of its filter";
+    change->Take();
+    EXPECT_EQ(held.used_bytes(), before);
+  }
+  EXPECT_EQ(held.used_bytes(), 0);
+}
+
 }  // namespace
 }  // namespace kalam::segments

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/optional_charge.h"
 #include "segments/bloom_filter.h"
 #include "segments/checksum.h"
 #include "segments/parquet_chunk.h"
@@ -117,6 +118,22 @@ struct SegmentBuilder::Rep {
   std::vector<uint64_t> digests;  // of the rows, one a group
   std::vector<uint64_t> hashes;
   Decompressor decompressor;
+  MemoryCharge rows_charge;         // of what is noted of rows and groups
+  MemoryCharge finish_charge;       // of what is read of the finished file
+  int64_t footer_charge_bytes = 0;  // of its footer, as long as it is looked through
+  int64_t group_bytes = 0;          // of keys and checksums
+
+  /// When a group begins, and when what is held of rows is about to grow.
+  void NoteRow(bool begins_group) {
+    if (begins_group) {
+      group_bytes += static_cast<int64_t>(groups.back().first_key.size() +
+                                          options.table->columns->size() * sizeof(uint64_t));
+    }
+    rows_charge.Resize(
+        static_cast<int64_t>(2 * hashes.size() * sizeof(uint64_t) +
+                             groups.capacity() * (sizeof(RowGroup) + sizeof(uint64_t))) +
+        group_bytes);
+  }
 
   Result<BuiltSegment> Finish(FinishedFile& file);
   Status CheckGroup(FinishedFile& file, const std::shared_ptr<const SegmentFile>& written,
@@ -125,6 +142,8 @@ struct SegmentBuilder::Rep {
 
 SegmentBuilder::SegmentBuilder(SegmentBuilderOptions options) : rep_(std::make_unique<Rep>()) {
   rep_->options = std::move(options);
+  rep_->rows_charge = ChargeIfAny(rep_->options.memory);
+  rep_->finish_charge = ChargeIfAny(rep_->options.memory);
   rep_->record.table = rep_->options.table->id;
   rep_->record.place = rep_->options.place;
   const uint32_t given = rep_->options.schema_version;
@@ -146,7 +165,8 @@ Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded
   if (record.row_count > 0 && key <= record.max_key) {
     return Status(ErrorKind::InvalidOperation, "rows of a segment are not in the order of keys");
   }
-  if (record.row_count % rep_->options.row_group_rows == 0) {
+  const bool begins_group = record.row_count % rep_->options.row_group_rows == 0;
+  if (begins_group) {
     rep_->groups.push_back({key, 0, seq, seq, {}});
     rep_->digests.push_back(0);
   }
@@ -155,6 +175,7 @@ Status SegmentBuilder::Add(const storage::Scope& scope, std::string_view encoded
   group.min_seq = std::min(group.min_seq, seq);
   group.max_seq = std::max(group.max_seq, seq);
   rep_->hashes.push_back(BloomHash(key));
+  if (begins_group || rep_->hashes.size() == rep_->hashes.capacity()) rep_->NoteRow(begins_group);
   rep_->digests.back() = AddToDigest(rep_->digests.back(), rep_->hashes.back(), seq, deleted);
 
   const bool first = record.row_count == 0;
@@ -181,8 +202,10 @@ Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file,
   GroupColumns columns{written, index, {}};
   columns.columns.resize(footer.columns.size());
   group.chunk_checksums.clear();
+  int64_t kept_bytes = footer_charge_bytes;
   for (uint32_t i = 0; i < chunks.chunks.size(); ++i) {
     const ParquetChunk& chunk = chunks.chunks[i];
+    finish_charge.Resize(kept_bytes + chunk.size);
     KALAM_ASSIGN_OR_RETURN(std::string bytes, file.Read(chunk.offset, chunk.size));
     group.chunk_checksums.push_back(ChecksumOf(bytes));
     auto decoded = DecodeChunk(footer.columns[i], chunk, bytes, chunks.row_count,
@@ -191,10 +214,13 @@ Status SegmentBuilder::Rep::CheckGroup(FinishedFile& file,
       return NotWhatWasAsked("column " + footer.columns[i].name + ": " +
                              decoded.status().message());
     }
+    const auto decoded_bytes = static_cast<int64_t>((*decoded)->memory_bytes());
+    finish_charge.Resize(kept_bytes + chunk.size + decoded_bytes);
     const bool identifies = i == shape.cells[shape.pk_cell].column || i == shape.seq_column ||
                             i == shape.deleted_column || i == shape.user_column;
     if (!identifies) continue;
     if ((*decoded)->has_nulls()) return NotWhatWasAsked("a row has no key");
+    kept_bytes += decoded_bytes;
     columns.columns[i] = std::move(*decoded);
   }
   uint64_t digest = 0;
@@ -216,6 +242,8 @@ Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
   KALAM_ASSIGN_OR_RETURN(
       std::string footer_bytes,
       file.Read(file.size() - kParquetTailBytes - record.footer_bytes, record.footer_bytes));
+  // As read, and as it is understood; the groups are there twice.
+  footer_charge_bytes = 2 * record.footer_bytes + group_bytes;
   record.footer_checksum = ChecksumOf(footer_bytes);
   auto written = std::make_shared<SegmentFile>();
   KALAM_ASSIGN_OR_RETURN(written->footer, ParseParquetFooter(footer_bytes, file.size()));
@@ -229,6 +257,7 @@ Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
   for (size_t i = 0; i < groups.size(); ++i) {
     KALAM_RETURN_IF_ERROR(CheckGroup(file, written, i));
   }
+  finish_charge.Resize(footer_charge_bytes + std::min(kReadBytes, file.size()));
   const int64_t filters_offset = written->footer.filters_offset();
   KALAM_ASSIGN_OR_RETURN(const std::string filters,
                          file.Read(filters_offset, record.size_bytes - kParquetTailBytes -
@@ -238,6 +267,9 @@ Result<BuiltSegment> SegmentBuilder::Rep::Finish(FinishedFile& file) {
   BuiltSegment built;
   built.record = std::move(record);
   built.row_groups = std::move(groups);
+  finish_charge.Resize(
+      footer_charge_bytes +
+      static_cast<int64_t>(BloomBlockCount(built.record.row_count) * kBloomBlockBytes));
   built.bloom_blocks = BuildBloomBlocks(hashes);
   return built;
 }
@@ -265,6 +297,7 @@ struct SegmentChange::Rep {
   std::map<std::string, FolderRecord> folders;  // by key; those that change
   std::vector<SegmentRecord> added;
   catalog::RecordWrites writes;  // but for what RecordsTo gives
+  MemoryCharge charge;           // of both
   bool empty = true;
 
   /// Numbers a segment and takes it in; gives its row groups and Bloom blocks.
@@ -272,14 +305,17 @@ struct SegmentChange::Rep {
                                int64_t now_us);
   void Put(BuiltSegment segment, FolderRecord* folder, uint64_t batch, int64_t now_us) {
     for (catalog::RecordWrite& write : Number(std::move(segment), folder, batch, now_us))
-      writes.push_back(std::move(write));
+      Keep(std::move(write));
   }
   void Put(std::string key, std::string value) {
-    writes.push_back({Family::kSegments, std::move(key), std::move(value)});
+    Keep({Family::kSegments, std::move(key), std::move(value)});
   }
-  void Erase(std::string key) {
-    writes.push_back({Family::kSegments, std::move(key), std::nullopt});
+  void Erase(std::string key) { Keep({Family::kSegments, std::move(key), std::nullopt}); }
+  void Keep(catalog::RecordWrite write) {
+    Charge(sizeof write + write.key.size() + (write.value ? write.value->size() : 0));
+    writes.push_back(std::move(write));
   }
+  void Charge(size_t bytes) { charge.Resize(charge.bytes() + static_cast<int64_t>(bytes)); }
   /// Appends what names the segments.
   void RecordsTo(catalog::RecordWrites* all) const;
   void TouchFolder(const SegmentPlace& place, int64_t now_us) {
@@ -295,8 +331,10 @@ SegmentChange::~SegmentChange() = default;
 SegmentChange::SegmentChange(SegmentChange&&) noexcept = default;
 SegmentChange& SegmentChange::operator=(SegmentChange&&) noexcept = default;
 
-Result<SegmentChange> SegmentChange::Begin(storage::Store& store, TableId table) {
+Result<SegmentChange> SegmentChange::Begin(storage::Store& store, TableId table,
+                                           MemoryAccount* memory) {
   auto rep = std::make_unique<Rep>();
+  rep->charge = ChargeIfAny(memory);
   rep->store = &store;
   rep->table = table;
   KALAM_ASSIGN_OR_RETURN(rep->head, ReadHead(store, table));
@@ -388,6 +426,8 @@ catalog::RecordWrites SegmentChange::Rep::Number(BuiltSegment segment, FolderRec
     parts.push_back({Family::kSegments, BloomBlockKey(record.table, record.segment_id, block),
                      std::move(segment.bloom_blocks[block])});
   }
+  Charge(sizeof record + record.path.size() + record.min_key.size() + record.max_key.size() +
+         record.min_pk.size() + record.max_pk.size());
   added.push_back(std::move(record));
   empty = false;
   return parts;
@@ -435,6 +475,7 @@ catalog::RecordWrites SegmentChange::Writes() const {
 
 catalog::RecordWrites SegmentChange::Take() {
   rep_->RecordsTo(&rep_->writes);
+  rep_->charge.Resize(0);  // whoever proposes them charges them
   return std::move(rep_->writes);
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "catalog/schema.h"
 #include "objects/object_storage.h"
 #include "segments/segment_record.h"
@@ -32,10 +33,13 @@ struct SegmentBuilderOptions {
   int64_t row_group_rows = kRowGroupRows;
   /// 0: the table's current one.
   uint32_t schema_version = 0;
+  /// Charged with what the builder holds; may be null.
+  MemoryAccount* memory = nullptr;
 };
 
 /// Is told of the rows while they go to the file, in the same order, and then reads the finished
-/// file once for its checksums. Holds 8 bytes a row. Not thread-safe.
+/// file once for its checksums. Holds 8 bytes a row, a key and checksums of each group, and while
+/// it finishes a column chunk as it is read and the keys of a group. Not thread-safe.
 class SegmentBuilder {
  public:
   explicit SegmentBuilder(SegmentBuilderOptions options);
@@ -66,8 +70,10 @@ class SegmentBuilder {
 /// running flush or compaction a table). Not thread-safe.
 class SegmentChange {
  public:
+  /// `memory`: charged with the writes until they are taken; may be null.
   /// Errors: StorageIo, Corruption.
-  static Result<SegmentChange> Begin(storage::Store& store, TableId table);
+  static Result<SegmentChange> Begin(storage::Store& store, TableId table,
+                                     MemoryAccount* memory = nullptr);
   ~SegmentChange();
   SegmentChange(SegmentChange&&) noexcept;
   SegmentChange& operator=(SegmentChange&&) noexcept;

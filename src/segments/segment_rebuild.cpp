@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/optional_charge.h"
 #include "segments/parquet_chunk.h"
 #include "segments/segment_file.h"
 
@@ -77,7 +78,7 @@ Result<GroupColumns> ReadKeys(objects::ObjectStorage& storage, const std::string
 
 Result<BuiltSegment> Rebuild(objects::ObjectStorage& storage, const std::string& path,
                              const catalog::TablePtr& table, const SegmentPlace& place,
-                             std::string_view expected_checksum) {
+                             std::string_view expected_checksum, MemoryAccount* memory) {
   auto file = std::make_shared<SegmentFile>();
   KALAM_ASSIGN_OR_RETURN(file->footer, ReadFooter(storage, path));
   KALAM_ASSIGN_OR_RETURN(uint32_t schema_version, SchemaVersionOf(file->footer, *table));
@@ -88,11 +89,14 @@ Result<BuiltSegment> Rebuild(objects::ObjectStorage& storage, const std::string&
     file->groups.push_back({"", group.row_count, {}, {}, {}});
   }
   if (file->groups.empty()) return Status(ErrorKind::Corruption, "it has no rows");
-  SegmentBuilderOptions options{table, place, file->groups.front().row_count, schema_version};
+  SegmentBuilderOptions options{table, place, file->groups.front().row_count, schema_version,
+                                memory};
   SegmentBuilder builder(std::move(options));
+  MemoryCharge keys_charge = ChargeIfAny(memory);
   std::string key;
   for (size_t group = 0; group < file->groups.size(); ++group) {
     KALAM_ASSIGN_OR_RETURN(GroupColumns columns, ReadKeys(storage, path, file, group));
+    keys_charge.Resize(static_cast<int64_t>(columns.memory_bytes()));
     for (size_t row = 0; row < columns.row_count(); ++row) {
       columns.Key(row, &key);
       storage::Scope scope;
@@ -146,8 +150,8 @@ Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::stri
 
 Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
                                     const catalog::TablePtr& table, const SegmentPlace& place,
-                                    std::string_view expected_checksum) {
-  Result<BuiltSegment> built = Rebuild(storage, path, table, place, expected_checksum);
+                                    std::string_view expected_checksum, MemoryAccount* memory) {
+  Result<BuiltSegment> built = Rebuild(storage, path, table, place, expected_checksum, memory);
   if (built.ok() || built.status().Is(ErrorKind::StorageIo)) return built;
   return Status(ErrorKind::Corruption, "segment " + path + " of table " + table->QualifiedName() +
                                            ": " + built.status().message());

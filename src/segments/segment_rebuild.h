@@ -34,9 +34,10 @@ Result<std::string> TableOfFile(objects::ObjectStorage& storage, const std::stri
 /// Bloom filter; its schema version comes from the file's own metadata. To be committed by
 /// SegmentChange::Adopt. `expected_checksum`: of the whole file, 16 bytes; empty when nobody knows
 /// it. Errors: Corruption (damaged, another file than expected, not sorted, of another table, or of
-/// another place), StorageIo.
+/// another place), StorageIo. `memory`: charged with what is held meanwhile; may be null.
 Result<BuiltSegment> RebuildSegment(objects::ObjectStorage& storage, const std::string& path,
                                     const catalog::TablePtr& table, const SegmentPlace& place,
-                                    std::string_view expected_checksum = {});
+                                    std::string_view expected_checksum = {},
+                                    MemoryAccount* memory = nullptr);
 
 }  // namespace kalam::segments

@@ -236,7 +236,8 @@ Status OpenDatabase::OpenColdTier() {
                                                          .segments = *segments_,
                                                          .storage_of = storage_of,
                                                          .clock = server_.clock,
-                                                         .contents_of = contents_of},
+                                                         .contents_of = contents_of,
+                                                         .engine_bytes = plan_.engine_bytes},
                                                         tiering_options));
   return Status::Ok();
 }

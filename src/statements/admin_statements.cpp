@@ -155,8 +155,7 @@ class AdminStatementsImpl : public AdminStatements {
         .queue = *jobs_,
         .data_directory = services_.data_directory,
         .fail_point = services_.fail_point,
-        .tiering = services_.tiering,
-        .memory = &services_.memory.Child("jobs")});
+        .tiering = services_.tiering});
   }
   jobs::PurgeLimit PurgeLimit() {
     if (services_.tiering == nullptr) return {};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/optional_charge.h"
 #include "tables/retention.h"
 #include "tiering/folders.h"
 #include "tiering/old_tombstones.h"
@@ -175,10 +176,11 @@ class TableCompaction {
     KALAM_ASSIGN_OR_RETURN(auto merge, services_.segments.OpenMerge(
                                            worked_.table, group, services_.store.TakeSnapshot()));
     MergeFeed feed(std::move(merge), outside, tombstones_up_to_);
-    FeedCursor cursor(feed);
+    FeedCursor cursor(feed, worked_.work.memory);
     KALAM_RETURN_IF_ERROR(cursor.Start());
-    KALAM_ASSIGN_OR_RETURN(auto change,
-                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    KALAM_ASSIGN_OR_RETURN(
+        auto change,
+        segments::SegmentChange::Begin(services_.store, worked_.table->id, worked_.work.memory));
     const SegmentTarget target = worked_.TargetAt(place, "compact");
     while (!cursor.at_end()) {
       KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/false,
@@ -194,7 +196,8 @@ class TableCompaction {
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
     worked_.Reached("compact.committed");
     outcome_.dropped_row_count += rows_before - feed.row_count();
-    const Status written = WriteManifest(services_, *worked_.table, place, *worked_.storage);
+    const Status written =
+        WriteManifest(services_, *worked_.table, place, *worked_.storage, worked_.work.memory);
     if (!written.ok()) {
       Log(LogLevel::kWarn, "tiering", "a manifest could not be written",
           {{"table", worked_.table->QualifiedName()}, {"error", written.ToString()}});

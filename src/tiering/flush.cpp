@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/optional_charge.h"
 #include "tiering/eviction.h"
 #include "tiering/folders.h"
 #include "tiering/leftovers.h"
@@ -54,10 +55,12 @@ class ViewFlush {
     if (!gives_folders) {
       scopes.clear();
       const auto feed = FeedSmallHotScopes(services_.store, view_, id, LargeScope(), &large_scopes_,
-                                           listed_scopes_.empty() ? nullptr : &listed_scopes_);
+                                           listed_scopes_.empty() ? nullptr : &listed_scopes_,
+                                           worked_.work.memory);
       KALAM_RETURN_IF_ERROR(FlushPlace(segments::SegmentPlace::Many(), *feed));
       scopes = std::exchange(large_scopes_, {});
     }
+    const MemoryCharge scopes_charge = ChargeIfAny(worked_.work.memory, MemoryOf(scopes));
     for (const std::string& prefix : scopes) {
       storage::Scope scope;
       if (!ParseScope(prefix, &scope))
@@ -85,13 +88,14 @@ class ViewFlush {
   }
 
   Status FlushPlace(const segments::SegmentPlace& place, RowFeed& feed) {
-    FeedCursor cursor(feed);
+    FeedCursor cursor(feed, worked_.work.memory);
     KALAM_RETURN_IF_ERROR(cursor.Start());
     if (cursor.at_end()) return Status::Ok();
     // Long before anybody can find a row gone from the store.
     services_.segments.NoteTable(worked_.table->id);
     KALAM_RETURN_IF_ERROR(place.many ? FlushMany(cursor) : FlushScope(place, cursor));
-    const Status written = WriteManifest(services_, *worked_.table, place, *worked_.storage);
+    const Status written =
+        WriteManifest(services_, *worked_.table, place, *worked_.storage, worked_.work.memory);
     if (!written.ok()) {
       // A copy for others; the next flush writes it again.
       Log(LogLevel::kWarn, "tiering", "a manifest could not be written",
@@ -116,8 +120,9 @@ class ViewFlush {
 
   /// One scope: its segments come to be, and its hot rows go, by one command at the end.
   Status FlushScope(const segments::SegmentPlace& place, FeedCursor& cursor) {
-    KALAM_ASSIGN_OR_RETURN(auto change,
-                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    KALAM_ASSIGN_OR_RETURN(
+        auto change,
+        segments::SegmentChange::Begin(services_.store, worked_.table->id, worked_.work.memory));
     SegmentTarget target = worked_.TargetAt(place, "flush");
     target.prepare = [this](catalog::RecordWrites parts) { return CommitParts(std::move(parts)); };
     Status status = ForEachSegment(cursor, [&]() -> Status {
@@ -180,8 +185,9 @@ class ViewFlush {
   }
 
   Status FlushSegmentOfMany(const SegmentTarget& target, FeedCursor& cursor) {
-    KALAM_ASSIGN_OR_RETURN(auto change,
-                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    KALAM_ASSIGN_OR_RETURN(
+        auto change,
+        segments::SegmentChange::Begin(services_.store, worked_.table->id, worked_.work.memory));
     KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/true,
                                        services_.clock.NowUs(), &change));
     KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
@@ -254,6 +260,8 @@ SegmentTarget WorkedTable::TargetAt(const segments::SegmentPlace& place,
           .folder = FolderOf(*table, place, storage_record),
           .storage = storage.get(),
           .local_path = fmt::format("{}/{}-{}.parquet", temp_directory, job, table->id.value),
+          .engine_bytes = engine_bytes,
+          .memory = work.memory,
           .cancelled = work.cancelled,
           .fail_point = fail_point,
           .job = std::string(job)};

@@ -21,6 +21,7 @@ struct WorkedTable {
   Work work;  // cancelled also when the table is dropped
   FailPoint fail_point;
   const std::atomic<uint64_t>* writes = nullptr;  // as in EvictionServices
+  int64_t engine_bytes = 0;                       // as in TieringServices
 
   void Reached(std::string_view point) const {
     if (fail_point) fail_point(point);

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/optional_charge.h"
 #include "storage/key_layout.h"
 #include "tiering/manifest_reader.h"
 #include "types/convert.h"
@@ -162,9 +163,12 @@ Result<std::optional<Manifest>> ReadManifest(const TieringServices& services,
 }
 
 Status WriteManifest(const TieringServices& services, const catalog::TableDefinition& table,
-                     const segments::SegmentPlace& place, objects::ObjectStorage& storage) {
+                     const segments::SegmentPlace& place, objects::ObjectStorage& storage,
+                     MemoryAccount* memory) {
   KALAM_ASSIGN_OR_RETURN(const auto manifest, ReadManifest(services, table, place));
   if (!manifest) return Status::Ok();
+  // As it is, and sealed.
+  const MemoryCharge charge = ChargeIfAny(memory, 2 * static_cast<int64_t>(manifest->json.size()));
   const std::string path = manifest->folder.folder + "/" + std::string(kManifestFile);
   KALAM_ASSIGN_OR_RETURN(const auto segments,
                          segments::ListSegments(services.store, table.id, place));

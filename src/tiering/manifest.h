@@ -36,9 +36,10 @@ Result<std::optional<Manifest>> ReadManifest(const TieringServices& services,
                                              const segments::SegmentPlace& place);
 
 /// Replaces the manifest.json of a place by what the records say now; removes it when no segment
-/// is left.
+/// is left. `memory`: charged with the text; may be null.
 Status WriteManifest(const TieringServices& services, const catalog::TableDefinition& table,
-                     const segments::SegmentPlace& place, objects::ObjectStorage& storage);
+                     const segments::SegmentPlace& place, objects::ObjectStorage& storage,
+                     MemoryAccount* memory = nullptr);
 
 /// What is wrong with the manifest.json of a place ("is missing", "does not match its checksum",
 /// ...); empty when it says of the segments what WriteManifest would write. Files and snapshots may

@@ -24,7 +24,8 @@ struct TieringServices {
   segments::SegmentStore& segments;
   segments::StorageLookup storage_of;
   const Clock& clock;
-  FindContents contents_of;  // may be empty; not called before the first work on a table
+  FindContents contents_of;         // may be empty; not called before the first work on a table
+  int64_t engine_bytes = 16 << 20;  // the memory that the engine has
 };
 
 struct TieringOptions {

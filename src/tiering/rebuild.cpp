@@ -98,8 +98,9 @@ class TableRebuild {
   Status AdoptFolder(const segments::SegmentPlace& place, const std::string& folder) {
     KALAM_ASSIGN_OR_RETURN(const auto batches, segments::FindBatches(*worked_.storage, folder));
     KALAM_ASSIGN_OR_RETURN(const auto guide, FindGuide(folder));
-    KALAM_ASSIGN_OR_RETURN(auto change,
-                           segments::SegmentChange::Begin(services_.store, worked_.table->id));
+    KALAM_ASSIGN_OR_RETURN(
+        auto change,
+        segments::SegmentChange::Begin(services_.store, worked_.table->id, worked_.work.memory));
     std::set<uint64_t> found;
     for (const segments::FoundBatch& batch : batches) {
       if (worked_.work.cancelled && worked_.work.cancelled())
@@ -109,9 +110,9 @@ class TableRebuild {
       const ListedSegment* const listed = guide ? guide->Find(batch.batch) : nullptr;
       // What a sound manifest leaves out was replaced or never committed, unless it is younger.
       if (guide && listed == nullptr && batch.batch <= guide->last_batch) continue;
-      auto built =
-          segments::RebuildSegment(*worked_.storage, batch.path, worked_.table, place,
-                                   listed == nullptr ? std::string_view() : listed->checksum);
+      auto built = segments::RebuildSegment(
+          *worked_.storage, batch.path, worked_.table, place,
+          listed == nullptr ? std::string_view() : listed->checksum, worked_.work.memory);
       if (built.status().Is(ErrorKind::Corruption)) {
         Note(batch.path, "cannot be taken: " + built.status().message());
         ++outcome_.damaged_count;
@@ -145,7 +146,8 @@ class TableRebuild {
           FindManifestProblem(services_, *worked_.table, record.place, *worked_.storage));
       if (!problem.empty()) Note(record.folder + "/" + std::string(kManifestFile), problem);
     }
-    return WriteManifest(services_, *worked_.table, record.place, *worked_.storage);
+    return WriteManifest(services_, *worked_.table, record.place, *worked_.storage,
+                         worked_.work.memory);
   }
 
   const TieringServices& services_;

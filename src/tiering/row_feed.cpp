@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/optional_charge.h"
 #include "replication/records.h"
 #include "segments/segment_record.h"
 #include "types/key_codec.h"
@@ -100,12 +101,14 @@ class HotScopeFeed final : public RowFeed {
 class SmallScopesFeed final : public RowFeed {
  public:
   SmallScopesFeed(storage::Store& store, const replication::View& view, TableId table,
-                  const LargeScope& bounds, ScopeSet* large_scopes, const ScopeSet* only)
+                  const LargeScope& bounds, ScopeSet* large_scopes, const ScopeSet* only,
+                  MemoryAccount* memory)
       : table_prefix_(storage::TablePrefix(table)),
         bounds_(bounds),
         large_scopes_(*large_scopes),
         only_(only),
-        cursor_(store, view, table_prefix_) {}
+        cursor_(store, view, table_prefix_),
+        charge_(ChargeIfAny(memory)) {}
 
   Result<bool> Next() override {
     if (!std::exchange(started_, true)) {
@@ -120,6 +123,7 @@ class SmallScopesFeed final : public RowFeed {
       KALAM_RETURN_IF_ERROR(PassOthers());
       if (more_) KALAM_RETURN_IF_ERROR(ReadScopeAhead());
     }
+    charge_.Resize(static_cast<int64_t>(bytes_.capacity() + rows_.capacity() * sizeof(Row)));
     at_ = 0;
     if (rows_.empty()) return false;
     return Decode();
@@ -205,6 +209,7 @@ class SmallScopesFeed final : public RowFeed {
   std::vector<Row> rows_;
   size_t at_ = 0;
   replication::RowRecord record_;
+  MemoryCharge charge_;  // of bytes_ and rows_
 };
 
 }  // namespace
@@ -216,8 +221,9 @@ std::unique_ptr<RowFeed> FeedHotScope(storage::Store& store, const replication::
 
 std::unique_ptr<RowFeed> FeedSmallHotScopes(storage::Store& store, const replication::View& view,
                                             TableId table, const LargeScope& bounds,
-                                            ScopeSet* large_scopes, const ScopeSet* only) {
-  return std::make_unique<SmallScopesFeed>(store, view, table, bounds, large_scopes, only);
+                                            ScopeSet* large_scopes, const ScopeSet* only,
+                                            MemoryAccount* memory) {
+  return std::make_unique<SmallScopesFeed>(store, view, table, bounds, large_scopes, only, memory);
 }
 
 Result<ScopeSet> ListHotScopes(storage::Store& store, const storage::SnapshotPtr& snapshot,
@@ -241,6 +247,14 @@ bool HasScopeOf(const ScopeSet& scopes, std::string_view segment_key) {
   // The one member that could begin the key stands right before it: no scope begins another.
   const auto next = scopes.upper_bound(segment_key);
   return next != scopes.begin() && segment_key.starts_with(*std::prev(next));
+}
+
+int64_t MemoryOf(const ScopeSet& scopes) {
+  // A node of the set beside the text, which is longer than a string holds in itself.
+  constexpr size_t kNodeBytes = 4 * sizeof(void*) + sizeof(std::string) + 2 * sizeof(size_t);
+  size_t bytes = 0;
+  for (const std::string& scope : scopes) bytes += kNodeBytes + scope.size();
+  return static_cast<int64_t>(bytes);
 }
 
 bool ParseScope(std::string_view prefix, storage::Scope* scope) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/ids.h"
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "replication/group.h"
 #include "storage/key_layout.h"
@@ -50,17 +51,20 @@ struct LargeScope {
   size_t bytes = 1 << 20;
 };
 /// The hot rows of all scopes, or of those in `only` (which may be null), but the large ones, which
-/// it adds to `large_scopes` as it meets them. Holds the rows of one scope. `store`, `large_scopes`
-/// and `only` must outlive it.
+/// it adds to `large_scopes` as it meets them. Holds the rows of one scope, and
+/// charges them to `memory`, which may be null. `store`, `large_scopes` and `only` must outlive it.
 std::unique_ptr<RowFeed> FeedSmallHotScopes(storage::Store& store, const replication::View& view,
                                             TableId table, const LargeScope& bounds,
-                                            ScopeSet* large_scopes, const ScopeSet* only = nullptr);
+                                            ScopeSet* large_scopes, const ScopeSet* only = nullptr,
+                                            MemoryAccount* memory = nullptr);
 
 /// The scopes that have hot rows, at most `count_max` of them; one seek each.
 Result<ScopeSet> ListHotScopes(storage::Store& store, const storage::SnapshotPtr& snapshot,
                                TableId table, size_t count_max);
 /// Whether the scope of a segment key is in `scopes`.
 bool HasScopeOf(const ScopeSet& scopes, std::string_view segment_key);
+/// What a set of scopes holds.
+int64_t MemoryOf(const ScopeSet& scopes);
 /// From a member of a ScopeSet. False when it is not one.
 [[nodiscard]] bool ParseScope(std::string_view prefix, storage::Scope* scope);
 

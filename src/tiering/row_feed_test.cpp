@@ -137,5 +137,17 @@ TEST_F(RowFeedTest, ASmallScopeUnderWayIsGivenOutAsItWasRead) {
   EXPECT_TRUE(large.empty());
 }
 
+TEST_F(RowFeedTest, RowsReadAheadAreCharged) {
+  MemoryAccount held("flush", nullptr);
+  for (const char* key : {"a", "b", "c"}) Put(storage::Scope::OfUser("ann"), key, 5);
+  ScopeSet large;
+  auto feed = FeedSmallHotScopes(*store_, ViewAt(5), kTable, {}, &large, nullptr, &held);
+  EXPECT_EQ(held.used_bytes(), 0);
+  EXPECT_EQ(Next(*feed), "a@5");
+  EXPECT_GE(held.used_bytes(), 3 * 24) << "three places in the bytes, and these";
+  feed.reset();
+  EXPECT_EQ(held.used_bytes(), 0);
+}
+
 }  // namespace
 }  // namespace kalam::tiering

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/optional_charge.h"
 #include "segments/segment_rebuild.h"
 #include "tables/row.h"
 #include "tables/scan_source.h"
@@ -15,10 +16,10 @@ namespace {
 // Rows that tell how wide the rows of a feed are.
 constexpr int64_t kRowsAhead = 64;
 constexpr int64_t kBytesAhead = 1 << 20;
-// Of the rows of one group, when they turn out to be wider than expected.
+// Of the rows of one group, when they turn out to be wider than expected; and how many times as
+// much the writer of the file takes for them.
 constexpr int64_t kGroupBytesMax = 8 << 20;
-// The least memory that an engine is given.
-constexpr int64_t kEngineBytes = 16 << 20;
+constexpr int64_t kWriterFactor = 4;
 
 /// The columns of a segment's file: the user's in table order, then `_seq`, `_deleted` and, where
 /// many scopes share the file, `_userid`.
@@ -69,6 +70,7 @@ class FeedPart final : public tables::ScanPart {
         sources_(std::move(sources)),
         cursor_(cursor),
         builder_(builder),
+        group_bytes_max_(std::min(kGroupBytesMax, target.engine_bytes / kWriterFactor)),
         bytes_before_(cursor.row_bytes()),
         decoder_(target.table),
         cells_(sources_.size()) {}
@@ -81,7 +83,7 @@ class FeedPart final : public tables::ScanPart {
     }
     if (builder_.row_count() % row_group_rows_ == 0) group_bytes_before_ = cursor_.row_bytes();
     // Rows that are wider than those that came first: the next segment has smaller groups.
-    if (cursor_.row_bytes() - group_bytes_before_ > kGroupBytesMax && builder_.row_count() > 0)
+    if (cursor_.row_bytes() - group_bytes_before_ > group_bytes_max_ && builder_.row_count() > 0)
       return false;
     const RowFeed& row = cursor_.row();
     if (!target_.place.many && !(row.scope() == target_.place.scope)) return false;
@@ -104,6 +106,7 @@ class FeedPart final : public tables::ScanPart {
   const std::vector<uint32_t> sources_;
   FeedCursor& cursor_;
   segments::SegmentBuilder& builder_;
+  const int64_t group_bytes_max_;
   const int64_t bytes_before_;      // of the feed, in earlier segments
   int64_t group_bytes_before_ = 0;  // and in earlier row groups
   tables::RowDecoder decoder_;
@@ -146,6 +149,10 @@ class FeedSource final : public tables::ScanSource {
 /// A row on its own.
 class CopiedRow final : public RowFeed {
  public:
+  /// What one holds.
+  static int64_t MemoryOf(const RowFeed& row) {
+    return static_cast<int64_t>(sizeof(CopiedRow) + row.encoded_pk().size() + row.row().size());
+  }
   explicit CopiedRow(const RowFeed& row)
       : scope_(row.scope()),
         encoded_pk_(row.encoded_pk()),
@@ -202,6 +209,9 @@ Result<std::string> FreePath(const SegmentTarget& target, segments::SegmentChang
 
 }  // namespace
 
+FeedCursor::FeedCursor(RowFeed& feed, MemoryAccount* memory)
+    : feed_(feed), ahead_charge_(ChargeIfAny(memory)) {}
+
 Status FeedCursor::Advance() {
   KALAM_ASSIGN_OR_RETURN(const bool more, feed_.Next());
   feed_at_end_ = !more;
@@ -216,6 +226,7 @@ Status FeedCursor::Start() {
   // The last row that was looked at stays where it is, in the feed.
   while (!feed_at_end_ && row_count_ < kRowsAhead && row_bytes_ < kBytesAhead) {
     ahead_.push_back(std::make_unique<CopiedRow>(feed_));
+    ahead_charge_.Resize(ahead_charge_.bytes() + CopiedRow::MemoryOf(feed_));
     KALAM_RETURN_IF_ERROR(Advance());
   }
   at_end_ = feed_at_end_ && ahead_.empty();
@@ -226,6 +237,7 @@ Status FeedCursor::Move() {
   if (ahead_.empty()) {
     KALAM_RETURN_IF_ERROR(Advance());
   } else {
+    ahead_charge_.Resize(ahead_charge_.bytes() - CopiedRow::MemoryOf(*ahead_.front()));
     ahead_.pop_front();
   }
   at_end_ = feed_at_end_ && ahead_.empty();
@@ -247,10 +259,13 @@ Status WriteSegment(analytics::Engine& engine, const SegmentTarget& target, Feed
   };
   const FileColumns columns(*target.table, target.place.many);
   const int64_t row_bytes = cursor.row_bytes_average();
-  const int64_t row_group_rows = std::min(segments::RowGroupRowsFor(row_bytes),
-                                          analytics::RowGroupRowsWithin(kEngineBytes, row_bytes));
-  segments::SegmentBuilder builder(
-      {.table = target.table, .place = target.place, .row_group_rows = row_group_rows});
+  const int64_t row_group_rows =
+      std::min(segments::RowGroupRowsFor(row_bytes),
+               analytics::RowGroupRowsWithin(target.engine_bytes, row_bytes));
+  segments::SegmentBuilder builder({.table = target.table,
+                                    .place = target.place,
+                                    .row_group_rows = row_group_rows,
+                                    .memory = target.memory});
   const LocalFile local(target.local_path);
   analytics::ParquetFile file;
   file.local_path = target.local_path;

@@ -26,6 +26,8 @@ struct SegmentTarget {
   std::string local_path;  // of the file while it is written
   int64_t row_count_max = segments::kSegmentRowsMax;
   int64_t byte_count_max = 256 << 20;  // of the rows as they were stored
+  int64_t engine_bytes = 16 << 20;     // what the writer of the file may hold
+  MemoryAccount* memory = nullptr;     // charged with what is held meanwhile; may be null
   std::function<bool()> cancelled;     // polled; may be empty
   /// Commits what SegmentChange::Prepare gives, before the file is put. Empty: all of a segment's
   /// index goes with the change.
@@ -39,7 +41,8 @@ struct SegmentTarget {
 /// copies of the first rows alone.
 class FeedCursor {
  public:
-  explicit FeedCursor(RowFeed& feed) : feed_(feed) {}
+  /// `memory`: charged with the copies; may be null.
+  explicit FeedCursor(RowFeed& feed, MemoryAccount* memory = nullptr);
   /// To be called once, before anything else.
   Status Start();
   bool at_end() const { return at_end_; }
@@ -59,7 +62,8 @@ class FeedCursor {
 
   RowFeed& feed_;
   std::deque<std::unique_ptr<RowFeed>> ahead_;  // copies of rows; the current one first
-  bool feed_at_end_ = false;                    // the feed stands behind its last row
+  MemoryCharge ahead_charge_;
+  bool feed_at_end_ = false;  // the feed stands behind its last row
   bool at_end_ = false;
   int64_t row_count_ = 0;
   int64_t row_bytes_ = 0;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/optional_charge.h"
 #include "tiering/compaction.h"
 #include "tiering/flush.h"
 #include "tiering/folders.h"
@@ -24,8 +25,9 @@
 namespace kalam::tiering {
 namespace {
 
-// Files of one pass over the retired ones.
+// Files of one pass over the retired ones, and about what one of them takes.
 constexpr size_t kRetiredBatch = 1000;
+constexpr int64_t kRetiredFileBytes = 256;
 // Of one flush: from so many on, what it leaves in the store is worth some work.
 constexpr int64_t kManyRows = 16'384;
 
@@ -223,7 +225,8 @@ Result<std::optional<WorkedTable>> TieringImpl::Gather(TableId id, const Work& w
                      .temp_directory = options_.temp_directory,
                      .work = work,
                      .fail_point = options_.fail_point,
-                     .writes = &writes_};
+                     .writes = &writes_,
+                     .engine_bytes = services_.engine_bytes};
   worked.work.cancelled = [this, id, cancelled = work.cancelled] {
     return (cancelled && cancelled()) || IsDropped(id);
   };
@@ -284,6 +287,8 @@ Result<CompactionOutcome> TieringImpl::CompactLocked(const WorkedTable& worked,
 Result<int64_t> TieringImpl::DeleteRetired(const Work& work) {
   KALAM_ASSIGN_OR_RETURN(const auto files,
                          segments::ListRetired(services_.store, GraceBegin(), kRetiredBatch));
+  const MemoryCharge charge =
+      ChargeIfAny(work.memory, static_cast<int64_t>(files.size()) * kRetiredFileBytes);
   int64_t deleted = 0;
   for (const segments::RetiredFile& file : files) {
     if (work.cancelled && work.cancelled()) return Status(ErrorKind::Cancelled, "stopped");

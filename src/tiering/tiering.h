@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/memory_account.h"
 #include "base/status.h"
 #include "catalog/catalog.h"
 #include "storage/key_layout.h"
@@ -36,6 +37,7 @@ struct Work {
   bool is_repeated = false;                 // an earlier run may have left files behind
   CompactionScope compaction_scope = CompactionScope::kAll;  // of a compaction
   std::vector<storage::Scope> scopes;  // of a flush: those alone; empty: the whole table
+  MemoryAccount* memory = nullptr;     // charged with what the work holds; may be null
 };
 
 struct FlushOutcome {
