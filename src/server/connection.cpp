@@ -83,10 +83,18 @@ void Connection::OnEvents(uint32_t events) {
   }
 }
 
+// What a client sends before its last answer is taken waits in our memory: the more others wait
+// there, the less is read at once, and the rest stays in the kernel's buffer.
+size_t Connection::ReadBytes() const {
+  const MemoryAccount& read = owner_.connection_accounts().read;
+  const int64_t left = (read.limit_bytes() - read.used_bytes()) / kReadersOfWhatIsLeft;
+  return static_cast<size_t>(std::clamp(left, kSmallReadBytes, int64_t{kReadBufferBytes}));
+}
+
 void Connection::Read() {
   for (int turn = 0; turn < kReadsPerTurnMax; ++turn) {
     if (!readable_ || paused_ || fd_ < 0) return;
-    const std::span<char> buffer = loop_.read_buffer();
+    const std::span<char> buffer = loop_.read_buffer().first(ReadBytes());
     const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
     if (got < 0) {
       if (errno == EINTR) continue;
@@ -218,6 +226,16 @@ void Connection::OnGathered() {
   const bool sound = SendKept();
   // Closing here, or telling the protocol, would pull it from under its own caller.
   if (!sound || closing_ || was_full_) loop_.Later([self = shared_from_this()] { self->Flush(); });
+}
+
+bool Connection::writable() {
+  if (unsent_bytes() == 0) return true;
+  const MemoryAccount& sockets = owner_.connection_accounts().write;
+  const bool is_calm = sockets.used_bytes() <= sockets.limit_bytes() / 2;
+  if (unsent_bytes() < (is_calm ? high_water_ : high_water_ / kShortHighWaterDivisor)) return true;
+  // By the lower mark nobody may have noticed.
+  was_full_ = true;
+  return false;
 }
 
 void Connection::SendRaw(std::span<const std::string_view> pieces) {

@@ -68,8 +68,9 @@ class Connection : public EventLoop::Watcher,
   /// cut off.
   void Send(std::initializer_list<std::string_view> pieces);
   void Send(std::string_view bytes) { Send({bytes}); }
-  /// False while the unsent bytes are above the high-water mark; OnWritable follows.
-  bool writable() const { return unsent_bytes() < high_water_; }
+  /// False while the unsent bytes are above the high-water mark, which is lower while sockets hold
+  /// more than half of what they may; OnWritable follows.
+  bool writable();
   /// OnWritable will come once what is unsent now has drained.
   void NotifyWhenDrained() { was_full_ = true; }
   /// Bytes from which on the connection is not writable; OnWritable comes at a quarter of it.
@@ -106,6 +107,7 @@ class Connection : public EventLoop::Watcher,
   void OnEvents(uint32_t events) override;
   void OnGathered() override;
   void OnDeadline() override;
+  size_t ReadBytes() const;
   void Read();
   void Receive(std::span<char> bytes);
   void Deliver(std::span<char> bytes);

@@ -76,7 +76,9 @@ size_t HttpSession::OnBytes(std::span<char> bytes) {
   }
   switch (parser_.state()) {
     case HttpRequestParser::State::kHead:
-      if (used < bytes.size()) connection_.SetDeadline(server().options.request_s);
+      if (used == bytes.size()) break;
+      if (!MayWaitForHead(bytes.size() - used)) return bytes.size();
+      connection_.SetDeadline(server().options.request_s);
       break;
     case HttpRequestParser::State::kBody:
       if (!ChargeBody()) return bytes.size();
@@ -144,12 +146,24 @@ bool HttpSession::ChargeBody() {
     body_charge_ = held;
     return true;
   }
+  RefuseUnread("Too many large requests at once; try again");
+  return false;
+}
+
+// The front of a head waits with the connection. While others fill what there is for that, only a
+// short one does.
+bool HttpSession::MayWaitForHead(size_t bytes) {
+  const MemoryAccount& read = server().connection_memory.read;
+  const bool is_full = read.limit_bytes() > 0 && read.used_bytes() > read.limit_bytes();
+  if (!is_full || bytes <= static_cast<size_t>(kSmallReadBytes)) return true;
+  RefuseUnread("Too many unfinished requests at once; try again");
+  return false;
+}
+
+void HttpSession::RefuseUnread(std::string_view why) {
   in_flight_ = true;
   parser_.RefuseKeepAlive();
-  Respond({.status = 503,
-           .body = ErrorBody("SERVER_BUSY", "Too many large requests at once; try again"),
-           .headers = "Retry-After: 1\r\n"});
-  return false;
+  Respond({.status = 503, .body = ErrorBody("SERVER_BUSY", why), .headers = "Retry-After: 1\r\n"});
 }
 
 void HttpSession::DropBody() {

@@ -104,6 +104,8 @@ class HttpSession : public Protocol {
   bool keeps_alive();
   bool CheckLimits();
   bool ChargeBody();
+  bool MayWaitForHead(size_t bytes);
+  void RefuseUnread(std::string_view why);
   void ReleaseBody();
   void RefuseRequest();
   void FinishAnswer();

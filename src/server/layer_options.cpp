@@ -9,6 +9,11 @@
 #include "server/build_features.h"
 
 namespace kalam::server {
+namespace {
+
+constexpr int64_t kEngineThreadBytes = 8 << 20;
+
+}  // namespace
 
 storage::Durability DurabilityOf(const Settings& settings) {
   return settings.text("storage.durability") == "os" ? storage::Durability::kOs
@@ -50,7 +55,9 @@ analytics::EngineOptions EngineOptionsFrom(const Settings& settings, const Memor
   options.enabled = settings.flag("analytics.enabled");
   options.plugin_directory = settings.text("analytics.plugin_directory");
   options.memory_limit_bytes = plan.engine_bytes;
-  options.threads = static_cast<int>(settings.number("analytics.threads"));
+  // Each thread has tables of its own: two of them cannot join within what one can.
+  options.threads = static_cast<int>(std::clamp<int64_t>(plan.engine_bytes / kEngineThreadBytes, 1,
+                                                         settings.number("analytics.threads")));
   options.temp_bytes_max = settings.number("analytics.temp_bytes_max");
   if (options.temp_bytes_max > 0)
     options.temp_directory = settings.text("storage.data_path") + "/tmp/analytics";

@@ -8,6 +8,9 @@ namespace kalam::server {
 
 /// Bytes that one read takes from a socket into its core's shared buffer.
 inline constexpr size_t kReadBufferBytes = 64 << 10;
+/// The share of what `connections.read` has left that one read may take, and the least of it.
+inline constexpr int64_t kReadersOfWhatIsLeft = 8;
+inline constexpr int64_t kSmallReadBytes = 2 << 10;
 /// Reads of one connection in one turn of its loop, so that a flood on one socket does not starve
 /// the others.
 inline constexpr int kReadsPerTurnMax = 4;
@@ -18,6 +21,8 @@ inline constexpr size_t kOutputHighWaterBytes = 32 << 10;
 /// The same for a WebSocket: a subscriber that does not read holds little; the change log has the
 /// rest. Either is writable again below a quarter.
 inline constexpr size_t kLiveOutputHighWaterBytes = 16 << 10;
+/// Of either, while sockets hold more than half of what they may.
+inline constexpr uint32_t kShortHighWaterDivisor = 8;
 /// A WebSocket that asks on (errors, acknowledgements) without taking the answers is not read any
 /// further when they are this much; its pings stay unheard then.
 inline constexpr size_t kUnreadAnswerBytesMax = 16 << 10;
@@ -70,6 +75,8 @@ inline constexpr size_t kStreamChunkBytes = 32 << 10;
 /// what they may: a third faster over loopback.
 inline constexpr size_t kLargeStreamChunkBytes = 128 << 10;
 inline constexpr size_t kTrustedAfterBytes = 512 << 10;
+/// A whole answer of so many bytes is sent although sockets hold more than half of what they may.
+inline constexpr size_t kUnaskedAnswerBytes = 4 << 10;
 /// Statements that wait for a worker thread; more answer SERVER_BUSY.
 inline constexpr size_t kWorkerQueueMax = 1024;
 /// Idle worker threads go away after this.

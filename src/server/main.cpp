@@ -21,6 +21,10 @@
 namespace kalam::server {
 namespace {
 
+// Budgets below this keep the heap small; the price is a third of the rate of answers of megabytes.
+constexpr int64_t kRoomyBudgetBytes = 32 << 20;
+constexpr int kSmallHeapPieceBytes = 64 << 10;
+
 // What this build lacks, for --version; nothing when it is complete.
 std::string LeftOut() {
   std::string parts;
@@ -93,6 +97,14 @@ int ResetRoot(const LoadedSettings& loaded) {
   return static_cast<int>(ExitCode::kClean);
 }
 
+// Within a small budget a heap that stays as large as its last burst would be most of it: buffers
+// of some pages come from the system and go back at once.
+void KeepHeapSmall(const Settings& settings) {
+  const auto plan = PlanMemory(settings, ReadMachineMemory());
+  if (!plan.ok() || plan->budget_bytes >= kRoomyBudgetBytes) return;
+  mallopt(M_MMAP_THRESHOLD, kSmallHeapPieceBytes);
+}
+
 int Serve(const LoadedSettings& loaded) {
   // Threads inherit the mask, so that these signals reach sigwait below and nobody else.
   sigset_t stop_signals;
@@ -101,6 +113,7 @@ int Serve(const LoadedSettings& loaded) {
   sigaddset(&stop_signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  KeepHeapSmall(loaded.settings);
 
   StartFailure failure;
   const std::unique_ptr<Server> server = Server::Start(loaded, &failure);

@@ -24,11 +24,13 @@ struct MemoryPlan {
   int64_t statements_bytes = 0;  // of all together
   int64_t batch_result_bytes = 0;
   int64_t socket_bytes = 0;  // that clients have not taken yet
+  int64_t read_bytes = 0;    // that were read before their turn came
   int64_t vector_bytes = 0;
   int64_t commit_pending_bytes = 0;
   int64_t request_bodies_bytes = 0;
   int64_t plan_cache_bytes = 0;
   int64_t large_subscriptions_bytes = 0;  // large ones are refused beyond it
+  size_t worker_threads_max = 0;          // each has a scan or a large text in its hands
   size_t change_tail_bytes = 0;           // of all cores together
   size_t snapshot_batch_bytes = 0;        // of a live query's initial rows
 };

@@ -51,10 +51,29 @@ TEST(MemoryPlanTest, TheBudgetDividesItself) {
   EXPECT_EQ(plan->large_subscriptions_bytes, 32 * kMegabyte);
 }
 
-TEST(MemoryPlanTest, TheSmallestBudgetIsNotFullOfPlans) {
+TEST(MemoryPlanTest, TheSmallestBudgetHasRoomForEverything) {
   const auto plan = PlanMemory(With("[memory]\nbudget = \"16MiB\"\n"), {});
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->plan_cache_bytes, kMegabyte);
+  EXPECT_EQ(plan->engine_bytes, 8 * kMegabyte);
+  EXPECT_EQ(plan->read_bytes, kMegabyte / 2);
+  EXPECT_EQ(plan->worker_threads_max, 4u);
+  const auto less = PlanMemory(With("[memory]\nbudget = \"15MiB\"\n"), {});
+  EXPECT_TRUE(less.status().Is(ErrorKind::Config));
+  EXPECT_EQ(less.status().message(),
+            "memory.budget must be 0 or at least 16777216 bytes: a server with less cannot do "
+            "everything that it can be asked for");
+  // A machine that is smaller still gets it.
+  EXPECT_EQ(PlanMemory(With(""), {.machine_bytes = 32 * kMegabyte})->budget_bytes, 16 * kMegabyte);
+}
+
+TEST(MemoryPlanTest, TheEngineHasAtMostHalfOfASmallBudget) {
+  for (const auto& [budget, engine] : {std::pair(24, 12), {32, 16}, {48, 16}, {128, 32}}) {
+    const auto plan =
+        PlanMemory(With("[memory]\nbudget = \"" + std::to_string(budget) + "MiB\"\n"), {});
+    ASSERT_TRUE(plan.ok());
+    EXPECT_EQ(plan->engine_bytes, engine * kMegabyte) << budget;
+  }
 }
 
 TEST(MemoryPlanTest, WhatIsSetStaysAsItIs) {

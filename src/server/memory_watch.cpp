@@ -14,6 +14,8 @@ namespace {
 // of its library, stacks, its catalog), and beside its pool up to 21 MB while it joins 100,000 rows
 // within a limit of 16 MiB, most of it for moments.
 constexpr int64_t kEngineAllowanceBytes = 16 << 20;
+// Whoever was granted memory a moment ago has not touched its pages yet.
+constexpr int64_t kUntouchedBytes = 1 << 20;
 // The block cache while memory is short.
 constexpr int64_t kSmallBlockCacheBytes = 512 << 10;
 // Plans and definitions are forgotten at most so often: what is used comes back at once.
@@ -48,9 +50,10 @@ MemoryWatch::MemoryWatch(const Parts& parts)
                   },
               .trim = [] { TrimAllocator(); }},
              parts.metrics),
-      room_(parts.plan.budget_bytes, {.anonymous_bytes = [this] { return AnonymousBytes(); },
-                                      .trim = [] { TrimAllocator(); },
-                                      .steady_us = [this] { return parts_.clock.SteadyUs(); }}) {
+      room_(parts.plan.budget_bytes - kUntouchedBytes,
+            {.anonymous_bytes = [this] { return AnonymousBytes(); },
+             .trim = [] { TrimAllocator(); },
+             .steady_us = [this] { return parts_.clock.SteadyUs(); }}) {
   parts.memory.set_room(&room_);
 }
 

@@ -265,13 +265,15 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   memory_ = std::make_unique<MemoryAccount>("server", nullptr, plan->budget_bytes);
   rates_ = std::make_unique<RateLimiter>(RateLimitsFrom(settings));
   workers_ = std::make_unique<WorkerPool>(
-      static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
+      std::min(static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),
+               plan->worker_threads_max),
       kWorkerQueueMax, metrics_);
   context_ = std::make_unique<ServerContext>(SystemClock(), metrics_, *memory_,
                                              SessionOptionsFrom(settings), CorsPolicy(settings),
                                              std::move(*trusted), *rates_, *workers_);
   context_->connection_memory.request_bodies.set_limit_bytes(plan->request_bodies_bytes);
   context_->connection_memory.write.set_limit_bytes(plan->socket_bytes);
+  context_->connection_memory.read.set_limit_bytes(plan->read_bytes);
   context_->api_address = fmt::format("{}:{}", settings.text("server.host"), port());
   if (!settings.text("server.tls.cert").empty()) {
     auto tls = TlsContext::Load(settings.text("server.tls.cert"), settings.text("server.tls.key"));

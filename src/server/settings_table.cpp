@@ -128,7 +128,7 @@ constexpr SettingKey kKeys[] = {
 
     Bytes("memory.budget", "0", 0,
           "Bytes that everything in memory may take together; 0 takes a quarter of the machine or "
-          "of its cgroup, whichever is smaller."),
+          "of its cgroup, whichever is smaller. At least 16 MiB."),
     Number("memory.warning_percent", "75", 10, 99,
            "Share of the budget from which on caches shrink and the idle engine is closed."),
     Number("memory.critical_percent", "90", 11, 100,
@@ -144,10 +144,11 @@ constexpr SettingKey kKeys[] = {
          "queries, and to write Parquet. Without it rows stay in hot storage."),
     Bytes("analytics.memory_limit", "0", 0,
           "Memory limit of the analytical engine; 0 takes a quarter of memory.budget, 16 to 256 "
-          "MiB."),
+          "MiB, and at most half of it. At least 8 MiB."),
     Number("analytics.idle_close_seconds", "60", 1, 86400,
            "The engine is unloaded after this time without a query."),
-    Number("analytics.threads", "2", 1, 64, "Threads of the analytical engine."),
+    Number("analytics.threads", "2", 1, 64,
+           "Threads of the analytical engine; at most one for each 8 MiB of its memory."),
     Bytes("analytics.temp_bytes_max", "1073741824", 0,
           "Bytes that the engine may spill to <data>/tmp; 0 forbids spilling."),
     Text("analytics.plugin_directory", "",
@@ -205,7 +206,8 @@ constexpr SettingKey kKeys[] = {
     Number("performance.backlog", "4096", 1, 65535, "Length of the queue of the listening socket."),
     Number("performance.max_header_size", "16384", 1024, 1 << 20, "Bytes of a request's head."),
     Number("performance.worker_max_blocking_threads", "8", 1, 256,
-           "Threads for statements that may take long; started when needed."),
+           "Threads for statements that may take long; started when needed, and at most one for "
+           "each 4 MiB of memory.budget."),
     Retired("performance.request_timeout",
             "execution.handler_timeout_seconds is the one that counts"),
     Retired("performance.tokio_worker_threads", "server.workers replaces it",

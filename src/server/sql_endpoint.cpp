@@ -167,8 +167,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
       writer_.FinishWithError(failure_->code, failure_->message, failure_->details, as_user_,
                               took_ms());
     }
-    const bool is_small = done_ && writer_.buffered_bytes() <= kStreamRoomBytes;
-    if (!begun_ && !is_small && !MayStream()) {
+    if (!begun_ && !IsSmall() && !MayStream()) {
       Refuse(503, "MEMORY_PRESSURE",
              "The server is short of memory and sends no further large answers for a moment; try "
              "again");
@@ -192,11 +191,19 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     }
   }
 
+  // A whole answer that need not ask for room; less of it while others do not read theirs.
+  bool IsSmall() const {
+    const MemoryAccount& sockets = server_.connection_memory.write;
+    const bool is_calm = sockets.used_bytes() < sockets.limit_bytes() / 2;
+    return done_ && writer_.buffered_bytes() <= (is_calm ? kStreamRoomBytes : kUnaskedAnswerBytes);
+  }
+
   // Whether what this answer may leave in the socket's buffer finds room beside what others have
   // not read; it is kept until the answer is done. A row may be larger than a chunk.
   bool MayStream() {
     room_ = MemoryCharge(server_.connection_memory.write, 0);
-    room_bytes_ = std::max(kStreamRoomBytes, writer_.buffered_bytes() + kStreamChunkBytes);
+    const size_t more_bytes = done_ ? 0 : kStreamChunkBytes;
+    room_bytes_ = std::max(done_ ? 0 : kStreamRoomBytes, writer_.buffered_bytes() + more_bytes);
     if (room_.TryResize(static_cast<int64_t>(room_bytes_))) return true;
     server_.metrics.counter("memory_answers_refused").Add();
     return false;

@@ -19,10 +19,6 @@ namespace {
 
 // Texts above this size are parsed on a worker.
 constexpr size_t kInlineTextBytesMax = 32 << 10;
-// Larger requests are charged with their values, so many bytes for one of the text: a number
-// between two commas becomes a Value.
-constexpr size_t kUnchargedBytesMax = 32 << 10;
-constexpr size_t kValueBytesPerTextByte = 8;
 
 // How a commit comes back to the request that waits for it, which may be gone by then.
 struct PendingCommit {
@@ -121,11 +117,15 @@ SqlRequest::Step Request::Advance(bool on_worker, const std::function<void()>& w
 }
 
 Status Request::ChargeInput() {
-  size_t bytes = input_.sql.size() * kValueBytesPerTextByte;
-  for (const Value& value : input_.parameters) bytes += sizeof(Value) + value.heap_bytes();
-  if (bytes <= kUnchargedBytesMax * kValueBytesPerTextByte) return {};
+  const int64_t bytes = ChargedBytes(input_);
+  if (bytes == 0) return {};
+  const int64_t limit = environment_.statement_memory.limit_bytes();
+  if (limit > 0 && bytes > limit) {
+    return Status(ErrorKind::MemoryExceeded,
+                  "the request is larger than there is memory for; send it in parts");
+  }
   input_charge_ = MemoryCharge(environment_.statement_memory, 0);
-  if (input_charge_.TryResize(static_cast<int64_t>(bytes))) return {};
+  if (input_charge_.TryResize(bytes)) return {};
   return Status(
       ErrorKind::MemoryPressure,
       "The server is short of memory and cannot take so large a statement now; try again");

@@ -12,6 +12,10 @@ using sql::StatementKind;
 
 // Rows that are kept are charged in steps of this size.
 constexpr size_t kBufferedStepBytes = 64 << 10;
+// Larger requests are charged with their values, so many bytes for one of the text: a number
+// between two commas becomes a Value.
+constexpr size_t kUnchargedBytesMax = 32 << 10;
+constexpr size_t kValueBytesPerTextByte = 8;
 
 bool IsCancelled(const RequestInput& input) { return input.cancelled && input.cancelled(); }
 
@@ -23,6 +27,12 @@ bool ChangesNothing(StatementKind kind) {
 }
 
 }  // namespace
+
+int64_t ChargedBytes(const RequestInput& input) {
+  size_t bytes = input.sql.size() * kValueBytesPerTextByte;
+  for (const Value& value : input.parameters) bytes += sizeof(Value) + value.heap_bytes();
+  return bytes <= kUnchargedBytesMax * kValueBytesPerTextByte ? 0 : static_cast<int64_t>(bytes);
+}
 
 RequestBatch::RequestBatch(const RequestEnvironment& environment, const RequestInput& input,
                            std::vector<RequestStatement>& statements)
@@ -89,10 +99,7 @@ Status RequestBatch::RunUnaudited(RequestStatement& statement) {
                                                  : RunDmlStatement(statement, context, as_user);
   if (status.ok() && open_ != nullptr) {
     status = open_->transaction->CheckLimits(environment_.services.clock.NowUs());
-    if (status.ok() && !open_->staged.TryResize(open_->transaction->write_bytes())) {
-      status = Status(ErrorKind::MemoryPressure,
-                      "The server is short of memory and cannot keep this transaction; try again");
-    }
+    if (status.ok()) status = ChargeStaged();
     Register(open_->transaction->write_count() > 0 ? "open_write" : "open_read");
   }
   if (status.ok() || status.position() < 0) return status;
@@ -106,6 +113,18 @@ Status RequestBatch::CheckAllowedInTransaction(const RequestStatement& statement
   if (statement.is_query_or_dml() || ChangesNothing(statement.kind)) return {};
   return Status(ErrorKind::InvalidOperation,
                 "DDL is not allowed inside explicit transaction '" + open_->id + "'");
+}
+
+Status RequestBatch::ChargeStaged() {
+  const int64_t bytes = open_->transaction->write_bytes();
+  const int64_t limit = environment_.statement_memory.limit_bytes();
+  if (limit > 0 && bytes + ChargedBytes(input_) > limit) {
+    return Status(ErrorKind::MemoryExceeded,
+                  "the transaction holds more than there is memory for; commit it in parts");
+  }
+  if (open_->staged.TryResize(bytes)) return {};
+  return Status(ErrorKind::MemoryPressure,
+                "The server is short of memory and cannot keep this transaction; try again");
 }
 
 Status RequestBatch::EnterImpersonation(const RequestStatement& statement,

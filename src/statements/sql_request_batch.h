@@ -12,6 +12,10 @@
 
 namespace kalam::statements {
 
+/// What a request is charged with before it is planned: its text with the values that stand in it,
+/// and its parameters. 0: so little that it is not charged.
+int64_t ChargedBytes(const RequestInput& input);
+
 /// One run of one request. Blocks; used by one worker thread.
 class RequestBatch {
  public:
@@ -59,6 +63,8 @@ class RequestBatch {
   Status RunTransaction(const sql::TransactionStatement& statement);
   Status BeginTransaction();
   Status CommitTransaction();
+  /// Of the open transaction.
+  Status ChargeStaged();
   Status EnterImpersonation(const RequestStatement& statement, catalog::Caller* effective);
   Status CheckAllowedInTransaction(const RequestStatement& statement) const;
   Status AddRows(std::unique_ptr<RowStream> rows, const std::string& as_user, catalog::Role role);

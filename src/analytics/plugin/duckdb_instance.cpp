@@ -27,6 +27,10 @@ namespace {
 
 // Headers and library must be of one build: the C++ interface has no promise of stability.
 constexpr const char* kSourceId = "6ddac802ff";
+// What a thread may have freed before its heap is given back.
+constexpr duckdb::idx_t kKeptHeapBytes = 1 << 20;
+// With so little memory the heap is given back after every statement: a fraction of a millisecond.
+constexpr int64_t kSmallMemoryBytes = 64 << 20;
 
 void Configure(const InstanceOptions& options, duckdb::DBConfig* config) {
   duckdb::DBConfigOptions& to = config->options;
@@ -36,6 +40,11 @@ void Configure(const InstanceOptions& options, duckdb::DBConfig* config) {
   to.temporary_directory = options.temp_directory;
   if (options.temp_bytes_max > 0)
     to.maximum_swap_space = static_cast<duckdb::idx_t>(options.temp_bytes_max);
+  // The library keeps freed pages in a heap of its own; left alone, 128 MB of each thread.
+  const duckdb::idx_t kept_bytes = std::max<duckdb::idx_t>(to.maximum_memory / 16, kKeptHeapBytes);
+  to.allocator_flush_threshold = std::min(to.allocator_flush_threshold, kept_bytes);
+  to.allocator_bulk_deallocation_flush_threshold =
+      std::min(to.allocator_bulk_deallocation_flush_threshold, kept_bytes);
   // The library is built with both switched on.
   to.autoload_known_extensions = false;
   to.autoinstall_known_extensions = false;
@@ -83,7 +92,8 @@ class ChunkStream : public RowStream {
   ChunkStream(DuckDbInstance* instance, Running running,
               duckdb::unique_ptr<duckdb::QueryResult> result, Watchdog::Limits limits,
               ResultSchema schema)
-      : instance_(instance),
+      : heap_return_(instance->returns_heap()),
+        instance_(instance),
         running_(std::move(running)),
         result_(std::move(result)),
         limits_(std::move(limits)),
@@ -118,6 +128,7 @@ class ChunkStream : public RowStream {
     return instance_->Failure(error, *running_.state, watch);
   }
 
+  const HeapReturn heap_return_;  // goes behind everything below
   DuckDbInstance* const instance_;
   const Running running_;  // outlives result_
   const duckdb::unique_ptr<duckdb::QueryResult> result_;
@@ -183,9 +194,13 @@ duckdb::case_insensitive_map_t<duckdb::BoundParameterData> ParametersFor(
 
 }  // namespace
 
-HeapReturn::~HeapReturn() { duckdb::Allocator::FlushAll(); }
+HeapReturn::~HeapReturn() {
+  if (is_due_) duckdb::Allocator::FlushAll();
+}
 
-DuckDbInstance::DuckDbInstance(duckdb::DBConfig* config) : database_(":memory:", config) {}
+DuckDbInstance::DuckDbInstance(const InstanceOptions& options, duckdb::DBConfig* config)
+    : returns_heap_(options.memory_limit_bytes <= kSmallMemoryBytes),
+      database_(":memory:", config) {}
 
 Result<std::unique_ptr<Instance>> DuckDbInstance::Open(const InstanceOptions& options) {
   try {
@@ -196,7 +211,7 @@ Result<std::unique_ptr<Instance>> DuckDbInstance::Open(const InstanceOptions& op
     }
     duckdb::DBConfig config;
     Configure(options, &config);
-    auto instance = std::make_unique<DuckDbInstance>(&config);
+    auto instance = std::make_unique<DuckDbInstance>(options, &config);
     Prepare(instance->database_, options);
     return std::unique_ptr<Instance>(std::move(instance));
   } catch (const std::exception& exception) {
@@ -265,6 +280,7 @@ Result<std::string> DuckDbInstance::Explain(EngineQuery query) {
 Result<ParquetFileSummary> DuckDbInstance::WriteParquet(const ParquetFile& file) {
   const Watchdog::Limits limits{file.deadline_steady_us, file.cancelled};
   KALAM_RETURN_IF_ERROR(Watchdog::Check(limits));
+  const HeapReturn heap_return(returns_heap_);
   const std::string target = std::string(kPrivateScheme) + "written";
   Running running = Begin(database_, {file.source});
   running.state->Grant(target, PrivateFile{file.local_path});

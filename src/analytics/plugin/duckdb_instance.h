@@ -13,19 +13,23 @@
 
 namespace kalam::analytics {
 
-/// Ends behind the database: what its allocator kept for later goes back to the system.
-struct HeapReturn {
-  HeapReturn() = default;
+/// When it ends, what the library's allocator kept for later goes back to the system.
+class HeapReturn {
+ public:
+  explicit HeapReturn(bool is_due) : is_due_(is_due) {}
   HeapReturn(const HeapReturn&) = delete;
   HeapReturn& operator=(const HeapReturn&) = delete;
   ~HeapReturn();
+
+ private:
+  const bool is_due_;
 };
 
 class DuckDbInstance : public Instance {
  public:
   static Result<std::unique_ptr<Instance>> Open(const InstanceOptions& options);
   /// For Open, which makes the instance safe; throws the engine's exceptions.
-  explicit DuckDbInstance(duckdb::DBConfig* config);
+  DuckDbInstance(const InstanceOptions& options, duckdb::DBConfig* config);
 
   Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) override;
   Result<std::string> Explain(EngineQuery query) override;
@@ -38,9 +42,12 @@ class DuckDbInstance : public Instance {
   Status Failure(const duckdb::ErrorData& error, const QueryState& state,
                  const Watchdog::Watch& watch);
   Watchdog& watchdog() { return watchdog_; }
+  /// With little memory nothing is kept for the next statement.
+  bool returns_heap() const { return returns_heap_; }
 
  private:
-  const HeapReturn heap_return_;
+  const bool returns_heap_;
+  const HeapReturn heap_return_{true};  // goes behind the database
   duckdb::DuckDB database_;
   std::atomic<bool> lost_{false};
   Watchdog watchdog_;
