@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
+#include <thread>
 #include <utility>
 
 #include "replication/group_test_bench.h"
 #include "replication/records.h"
 #include "storage/key_layout.h"
 #include "tables/retention.h"
+#include "types/key_codec.h"
 
 namespace kalam::jobs {
 namespace {
@@ -33,7 +37,7 @@ class ListeningTier final : public tiering::Tiering {
     flushed_users.emplace_back();
     for (const storage::Scope& scope : work.scopes) flushed_users.back().push_back(scope.user_id());
     if (!flush_status.ok()) return flush_status;
-    return tiering::FlushOutcome{};
+    return move_rows ? move_rows(table, work) : tiering::FlushOutcome{};
   }
   Result<tiering::CompactionOutcome> Compact(TableId table, Seq tombstones_up_to,
                                              const tiering::Work& work) override {
@@ -86,6 +90,7 @@ class ListeningTier final : public tiering::Tiering {
   std::vector<TableId> flushed;
   std::vector<std::vector<std::string>> flushed_users;  // of each; none: all of the table
   Status flush_status;
+  std::function<tiering::FlushOutcome(TableId, const tiering::Work&)> move_rows;  // may be empty
   int eviction_looks = 0;
   std::vector<TableId> with_unfinished_evictions;
   std::vector<TableId> finished;
@@ -138,6 +143,20 @@ class TieringJobsTest : public ::testing::Test {
                 record);
     }
     ASSERT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
+  }
+  /// Removes rows up to a `_seq`; returns how many.
+  int64_t RemoveRows(const std::string& prefix, Seq up_to) {
+    storage::WriteBatch batch;
+    int64_t count = 0;
+    auto iterator =
+        database_.store->NewIterator(storage::Family::kRows, {prefix, PrefixEnd(prefix)});
+    for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
+      if (replication::DecodeRowRecord(iterator->value()).value().seq > up_to) continue;
+      batch.Delete(storage::Family::kRows, iterator->key());
+      ++count;
+    }
+    EXPECT_TRUE(database_.store->Write(std::move(batch), storage::Durability::kOs).ok());
+    return count;
   }
   void TickAfter(int64_t seconds) {
     clock_.AdvanceUs(seconds * kSecondUs);
@@ -228,6 +247,53 @@ TEST_F(TieringJobsTest, UsersThatAreDueShareAJobThatNamesThem) {
   ASSERT_EQ(tier_->flushed, std::vector<TableId>{table->id});
   std::sort(tier_->flushed_users[0].begin(), tier_->flushed_users[0].end());
   EXPECT_EQ(tier_->flushed_users[0], (std::vector<std::string>{"ann", "eve \"e\" ü"}));
+}
+
+TEST_F(TieringJobsTest, NoUserIsMissedWhileOthersWrite) {
+  constexpr int kUsers = 40, kWriters = 3, kRowsOfEach = 300;
+  const catalog::TablePtr table = MakeTable("t", 0, catalog::TableType::kUser);
+  tiering::HotRowCounts& counts = tier_->counts();
+  const int observer =
+      group_->AddObserver([&](const std::shared_ptr<const replication::CommittedBatch>& batch) {
+        counts.OnCommitted(*batch);
+      });
+  tier_->move_rows = [&](TableId id, const tiering::Work& work) {
+    counts.FlushBegins(id, work.scopes, group_->published_seq());
+    int64_t moved = 0;
+    for (const storage::Scope& scope : work.scopes)
+      moved += RemoveRows(storage::ScopePrefix(id, scope), group_->published_seq());
+    counts.FlushEnded(id, moved);
+    return tiering::FlushOutcome{.row_count = moved};
+  };
+  Open({.check_interval_seconds = 1});
+  std::atomic<int> writing{kWriters};
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      for (int i = 0; i < kRowsOfEach; ++i) {
+        replication::RowMutation row = replication::TestRow(
+            writer * kRowsOfEach + i, replication::ChangeOp::kInsert, Seq{}, "row");
+        row.table = table->id;
+        row.scope = storage::Scope::OfUser("user" + std::to_string((i * 7 + writer) % kUsers));
+        const auto command = replication::TestCommand(group_->published_seq(), std::move(row));
+        EXPECT_TRUE(replication::ProposeAndWait(*group_, command).status.ok());
+      }
+      --writing;
+    });
+  }
+  while (writing > 0) TickAfter(1);
+  for (std::thread& writer : writers) writer.join();
+  for (size_t flushes = SIZE_MAX; flushes != tier_->flushed.size();) {
+    flushes = tier_->flushed.size();
+    TickAfter(1);
+  }
+  group_->RemoveObserver(observer);
+  for (const std::vector<std::string>& users : tier_->flushed_users) EXPECT_FALSE(users.empty());
+  for (int user = 0; user < kUsers; ++user) {
+    const std::string name = "user" + std::to_string(user);
+    const std::string prefix = storage::ScopePrefix(table->id, storage::Scope::OfUser(name));
+    EXPECT_LT(RemoveRows(prefix, group_->published_seq()), 3) << name;
+  }
 }
 
 TEST_F(TieringJobsTest, AJobOfSomeUsersStandsInNobodysWay) {

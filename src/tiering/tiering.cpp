@@ -31,6 +31,18 @@ constexpr int64_t kRetiredFileBytes = 256;
 // Of one flush: from so many on, what it leaves in the store is worth some work.
 constexpr int64_t kManyRows = 16'384;
 
+/// From the first key of the scopes to the last, in all key spaces; of all scopes when none is
+/// named.
+storage::ScanRange KeysOf(TableId table, const std::vector<storage::Scope>& scopes) {
+  std::string first = storage::TablePrefix(table), last = first;
+  for (const storage::Scope& scope : scopes) {
+    const std::string prefix = storage::ScopePrefix(table, scope);
+    if (&scope == &scopes.front() || prefix < first) first = prefix;
+    if (&scope == &scopes.front() || prefix > last) last = prefix;
+  }
+  return {first, PrefixEnd(last)};
+}
+
 class TieringImpl final : public Tiering {
  public:
   TieringImpl(const TieringServices& services, const TieringOptions& options)
@@ -252,9 +264,9 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   if (outcome->row_count > 0) old_tombstones_.Note(id);
   if (outcome->forgot_ranges || outcome->row_count >= kManyRows) {
     // Scans walk over what was forgotten until it has met its rows in a compaction.
-    const std::string prefix = storage::TablePrefix(id);
+    const storage::ScanRange keys = KeysOf(id, worked.work.scopes);
     for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder}) {
-      const Status sunk = services_.store.SinkDeletions(family, {prefix, PrefixEnd(prefix)});
+      const Status sunk = services_.store.SinkDeletions(family, keys);
       if (sunk.ok()) continue;
       Log(LogLevel::kWarn, "tiering", "rows that were moved still lie in the store's files",
           {{"error", sunk.ToString()}});
