@@ -36,7 +36,7 @@ class UserTable:
     scopes for segments of many."""
     create = "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)"
     scopes = [None] + list(range(20))
-    steps = FLUSH_STEPS + EVICTION_STEPS + ["flush.committed:1", "flush.put:1"] + COMPACTION_STEPS
+    steps = FLUSH_STEPS + EVICTION_STEPS + COMPACTION_STEPS
 
     @staticmethod
     def of(scope, statement):
@@ -263,7 +263,7 @@ def test_no_step_tears_a_change_of_many_rows_apart():
                 f"({9000000 + i}, 'first')" for i in range(begin, begin + 500)))
         states.update({9000000 + i: {"first"} for i in range(3000)})
         server.stop()
-        for step in ["flush.put"] + EVICTION_STEPS + ["flush.evicting:1", "flush.committed", "flush.manifest"]:
+        for step in ["flush.committed"] + EVICTION_STEPS:
             end_at(server, SharedTable, step, states, [MassWriter(states)])
             server.environment.pop("KALAMDB_END_AT")
             server.start()
