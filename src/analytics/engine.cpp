@@ -51,6 +51,10 @@ struct Core {
   Result<std::shared_ptr<Instance>> InstanceForUse();
   void CloseInstance();
   void NoteUse(const Instance& used, const Status& outcome);
+  /// Before something is computed: keeps room for it. NoteUse ends it. Errors: MemoryPressure, when
+  /// it asks and there is none.
+  Status BeginComputing(bool asks);
+  int64_t HeldBytes() const;
   void DropIdleResults(int64_t now_us);
 
   const EngineOptions options;
@@ -61,6 +65,7 @@ struct Core {
   std::shared_ptr<Instance> instance;              // guarded by mutex
   std::vector<std::weak_ptr<OpenResult>> results;  // guarded by mutex
   MemoryCharge charge;                             // guarded by mutex
+  int computing_count = 0;                         // guarded by mutex
   int64_t last_used_us = 0;                        // guarded by mutex
 };
 
@@ -117,6 +122,28 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   return instance;
 }
 
+/// Under the mutex. What is computed may come to the limit, and nobody is asked on the way: half of
+/// it is kept from others.
+int64_t Core::HeldBytes() const {
+  const int64_t used = instance == nullptr ? 0 : instance->used_bytes();
+  return computing_count == 0 ? used : std::max(used, options.memory_limit_bytes / 2);
+}
+
+Status Core::BeginComputing(bool asks) {
+  const std::lock_guard lock(mutex);
+  ++computing_count;
+  if (options.account == nullptr) return Status::Ok();
+  if (!asks) {
+    charge.Resize(HeldBytes());
+    return Status::Ok();
+  }
+  if (charge.TryResize(HeldBytes())) return Status::Ok();
+  --computing_count;
+  return Status(ErrorKind::MemoryPressure,
+                "The server is short of memory and takes no complex statements for a moment; try "
+                "again");
+}
+
 void Core::CloseInstance() {
   std::shared_ptr<Instance> closing;
   {
@@ -134,6 +161,7 @@ void Core::NoteUse(const Instance& used, const Status& outcome) {
   if (!outcome.ok()) Count(options.metrics, "analytics_failures_total");
   const std::lock_guard lock(mutex);
   last_used_us = SystemClock().SteadyUs();
+  --computing_count;
   if (instance.get() != &used) return;
   if (instance->lost()) {
     Count(options.metrics, "analytics_lost_total");
@@ -143,7 +171,7 @@ void Core::NoteUse(const Instance& used, const Status& outcome) {
     charge.Reset();
     return;
   }
-  if (options.account != nullptr) charge.Resize(instance->used_bytes());
+  if (options.account != nullptr) charge.Resize(HeldBytes());
 }
 
 void Core::DropIdleResults(int64_t now_us) {
@@ -185,6 +213,7 @@ class EngineStream : public RowStream {
                                             std::to_string(core_->options.stream_idle_seconds) +
                                             " seconds");
     }
+    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
     Result<bool> more = result_->rows->Next(sink, chunk_bytes);
     core_->NoteUse(*result_->instance, more.status());
     result_->last_used_us = SystemClock().SteadyUs();
@@ -231,6 +260,7 @@ class PluginEngine : public Engine {
     const std::function<bool()> cancelled = query.cancelled;
     KALAM_ASSIGN_OR_RETURN(const auto slot, core_->slots.Acquire(deadline_us, cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/true));
     Count(core_->options.metrics, "analytics_statements_total");
     Result<std::unique_ptr<RowStream>> rows = instance->Execute(std::move(query));
     core_->NoteUse(*instance, rows.status());
@@ -254,6 +284,7 @@ class PluginEngine : public Engine {
     KALAM_ASSIGN_OR_RETURN(const auto slot,
                            core_->slots.Acquire(query.deadline_steady_us, query.cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
     Result<std::string> plan = instance->Explain(std::move(query));
     core_->NoteUse(*instance, plan.status());
     return plan;
@@ -264,6 +295,7 @@ class PluginEngine : public Engine {
     KALAM_ASSIGN_OR_RETURN(const auto slot,
                            core_->writer_slots.Acquire(file.deadline_steady_us, file.cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
+    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
     Result<ParquetFileSummary> written = instance->WriteParquet(file);
     core_->NoteUse(*instance, written.status());
     std::error_code error;
@@ -284,7 +316,7 @@ class PluginEngine : public Engine {
     if (!lock.owns_lock()) return true;
     if (core_->instance == nullptr) return false;
     // Whoever watches over memory asks this: a statement under way is charged as it grows.
-    if (core_->options.account != nullptr) core_->charge.Resize(core_->instance->used_bytes());
+    if (core_->options.account != nullptr) core_->charge.Resize(core_->HeldBytes());
     return true;
   }
 

@@ -84,9 +84,11 @@ class Engine {
   /// Loads nothing and does not wait: work that is not for a client asks it before it is planned.
   virtual Status CheckAvailable() const = 0;
   /// Runs the statement; rows are produced as the stream is pulled. The stream may outlive the
-  /// Engine. Errors: NotAvailable (built or configured without it, or the plugin cannot be loaded:
-  /// says which file), Busy (the line is full), Execution (with the engine's text), MemoryExceeded,
-  /// Timeout, Cancelled. After an Internal error the instance is opened anew by the next statement.
+  /// Engine. While it computes, half of the engine's memory is charged at least. Errors:
+  /// MemoryPressure (there is no room for that), NotAvailable (built or configured without it, or
+  /// the plugin cannot be loaded: says which file), Busy (the line is full), Execution (with the
+  /// engine's text), MemoryExceeded, Timeout, Cancelled. After an Internal error the instance is
+  /// opened anew by the next statement.
   virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
   /// The engine's plan as text, for EXPLAIN.
   virtual Result<std::string> Explain(EngineQuery query) = 0;

@@ -44,5 +44,25 @@ TEST(EngineSheddingTest, ClosesAtOnceUnlessSomebodyReads) {
   EXPECT_EQ(account.used_bytes(), 0);
 }
 
+TEST(EngineSheddingTest, AsksForHalfOfItsMemoryBeforeAStatement) {
+  constexpr int64_t kHalfBytes = 16 << 20;
+  MemoryAccount root("server", nullptr, 64 << 20);
+  EngineOptions options;
+  options.plugin_directory = KALAM_PLUGIN_DIRECTORY;
+  options.memory_limit_bytes = 2 * kHalfBytes;
+  options.account = &root.Child("analytical_engine");
+  const auto engine = MakeEngine(options);
+  EngineQuery query;
+  query.sql = "SELECT 1 AS one";
+  {
+    const MemoryCharge others(root, (64 << 20) - kHalfBytes + 1);
+    EXPECT_TRUE(engine->Execute(query).status().Is(ErrorKind::MemoryPressure));
+    EXPECT_TRUE(engine->Explain(query).ok()) << "computes nothing";
+  }
+  ASSERT_TRUE(engine->Execute(query).ok());
+  EXPECT_GE(options.account->peak_bytes(), kHalfBytes);
+  EXPECT_LT(options.account->used_bytes(), kHalfBytes) << "given back when it is computed";
+}
+
 }  // namespace
 }  // namespace kalam::analytics

@@ -14,6 +14,8 @@ namespace {
 // of its library, stacks, its catalog), and beside its pool up to 21 MB while it joins 100,000 rows
 // within a limit of 16 MiB, most of it for moments.
 constexpr int64_t kEngineAllowanceBytes = 16 << 20;
+// Of that, what it holds before it computes anything.
+constexpr int64_t kOpenEngineBytes = 6 << 20;
 // Whoever was granted memory a moment ago has not touched its pages yet.
 constexpr int64_t kUntouchedBytes = 1 << 20;
 // The block cache while memory is short.
@@ -51,7 +53,7 @@ MemoryWatch::MemoryWatch(const Parts& parts)
               .trim = [] { TrimAllocator(); }},
              parts.metrics),
       room_(parts.plan.budget_bytes - kUntouchedBytes,
-            {.anonymous_bytes = [this] { return AnonymousBytes(); },
+            {.anonymous_bytes = [this] { return AnonymousBytesBesideOpenEngine(); },
              .trim = [] { TrimAllocator(); },
              .steady_us = [this] { return parts_.clock.SteadyUs(); }}) {
   parts.memory.set_room(&room_);
@@ -67,6 +69,11 @@ bool MemoryWatch::NeedsRound() {
 MemoryReading MemoryWatch::Read() {
   parts_.store.RefreshAccounts();
   return {.accounted_bytes = parts_.memory.used_bytes(), .anonymous_bytes = AnonymousBytes()};
+}
+
+// Whoever asks for much is not granted what the engine has been allowed and does not use yet.
+int64_t MemoryWatch::AnonymousBytesBesideOpenEngine() const {
+  return ReadProcessMemory().anonymous_bytes - (parts_.engine.loaded() ? kOpenEngineBytes : 0);
 }
 
 int64_t MemoryWatch::AnonymousBytes() const {

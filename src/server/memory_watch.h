@@ -59,6 +59,7 @@ class MemoryWatch {
 
  private:
   int64_t AnonymousBytes() const;
+  int64_t AnonymousBytesBesideOpenEngine() const;
   MemoryReading Read();
   void ShrinkCaches(bool small);
   void ForgetPlansAndDefinitions();
