@@ -107,7 +107,8 @@ void Maintenance::Sweep(int64_t now_us) {
   const std::string hour = std::to_string(now_us / kHourUs);
   const Result<Seq> floor = tables::SeqAtTime(
       dependencies_.store, now_us - options_.change_retention_seconds * kSecondUs);
-  if (floor.ok() && floor->value > 0) {
+  const bool has_left_ranges = dependencies_.store.properties().deleted_range_places > 0;
+  if (has_left_ranges || (floor.ok() && floor->value > 0)) {
     const nlohmann::json parameters = {
         {"retention_hours", options_.change_retention_seconds / 3600}};
     Warn("retention was not queued",

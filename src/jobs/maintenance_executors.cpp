@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "base/optional_charge.h"
 #include "jobs/change_log_size.h"
 #include "jobs/maintenance.h"
@@ -156,6 +157,11 @@ Result<Seq> Maintenance::FloorOf(TableId table, Seq by_age) {
 }
 
 Result<JobOutcome> Maintenance::Retain(const JobRecord&, const JobCancelled& cancelled) {
+  // A damaged file must not keep everything else.
+  if (const auto sunk = dependencies_.store.SinkLeftDeletions(); !sunk.ok()) {
+    Log(LogLevel::kWarn, "jobs", "deleted ranges are left in the store",
+        {{"error", sunk.status().ToString()}});
+  }
   const int64_t now_us = dependencies_.clock.NowUs();
   const int64_t keep_from_us = now_us - options_.change_retention_seconds * kSecondUs;
   KALAM_ASSIGN_OR_RETURN(const Seq by_age, tables::SeqAtTime(dependencies_.store, keep_from_us));

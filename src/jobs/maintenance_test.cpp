@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <thread>
 #include <utility>
 
 #include "jobs/change_log_size.h"
@@ -115,6 +116,11 @@ class MaintenanceTest : public ::testing::Test {
     int count = 0;
     for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) ++count;
     return count;
+  }
+
+  /// Files go once the last reader or compaction has let go of them.
+  void AwaitNoDeletedRanges() {
+    while (database_.store->properties().deleted_range_places > 0) std::this_thread::yield();
   }
 
   /// Lets time pass with the server running.
@@ -253,7 +259,7 @@ TEST_F(MaintenanceTest, APurgeLooksAgainWhenAFlushHasEndedBehindItsView) {
     std::string key;
     EncodeKey(Datum::BigInt(1), &key);
     cold_rows_->Flush(*group_, messages, storage::Scope::OfUser("ann"), {key},
-                     tables::FakeColdRows::Eviction::kPending);
+                      tables::FakeColdRows::Eviction::kPending);
   };
   Pass(8 * kDayUs);
   EXPECT_FALSE(behind_view_);
@@ -328,10 +334,23 @@ TEST_F(MaintenanceTest, TheCleanupOfADroppedTableLeavesNothingBehind) {
        {storage::Family::kRows, storage::Family::kOrder, storage::Family::kChanges}) {
     EXPECT_EQ(CountKeys(family), 0);
   }
-  EXPECT_EQ(database_.store->properties().deleted_range_places, 0);
+  AwaitNoDeletedRanges();
   EXPECT_EQ(tables::ReadFloor(*database_.store, messages->id)->value, 0);
   const storage::Scope ann = tables::ScopeFor(*messages, "ann");
   EXPECT_EQ(tables::ReadPurgedTombstone(*database_.store, messages->id, ann)->value, 0);
+}
+
+TEST_F(MaintenanceTest, RangesThatNobodyTookDownAreWithinTheHour) {
+  const auto messages = MakeTable("messages", catalog::TableType::kUser);
+  Insert(messages, "ann", 1);
+  Commit(database_.catalog->DropTable(*messages), {messages->id});  // and no job follows
+  EXPECT_GT(database_.store->properties().deleted_range_places, 0);
+  Pass(61 * kSecondUs);  // the first look of the hour
+  ASSERT_EQ(JobsOf(JobType::kRetention).size(), 1u);
+  AwaitNoDeletedRanges();
+  Pass(3600 * kSecondUs);
+  ASSERT_EQ(JobsOf(JobType::kRetention).size(), 1u);
+  EXPECT_EQ(JobsOf(JobType::kRetention)[0].status, JobStatus::kCompleted);
 }
 
 TEST_F(MaintenanceTest, CleanupRefusesATableThatLives) {

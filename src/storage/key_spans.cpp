@@ -40,12 +40,6 @@ bool GetText(std::string_view* bytes, std::string_view* text) {
 
 }  // namespace
 
-KeySpans KeySpans::Everything() {
-  KeySpans all;
-  all.spans_.push_back({});
-  return all;
-}
-
 void KeySpans::Add(std::string_view begin, std::string_view end) {
   ScanRange added{std::string(begin), std::string(end)};
   // What it grows by may reach others.

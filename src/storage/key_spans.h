@@ -14,9 +14,6 @@ namespace kalam::storage {
 /// between them: a thousand of them are found and kept as cheaply as one.
 class KeySpans {
  public:
-  /// All keys there are.
-  static KeySpans Everything();
-
   /// From `begin` (inside) to `end` (not inside; empty: no end).
   void Add(std::string_view begin, std::string_view end);
   void Add(const KeySpans& other);

@@ -153,11 +153,18 @@ Status RangeDeletions::Load(rocksdb::DB& database,
                    [](const std::string& name) { return name.ends_with(".sst"); })) {
     return Status::Ok();
   }
+  std::vector<rocksdb::LiveFileMetaData> files;
+  database.GetLiveFilesMetaData(&files);
+  std::map<std::string, ScanRange> bounds;
+  // The greatest key may be the end of a range, which is not inside, or a key.
+  for (const rocksdb::LiveFileMetaData& file : files)
+    bounds[NameOf(file.name)] = {file.smallestkey, file.largestkey + '\0'};
   for (rocksdb::ColumnFamilyHandle* family : families) {
     rocksdb::TablePropertiesCollection properties;
     KALAM_RETURN_IF_ERROR(ToStatus(database.GetPropertiesOfAllTables(family, &properties),
                                    "cannot read the properties of a table file"));
-    for (const auto& [path, of_file] : properties) AddFile(family->GetName(), path, *of_file);
+    for (const auto& [path, of_file] : properties)
+      AddFile(family->GetName(), path, *of_file, bounds[NameOf(path)]);
   }
   return Status::Ok();
 }
@@ -171,6 +178,21 @@ KeySpans RangeDeletions::HiddenIn(Family family, const ScanRange& range) const {
   for (const InMemtable& memtable : memtables_)
     if (memtable.family == family) hidden.AddOverlapping(memtable.spans, range);
   return hidden;
+}
+
+KeySpans RangeDeletions::LeftIn(rocksdb::DB& database, Family family,
+                                const ScanRange& range) const {
+  KeySpans left;
+  if (count(family) == 0) return left;
+  std::vector<rocksdb::LiveFileMetaData> live;
+  database.GetLiveFilesMetaData(&live);
+  const std::lock_guard lock(mutex_);
+  for (const rocksdb::LiveFileMetaData& file : live) {
+    const auto known = files_.find(NameOf(file.name));
+    if (known != files_.end() && known->second.family == family)
+      left.AddOverlapping(known->second.spans, range);
+  }
+  return left;
 }
 
 uint64_t RangeDeletions::BeginWrite(const DeletedRanges& ranges) {
@@ -215,7 +237,7 @@ void RangeDeletions::DropWritten(Family family) {
 }
 
 void RangeDeletions::AddFile(const std::string& family_name, const std::string& path,
-                             const rocksdb::TableProperties& properties) {
+                             const rocksdb::TableProperties& properties, const ScanRange& bounds) {
   if (properties.num_range_deletions == 0) return;
   const auto family = FamilyOf(family_name);
   if (!family) return;
@@ -223,7 +245,10 @@ void RangeDeletions::AddFile(const std::string& family_name, const std::string& 
   std::optional<KeySpans> spans;
   if (noted != properties.user_collected_properties.end()) spans = KeySpans::Decode(noted->second);
   // A file of an older version says only that there are some.
-  if (!spans || spans->empty()) spans = KeySpans::Everything();
+  if (!spans || spans->empty()) {
+    spans.emplace();
+    spans->Add(bounds.lower, bounds.upper);
+  }
   const std::lock_guard lock(mutex_);
   if (files_.emplace(NameOf(path), InFile{*family, *std::move(spans)}).second)
     counts_[static_cast<size_t>(*family)].fetch_add(1, std::memory_order_release);

@@ -51,6 +51,8 @@ class RangeDeletions : public std::enable_shared_from_this<RangeDeletions> {
   /// taken before the call. Ask before the iterator is made: nothing that it will meet is gone by
   /// then.
   KeySpans HiddenIn(Family family, const ScanRange& range) const;
+  /// The same of files alone, and of those that are part of the database still.
+  KeySpans LeftIn(rocksdb::DB& database, Family family, const ScanRange& range) const;
   /// Changes whenever a deletion of ranges is about to be written.
   uint64_t write_count() const { return write_count_.load(std::memory_order_acquire); }
 
@@ -61,8 +63,9 @@ class RangeDeletions : public std::enable_shared_from_this<RangeDeletions> {
   /// What was written to a family up to there is in files now.
   void WrittenOut(Family family, uint64_t sequence);
 
+  /// `bounds`: of the file's keys, for one that does not say where its deletions lie.
   void AddFile(const std::string& family_name, const std::string& path,
-               const rocksdb::TableProperties& properties);
+               const rocksdb::TableProperties& properties, const ScanRange& bounds = {});
   void RemoveFile(const std::string& path);
 
   /// Files and memtables of a family that hold some.

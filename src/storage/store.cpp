@@ -434,8 +434,31 @@ Status Store::SinkDeletions(Family family, const ScanRange& range) {
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kSkip;
   rocksdb::Slice lower(range.lower);
   rocksdb::Slice upper(range.upper);
-  return ToStatus(rep_->database->CompactRange(options, rep_->Handle(family), &lower, &upper),
-                  "cannot compact");
+  KALAM_RETURN_IF_ERROR(
+      ToStatus(rep_->database->CompactRange(options, rep_->Handle(family), &lower,
+                                            range.upper.empty() ? nullptr : &upper),
+               "cannot compact"));
+  // A file that meets no other moves down as it is, deletions and all.
+  const KeySpans left = rep_->tuning.range_deletions->LeftIn(*rep_->database, family, range);
+  for (const ScanRange& span : left.spans()) KALAM_RETURN_IF_ERROR(CompactRange(family, span));
+  return Status::Ok();
+}
+
+bool Store::HasDeletedRanges(Family family, const ScanRange& range) const {
+  return !rep_->tuning.range_deletions->HiddenIn(family, range).empty();
+}
+
+Result<int64_t> Store::SinkLeftDeletions() {
+  int64_t stretches = 0;
+  for (int i = 0; i < kFamilyCount; ++i) {
+    const auto family = static_cast<Family>(i);
+    const KeySpans left = rep_->tuning.range_deletions->HiddenIn(family, {});
+    for (const ScanRange& span : left.spans()) {
+      KALAM_RETURN_IF_ERROR(SinkDeletions(family, span));
+      ++stretches;
+    }
+  }
+  return stretches;
 }
 
 void Store::SetBlockCacheCapacity(int64_t bytes) {

@@ -186,6 +186,12 @@ class Store {
   /// Writes out what memory holds of a range and takes its deletions down to what they delete, in
   /// one compaction instead of several that each meet a part (blocks).
   Status SinkDeletions(Family family, const ScanRange& range);
+  /// Whether ranges were deleted beside or within `range` that have not met all they delete: scans
+  /// are slower there. Cheap.
+  bool HasDeletedRanges(Family family, const ScanRange& range) const;
+  /// SinkDeletions wherever there are any; whoever deletes a range does so, and this is for what
+  /// an interruption has left. Returns the number of stretches of keys.
+  Result<int64_t> SinkLeftDeletions();
   /// A rough count of the bytes that a range (both bounds given) takes in files and in memory; 0
   /// when it cannot be told.
   int64_t ApproximateBytes(Family family, const ScanRange& range) const;
