@@ -29,8 +29,9 @@ namespace {
 constexpr const char* kSourceId = "6ddac802ff";
 // What a thread may have freed before its heap is given back.
 constexpr duckdb::idx_t kKeptHeapBytes = 1 << 20;
-// With so little memory the heap is given back after every statement: a fraction of a millisecond.
-constexpr int64_t kSmallMemoryBytes = 64 << 20;
+// With so little memory the heap is given back after every statement, and within long ones: what
+// an aggregate of 20 ms does in 64 MiB takes a quarter longer then.
+constexpr int64_t kSmallMemoryBytes = 16 << 20;
 
 void Configure(const InstanceOptions& options, duckdb::DBConfig* config) {
   duckdb::DBConfigOptions& to = config->options;
@@ -41,10 +42,10 @@ void Configure(const InstanceOptions& options, duckdb::DBConfig* config) {
   if (options.temp_bytes_max > 0)
     to.maximum_swap_space = static_cast<duckdb::idx_t>(options.temp_bytes_max);
   // The library keeps freed pages in a heap of its own; left alone, 128 MB of each thread.
-  const duckdb::idx_t kept_bytes = std::max<duckdb::idx_t>(to.maximum_memory / 16, kKeptHeapBytes);
-  to.allocator_flush_threshold = std::min(to.allocator_flush_threshold, kept_bytes);
-  to.allocator_bulk_deallocation_flush_threshold =
-      std::min(to.allocator_bulk_deallocation_flush_threshold, kept_bytes);
+  if (options.memory_limit_bytes <= kSmallMemoryBytes) {
+    to.allocator_flush_threshold = kKeptHeapBytes;
+    to.allocator_bulk_deallocation_flush_threshold = kKeptHeapBytes;
+  }
   // The library is built with both switched on.
   to.autoload_known_extensions = false;
   to.autoinstall_known_extensions = false;
