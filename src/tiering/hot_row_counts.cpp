@@ -431,6 +431,8 @@ void HotRowCounts::FlushEnded(TableId table, std::optional<int64_t> row_count) {
       entry->paused_until_us = 0;
       if (!flush->scopes.empty())
         entry->row_count = std::max<int64_t>(entry->row_count - *row_count, 0);
+      // Rows that came without commits may be newer than what is published: they are still there.
+      counts_anew |= *row_count < flush->row_count;
     }
     if (entry->row_count > 0) {
       Touch(table, entry);

@@ -253,6 +253,17 @@ TEST_F(HotRowCountsTest, WhatAFailedFlushHasLeftIsStillCounted) {
   EXPECT_EQ(Due(), Names{"t"});
 }
 
+TEST_F(HotRowCountsTest, RowsThatAFlushCouldNotSeeYetStayDue) {
+  const TableId table = MakeTable("t", {.row_limit = 5});
+  PutRows(table, "ann", 6);  // as a restore does
+  ASSERT_TRUE(counts_->CountAnew(table).ok());
+  EXPECT_EQ(Due(), Names{"t"});
+  counts_->FlushBegins(table, {}, Seq{0});
+  counts_->FlushEnded(table, 0);
+  EXPECT_EQ(counts_->row_count(table), 6);
+  EXPECT_EQ(Due(), Names{"t"});
+}
+
 TEST_F(HotRowCountsTest, ATableThatIsCountedDuringItsFlushIsCountedAgain) {
   const TableId table = MakeTable("t", {.row_limit = 5});
   PutRows(table, "ann", 4);
