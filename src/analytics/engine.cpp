@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -63,6 +64,7 @@ struct Core {
   std::mutex mutex;
   std::optional<PluginLibrary> library;            // guarded by mutex
   std::shared_ptr<Instance> instance;              // guarded by mutex
+  std::atomic<bool> loaded{false};                 // there is one, or there will be in a moment
   std::vector<std::weak_ptr<OpenResult>> results;  // guarded by mutex
   MemoryCharge charge;                             // guarded by mutex
   int computing_count = 0;                         // guarded by mutex
@@ -103,6 +105,7 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   last_used_us = SystemClock().SteadyUs();
   if (instance != nullptr && !instance->lost()) return instance;
   instance.reset();
+  loaded = false;
   if (!library) {
     KALAM_ASSIGN_OR_RETURN(library, PluginLibrary::Load(options.plugin_directory));
   }
@@ -114,7 +117,10 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   instance_options.temp_directory = options.temp_directory;
   instance_options.temp_bytes_max = options.temp_bytes_max;
   instance_options.next_snowflake_id = options.next_snowflake_id;
-  KALAM_ASSIGN_OR_RETURN(instance, OpenBehindOthers(*library, instance_options));
+  loaded = true;
+  Result<std::unique_ptr<Instance>> opened = OpenBehindOthers(*library, instance_options);
+  loaded = opened.ok();
+  KALAM_ASSIGN_OR_RETURN(instance, std::move(opened));
   Count(options.metrics, "analytics_opened_total");
   Log(LogLevel::kDebug, "analytics", "engine opened",
       {{"took_us", SystemClock().SteadyUs() - begin_us}});
@@ -150,6 +156,7 @@ void Core::CloseInstance() {
     const std::lock_guard lock(mutex);
     closing = std::move(instance);
     instance.reset();
+    loaded = false;
     charge.Reset();
   }
   if (closing == nullptr) return;
@@ -168,6 +175,7 @@ void Core::NoteUse(const Instance& used, const Status& outcome) {
     Log(LogLevel::kError, "analytics", "the engine failed and will be opened anew",
         {{"error", outcome.message()}});
     instance.reset();
+    loaded = false;
     charge.Reset();
     return;
   }
@@ -310,14 +318,12 @@ class PluginEngine : public Engine {
     return written;
   }
 
-  bool loaded() const override {
-    // Never waits for an instance that is being opened: it counts as loaded.
+  bool loaded() const override { return core_->loaded.load(std::memory_order_relaxed); }
+
+  void RefreshAccount() override {
     const std::unique_lock lock(core_->mutex, std::try_to_lock);
-    if (!lock.owns_lock()) return true;
-    if (core_->instance == nullptr) return false;
-    // Whoever watches over memory asks this: a statement under way is charged as it grows.
+    if (!lock.owns_lock() || core_->instance == nullptr) return;
     if (core_->options.account != nullptr) core_->charge.Resize(core_->HeldBytes());
-    return true;
   }
 
   void CloseIfIdle(int64_t now_steady_us) override {

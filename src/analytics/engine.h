@@ -96,7 +96,11 @@ class Engine {
   /// only. Errors: as Execute; StorageIo (the file cannot be written: the disk is full). After an
   /// error there is no file.
   virtual Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) = 0;
+  /// Also while it is being opened. Takes no lock: charges ask it.
   virtual bool loaded() const = 0;
+  /// Charges what a statement under way has come to; for whoever watches over memory. Does not
+  /// wait.
+  virtual void RefreshAccount() {}
   /// Drops results that nobody pulls, and closes the instance if nobody has used it for the idle
   /// time; called by a timer.
   virtual void CloseIfIdle(int64_t now_steady_us) = 0;

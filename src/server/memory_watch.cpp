@@ -68,6 +68,7 @@ bool MemoryWatch::NeedsRound() {
 
 MemoryReading MemoryWatch::Read() {
   parts_.store.RefreshAccounts();
+  parts_.engine.RefreshAccount();
   return {.accounted_bytes = parts_.memory.used_bytes(), .anonymous_bytes = AnonymousBytes()};
 }
 
