@@ -7,33 +7,16 @@
 #include <fstream>
 #include <map>
 
-#include "storage/store.h"
+#include "storage/store_test_bench.h"
 
 namespace kalam::storage {
 namespace {
 
-class EventCountsTest : public testing::Test {
+class EventCountsTest : public StoreTest {
  protected:
-  EventCountsTest() {
-    std::string pattern = testing::TempDir() + "kalam_counts_XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    options_.path = directory_ + "/db";
-    Reopen();
-  }
-  ~EventCountsTest() override {
-    store_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  void Reopen() {
-    store_.reset();
-    auto opened = Store::Open(options_);
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
-    store_ = std::move(opened).value();
-  }
+  EventCountsTest() { Reopen(); }
   void Put(std::string_view key, std::string_view value) {
-    WriteBatch batch;
-    batch.Put(Family::kRows, key, value);
-    ASSERT_TRUE(store_->Write(std::move(batch), Durability::kFsync).ok());
+    StoreTest::Put(Family::kRows, key, value);
   }
   bool Finds(std::string_view key) {
     auto value = store_->Get(Family::kRows, key);
@@ -47,10 +30,6 @@ class EventCountsTest : public testing::Test {
     ADD_FAILURE() << "no count " << name;
     return -1;
   }
-
-  std::string directory_;
-  StoreOptions options_;
-  std::unique_ptr<Store> store_;
 };
 
 TEST_F(EventCountsTest, EverySyncedWriteIsASyncOfTheLog) {
