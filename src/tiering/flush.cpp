@@ -155,7 +155,6 @@ class ViewFlush {
                                        [this] { worked_.Reached("flush.committing"); }));
     if (commit == ScopeCommit::kTooManyChanges) return CommitThenEvict(change);
     worked_.Reached("flush.committed");
-    outcome_.forgot_ranges |= commit == ScopeCommit::kByRanges;
     Count(*change);
     return Status::Ok();
   }

@@ -82,7 +82,7 @@ Result<LargeScopes> FindLargeScopes(storage::Store& store, TableId table,
     }
     found.other_row_count += count;
     found.other_largest = std::max(found.other_largest, count);
-    // One that is left out for now is as large as it is.
+    // All rows of a large scope for which there was no room are others as well.
     for (; in_scope() && !is_over(); iterator->Next()) ++looked_at, ++found.other_row_count;
   }
   KALAM_RETURN_IF_ERROR(iterator->status());

@@ -199,6 +199,7 @@ class TieringImpl final : public Tiering {
   Status FinishEarlierWork(const WorkedTable& worked);
   Result<FlushOutcome> FlushLocked(TableId id, WorkedTable& worked);
   Result<FlushOutcome> FlushUpTo(Seq up_to, TableId id, WorkedTable& worked);
+  void SinkForgotten(const storage::ScanRange& keys, int64_t row_count);
   Result<CompactionOutcome> CompactLocked(const WorkedTable& worked, Seq tombstones_up_to);
   Result<std::set<std::string>> PathsOfSuccessor(const DroppedTable& dropped, bool* exists);
   Status DeleteLeftManifests(const std::set<std::string>& deleted, objects::ObjectStorage& storage);
@@ -258,23 +259,27 @@ Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
   const Flushing flushing(*this, id);  // before the view: it sees every tombstone up to there
   counts_.FlushBegins(id, worked.work.scopes, flushing.seq());
   Result<FlushOutcome> outcome = FlushUpTo(flushing.seq(), id, worked);
+  SinkForgotten(KeysOf(id, worked.work.scopes), outcome.ok() ? outcome->row_count : 0);
+  // Behind that: it may count what is left.
   counts_.FlushEnded(id, outcome.ok() ? std::optional(outcome->row_count) : std::nullopt);
   KALAM_RETURN_IF_ERROR(outcome.status());
   if (!outcome->table_found) return outcome;
   if (outcome->row_count > 0) old_tombstones_.Note(id);
-  if (outcome->forgot_ranges || outcome->row_count >= kManyRows) {
-    // Scans walk over what was forgotten until it has met its rows in a compaction.
-    const storage::ScanRange keys = KeysOf(id, worked.work.scopes);
-    for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder}) {
-      const Status sunk = services_.store.SinkDeletions(family, keys);
-      if (sunk.ok()) continue;
-      Log(LogLevel::kWarn, "tiering", "rows that were moved still lie in the store's files",
-          {{"error", sunk.ToString()}});
-    }
-  }
   KALAM_ASSIGN_OR_RETURN(outcome->wants_compaction,
                          WantsCompaction(services_.store, id, options_.small_segments_max));
   return outcome;
+}
+
+/// Scans walk over what was forgotten until it has met its rows in a compaction; also what a flush
+/// has left that failed, or was killed.
+void TieringImpl::SinkForgotten(const storage::ScanRange& keys, int64_t row_count) {
+  for (const storage::Family family : {storage::Family::kRows, storage::Family::kOrder}) {
+    if (row_count < kManyRows && !services_.store.HasDeletedRanges(family, keys)) continue;
+    const Status sunk = services_.store.SinkDeletions(family, keys);
+    if (sunk.ok()) continue;
+    Log(LogLevel::kWarn, "tiering", "rows that were moved still lie in the store's files",
+        {{"error", sunk.ToString()}});
+  }
 }
 
 Result<FlushOutcome> TieringImpl::FlushUpTo(Seq up_to, TableId id, WorkedTable& worked) {

@@ -46,8 +46,6 @@ struct FlushOutcome {
   int64_t file_count = 0;
   /// The table has enough small segments for a compaction.
   bool wants_compaction = false;
-  /// Hot copies were forgotten by ranges, which are taken down to what they delete before the end.
-  bool forgot_ranges = false;
 };
 
 struct CompactionOutcome {
