@@ -132,6 +132,13 @@ class WorldFiles final : public tables::ColdFiles {
   uint32_t deleted_column() const override { return kDeleted; }
   int32_t user_field_id() const override { return kUserFieldId; }
   const std::string& user_id() const override { return world_.user; }
+  Result<bool> MayBeHidden(size_t file) override {
+    const tables::ColdFile& of = world_.files[file];
+    return std::any_of(world_.hot.begin(), world_.hot.end(), [&](const auto& hot) {
+      const std::string key = EncodedId(hot.first.second);
+      return hot.first.first == world_.user && key >= of.min_pk && key <= of.max_pk;
+    });
+  }
   Result<tables::HiddenRows> FindHiddenRows(size_t file, int64_t row) override {
     const std::vector<Row>& rows = world_.file_rows[file];
     tables::HiddenRows hidden;
@@ -392,6 +399,27 @@ TEST_F(ColdFilesTest, EveryRowGroupThatIsReadIsAskedForOnce) {
       "SELECT count(*), min(id), max(id) FROM kalam_scan(0) AS t WHERE id >= 65 AND id < 120";
   EXPECT_EQ(Run(world, true, ids), Run(world, false, ids));
   EXPECT_EQ(world.runs_asked.load(), 1);
+}
+
+TEST_F(ColdFilesTest, FilesBesideAllHotRowsAreNotAskedFor) {
+  World world;
+  std::vector<Row> first, second;
+  for (int64_t id = 0; id < 2 * kGroupRows; ++id)
+    first.push_back({.user = "anna", .id = id, .seq = id});
+  for (int64_t id = 1000; id < 1000 + 2 * kGroupRows; ++id)
+    second.push_back({.user = "anna", .id = id, .seq = id});
+  AddFile(world, first, 2, false, false);
+  AddFile(world, second, 2, false, false);
+  const std::string ids = "SELECT count(*), min(id), max(id) FROM kalam_scan(0) AS t";
+  const auto hide = [&world](int64_t id) {
+    world.hot[{"anna", id}] = {.user = "anna", .id = id, .seq = 5000, .deleted = true};
+  };
+  hide(999);
+  EXPECT_EQ(Run(world, true, ids), Run(world, false, ids));
+  EXPECT_EQ(world.runs_asked.load(), 0);
+  hide(1000);
+  EXPECT_EQ(Run(world, true, ids), Run(world, false, ids));
+  EXPECT_EQ(world.runs_asked.load(), 2) << "the groups of the second file";
 }
 
 TEST_F(ColdFilesTest, TooManyVersionsAreMergedRowByRow) {

@@ -117,6 +117,15 @@ class TableColdFiles final : public ColdFiles {
   int32_t user_field_id() const override { return segments::kUserFieldId; }
   const std::string& user_id() const override { return user_id_; }
 
+  Result<bool> MayBeHidden(size_t file) override {
+    ScanOptions options;
+    options.include_deleted = true;
+    options.key_lower = records_[file].min_pk;
+    options.key_upper = records_[file].max_pk + '\0';
+    KALAM_ASSIGN_OR_RETURN(const std::unique_ptr<RowScan> scan,
+                           hot_reader_.OpenScan(scope_, options));
+    return scan->Next();
+  }
   Result<HiddenRows> FindHiddenRows(size_t file, int64_t row) override {
     KALAM_ASSIGN_OR_RETURN(const auto keys,
                            reader_.cold_rows()->OpenKeys(scope_.table, scope_.scope, records_[file],

@@ -159,6 +159,8 @@ TEST_F(ColdFilesTest, HotRowsAndTombstonesHideTheRowsOfTheirKeys) {
   Insert(table, 2004, "not ann's", 1, "bob");
   const auto files = Open(table);
   ASSERT_NE(files, nullptr);
+  EXPECT_TRUE(*files->MayBeHidden(0));
+  EXPECT_TRUE(*files->MayBeHidden(1));
   EXPECT_EQ(hidden(files, 0, 5), "0..10: 0 9");
   EXPECT_EQ(hidden(files, 0, 10), "10..20: 0");
   EXPECT_EQ(hidden(files, 0, 24), "20..25: 4");
@@ -173,6 +175,25 @@ TEST_F(ColdFilesTest, HotRowsAndTombstonesHideTheRowsOfTheirKeys) {
   ASSERT_TRUE(part.ok());
   EXPECT_TRUE(*(*part)->Next());
   EXPECT_EQ((*part)->cells()[0].i, 999);
+}
+
+TEST_F(ColdFilesTest, FilesBetweenHotRowsAreNotHidden) {
+  const catalog::TablePtr table = MakeTable(BenchTable(TableId{9}, catalog::TableType::kUser));
+  listed_.listed = {Segment(table, "ann", 100, 200, 1), Segment(table, "ann", 300, 400, 2)};
+  Insert(table, 99, "before", 1);
+  Insert(table, 201, "between", 1);
+  Insert(table, 150, "not ann's", 1, "bob");
+  auto files = Open(table);
+  ASSERT_NE(files, nullptr);
+  EXPECT_FALSE(*files->MayBeHidden(0));
+  EXPECT_FALSE(*files->MayBeHidden(1));
+  Insert(table, 200, "the last one", 1);
+  Insert(table, 300, "the first one", 1);
+  Delete(table, 300);
+  EXPECT_FALSE(*files->MayBeHidden(0)) << "comes after its view";
+  files = Open(table);
+  EXPECT_TRUE(*files->MayBeHidden(0));
+  EXPECT_TRUE(*files->MayBeHidden(1));
 }
 
 TEST_F(ColdFilesTest, StagedWritesHideTheRowsOfTheirKeys) {

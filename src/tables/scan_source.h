@@ -82,6 +82,9 @@ class ColdFiles {
   virtual int32_t user_field_id() const = 0;
   virtual const std::string& user_id() const = 0;
 
+  /// False when no hot version has a key between the first and the last one of `files()[file]`: none of its rows is
+  /// hidden by one.
+  virtual Result<bool> MayBeHidden(size_t file) = 0;
   /// The run of rows of `files()[file]` that its row `row` belongs to, and those of it that a hot version hides: a row,
   /// a tombstone or a staged write with the same key.
   virtual Result<HiddenRows> FindHiddenRows(size_t file, int64_t row) = 0;

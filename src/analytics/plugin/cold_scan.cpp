@@ -1,8 +1,8 @@
 // The cold half of a scan: rows of Parquet files without those that hot rows or newer files hide.
 //
-// What hot rows hide is known by place: a thread that comes to a row group asks once which of its
-// rows are hidden, so that a group that nobody has touched costs no look at its keys. What newer
-// files hide is known by key.
+// What hot rows hide is known by place: of a file whose keys lie beside all hot ones nothing is
+// asked; else a thread that comes to a row group asks once which of its rows are hidden, so that a
+// group that nobody has touched costs no look at its keys. What newer files hide is known by key.
 #include "analytics/plugin/cold_scan.h"
 
 #include <algorithm>
@@ -154,11 +154,23 @@ void ColdScan::OpenScan(const std::vector<uint32_t>& columns,
     key_place_ = place(cold_->key_column());
     seq_place_ = place(cold_->seq_column());
   }
+  request.row_number = FindHotFiles();
+  request.file_index = request.row_number || !hidden_.empty();
   file_place_ = request.wanted.size();
   row_place_ = file_place_ + 1;
-  request.file_index = true;
-  request.row_number = true;
   scan_ = std::make_unique<ParquetScan>(context_, query_, std::move(request));
+}
+
+bool ColdScan::FindHotFiles() {
+  std::vector<bool> hot(cold_->files().size());
+  for (size_t i = 0; i < hot.size(); ++i) {
+    const Result<bool> may_be_hidden = cold_->MayBeHidden(i);
+    if (!may_be_hidden.ok()) query_.Fail(may_be_hidden.status());
+    hot[i] = *may_be_hidden;
+  }
+  if (std::find(hot.begin(), hot.end(), true) == hot.end()) return false;
+  hot_files_ = std::move(hot);
+  return true;
 }
 
 std::unique_ptr<ColdScan::Local> ColdScan::OpenLocal(duckdb::ExecutionContext& context) {
@@ -171,6 +183,13 @@ std::unique_ptr<ColdScan::Local> ColdScan::OpenLocal(duckdb::ExecutionContext& c
 
 /// Learns which rows of the run around a row are hidden by hot versions.
 void ColdScan::MeetRun(Local& local, uint64_t file, int64_t row) const {
+  if (!hot_files_[file]) {
+    local.run_file = file;
+    local.run_begin = 0;
+    local.run_end = cold_->files()[file].row_count;
+    local.run_hidden.clear();
+    return;
+  }
   const Result<tables::HiddenRows> hidden = cold_->FindHiddenRows(file, row);
   if (!hidden.ok()) query_.Fail(hidden.status());
   local.run_file = file;
@@ -196,7 +215,9 @@ duckdb::idx_t ColdScan::DropHot(Local& local, duckdb::SelectionVector* visible) 
            row < local.run_end;
   };
   // Rows come in the order of their file, so that what holds for both ends holds between them.
-  if (is_in_run(0) && is_in_run(count - 1) && local.run_hidden.empty()) return count;
+  if (!is_in_run(0))
+    MeetRun(local, file_of[files.sel->get_index(0)], number_of[rows.sel->get_index(0)]);
+  if (local.run_hidden.empty() && is_in_run(count - 1)) return count;
   duckdb::idx_t kept = 0;
   for (duckdb::idx_t i = 0; i < count; ++i) {
     const uint64_t file = file_of[files.sel->get_index(i)];
@@ -252,7 +273,7 @@ bool ColdScan::Next(duckdb::ClientContext& context, Local& local,
     const duckdb::idx_t count = local.chunk.size();
     if (count == 0) return false;
     duckdb::SelectionVector visible(count);
-    duckdb::idx_t kept = DropHot(local, &visible);
+    duckdb::idx_t kept = hot_files_.empty() ? count : DropHot(local, &visible);
     if (!hidden_.empty()) kept = DropOld(local, kept, &visible);
     if (kept == 0) continue;
     for (size_t i = 0; i < asked_columns_; ++i) {

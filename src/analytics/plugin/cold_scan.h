@@ -56,6 +56,7 @@ class ColdScan {
   bool ReadVersions(const std::vector<size_t>& files);
   bool Reserve();
   void OpenScan(const std::vector<uint32_t>& columns, const std::vector<tables::ScanHint>& hints);
+  bool FindHotFiles();
   void MeetRun(Local& local, uint64_t file, int64_t row) const;
   duckdb::idx_t DropHot(Local& local, duckdb::SelectionVector* visible) const;
   duckdb::idx_t DropOld(Local& local, duckdb::idx_t count, duckdb::SelectionVector* visible) const;
@@ -65,9 +66,11 @@ class ColdScan {
   const ResultSchema schema_;
   const std::shared_ptr<tables::ColdFiles> cold_;
   HiddenKeys hidden_;
-  int64_t reserved_bytes_ = 0;  // of the engine's memory, for hidden_
+  std::vector<bool> hot_files_;  // that hot versions may hide rows of; empty when there is none
+  int64_t reserved_bytes_ = 0;   // of the engine's memory, for hidden_
   size_t asked_columns_ = 0;
-  // Places in the chunks of scan_; the first two when hidden_ is not empty.
+  // Places in the chunks of scan_: of keys and numbers when hidden_ is not empty, of rows when
+  // hot_files_ is not, of files when either is not.
   size_t key_place_ = 0, seq_place_ = 0, file_place_ = 0, row_place_ = 0;
   std::unique_ptr<ParquetScan> scan_;
 };
