@@ -70,6 +70,11 @@ class ExportDownload : public PieceDownload {
     bytes.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
     return bytes;
   }
+  void Refuse(HttpSession& session, const Status& status) override {
+    session.Respond({.status = 500,
+                     .body = ErrorBody(TraitsOf(status.kind()).wire_code,
+                                       "The export cannot be read; ask for another one")});
+  }
   void Begin(HttpSession& session) override {
     if (size_ < 0) {
       session.Respond(

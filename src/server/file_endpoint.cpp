@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "base/log.h"
 #include "catalog/users.h"
 #include "files/file_store.h"
 #include "files/mime_type.h"
@@ -166,14 +167,24 @@ class FileDownload : public PieceDownload {
     return server_.files->Read(*entry_, offset, size);
   }
 
+  void Refuse(HttpSession& session, const Status& status) override {
+    const ErrorTraits& traits = TraitsOf(status.kind());
+    // As statements that read cold rows: what a storage says is for those who run the server.
+    const bool tells = traits.http_status < 500 || catalog::IsAdmin(caller_.role);
+    session.Respond({.status = traits.http_status,
+                     .body = SqlErrorBody(traits.wire_code,
+                                          tells ? status.ToString() : "The file cannot be read", "",
+                                          TookMs(session, started_us_))});
+    if (traits.http_status < 500) return;
+    Log(LogLevel::kWarn, "files", "a file could not be read",
+        {{"table", path_.namespace_id + "." + path_.table},
+         {"file", path_.sub + "/" + path_.name},
+         {"error", status.ToString()}});
+  }
+
   void Begin(HttpSession& session) override {
     if (!status_.ok()) {
-      const ErrorTraits& traits = TraitsOf(status_.kind());
-      const bool tells = traits.http_status < 500;
-      session.Respond({.status = traits.http_status,
-                       .body = SqlErrorBody(traits.wire_code,
-                                            tells ? status_.ToString() : "The file cannot be read",
-                                            "", TookMs(session, started_us_))});
+      Refuse(session, status_);
       return;
     }
     if (!entry_) {

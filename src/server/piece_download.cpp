@@ -57,13 +57,21 @@ void PieceDownload::SendBytes(HttpSession& session, int status, std::string_view
   }
   at_ = begin;
   end_ = end;
-  begun_ = true;
-  session.BeginSized(status, content_type, headers, end - begin);
+  head_status_ = status;
+  content_type_ = content_type;
+  headers_ = headers;
   if (only_head || begin == end) {
+    BeginAnswer(session);
     session.EndSized();
     return;
   }
   OnWorker(&PieceDownload::ReadPiece);
+}
+
+void PieceDownload::BeginAnswer(HttpSession& session) {
+  begun_ = true;
+  session.BeginSized(head_status_, std::exchange(content_type_, {}), std::exchange(headers_, {}),
+                     end_ - at_);
 }
 
 // A client that does not read holds a piece, on top of what just left its socket writable.
@@ -80,15 +88,25 @@ bool PieceDownload::FindRoom(HttpSession& session) {
 void PieceDownload::ReadPiece() {
   if (abandoned_.load(std::memory_order_relaxed)) return;
   Result<std::string> bytes = Read(at_, std::min(end_ - at_, piece_bytes_));
-  if (bytes.ok()) piece_ = *std::move(bytes);
+  if (bytes.ok()) {
+    piece_ = *std::move(bytes);
+  } else {
+    unread_ = std::move(bytes).status();
+  }
   OnCore(&PieceDownload::SendPiece);
 }
 
 void PieceDownload::SendPiece(HttpSession& session) {
   if (piece_.empty()) {
-    session.AbortAnswer();
+    if (unread_.ok()) unread_ = Status(ErrorKind::StorageIo, "it is shorter than it was");
+    if (begun_) {
+      session.AbortAnswer();
+    } else {
+      Refuse(session, unread_);
+    }
     return;
   }
+  if (!begun_) BeginAnswer(session);
   at_ += static_cast<int64_t>(piece_.size());
   session.SendPiece(std::exchange(piece_, {}));
   // What waits in the socket's buffer is charged there.

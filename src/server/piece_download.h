@@ -30,12 +30,16 @@ class PieceDownload : public Exchange, public std::enable_shared_from_this<Piece
   virtual void Look() = 0;
   /// On the core, after Look: refuses, or calls SendBytes.
   virtual void Begin(HttpSession& session) = 0;
-  /// On a worker: up to `size` bytes from `offset` on. An error, or no bytes, cuts the answer off,
-  /// so that the client sees that it is not whole.
+  /// On a worker: up to `size` bytes from `offset` on. An error, or no bytes, is told by Refuse
+  /// where it is the first piece; later it cuts the answer off, so that the client sees that it is
+  /// not whole.
   virtual Result<std::string> Read(int64_t offset, int64_t size) = 0;
+  /// On the core: answers that not even the first piece could be read.
+  virtual void Refuse(HttpSession& session, const Status& status) = 0;
 
-  /// Answers with the bytes from `begin` to `end` (not inside); with the head alone where the
-  /// client asked for no more. `headers` as HttpSession::BeginSized.
+  /// Answers with the bytes from `begin` to `end` (not inside), beginning when the first of them
+  /// are there; with the head alone where the client asked for no more. `headers` as
+  /// HttpSession::BeginSized.
   void SendBytes(HttpSession& session, int status, std::string_view content_type,
                  std::string_view headers, int64_t begin, int64_t end);
 
@@ -46,6 +50,7 @@ class PieceDownload : public Exchange, public std::enable_shared_from_this<Piece
   void OnCore(void (PieceDownload::*answer)(HttpSession& session));
   void LookUp();
   void ReadPiece();
+  void BeginAnswer(HttpSession& session);
   void SendPiece(HttpSession& session);
 
   WorkerPool& workers_;
@@ -56,6 +61,9 @@ class PieceDownload : public Exchange, public std::enable_shared_from_this<Piece
   int64_t piece_bytes_ = 0;
   MemoryCharge room_;
   std::string piece_;  // empty: it could not be read
+  Status unread_;      // why
+  int head_status_ = 0;
+  std::string content_type_, headers_;  // until the answer has begun
   bool begun_ = false;
   bool held_back_ = false;
   std::atomic<bool> abandoned_{false};

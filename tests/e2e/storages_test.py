@@ -5,11 +5,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "object_stores"))
+from files_test import get, upload  # noqa: E402
 from server_process import UNLIMITED, ServerProcess, run_tests  # noqa: E402
 from stores import AzureServer, S3Server  # noqa: E402
 
 # What answers at all may take its time on a busy machine; what fails is not tried for long.
 CONFIG = UNLIMITED + "[storage.remote_timeouts]\nconnect = 60\nrequest = 60\nretry = 1\n"
+UNCACHED = CONFIG.replace("[storage.remote_timeouts]", "[storage]\nremote_cache_size = 0\n[storage.remote_timeouts]")
 NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
@@ -97,8 +99,7 @@ def cold_reads(table):
 
 
 def test_cold_rows_of_a_storage_that_is_down():
-    config = CONFIG.replace("[storage.remote_timeouts]", "[storage]\nremote_cache_size = 0\n[storage.remote_timeouts]")
-    with ServerProcess(config, NO_PROXY) as server:
+    with ServerProcess(UNCACHED, NO_PROXY) as server:
         token = server.login()
         server.sql(token, "CREATE NAMESPACE cold")
         folder = os.path.join(server.temporary.name, "disk")
@@ -125,6 +126,37 @@ def test_cold_rows_of_a_storage_that_is_down():
         os.rename(folder + "-away", folder)
         assert server.rows(token, "SELECT COUNT(*) FROM cold.t_disk") == [["202"]]
         assert server.rows(token, "SELECT MAX(body) FROM cold.t_disk") == [["row 99"]]
+
+
+def test_files_of_a_storage_that_is_down():
+    with ServerProcess(UNCACHED, NO_PROXY) as server:
+        root = server.login()
+        server.sql(root, "CREATE NAMESPACE cold")
+        server.sql(root, "CREATE USER ann WITH PASSWORD 'password-ann' ROLE 'user'")
+        ann = server.login("ann", "password-ann")
+        with S3Server() as s3:
+            create(server, root, s3.candidates()[0])
+            server.sql(root, "CREATE SHARED TABLE cold.docs (id BIGINT PRIMARY KEY, a FILE) WITH (STORAGE_ID = 's3', ACCESS_LEVEL = 'PUBLIC')")
+            upload(server, root, "INSERT INTO cold.docs VALUES (1, FILE('x'))", [("x", b"content", "a.txt", "text/plain")])
+            reference = json.loads(server.rows(root, "SELECT a FROM cold.docs")[0][0])
+            path = f"/v1/files/cold/docs/{reference['sub']}/{reference['id']}"
+            status, _, content = get(server, ann, path, {"Range": "bytes=3-"})
+            assert (status, content) == (206, b"tent")
+        for headers in ({}, {"Range": "bytes=3-"}):
+            status, answer, content = get(server, root, path, headers)
+            error = json.loads(content)["error"]
+            assert (status, error["code"]) == (500, "STORAGE_IO") and "Storage 's3' did not read" in error["message"], content
+            assert answer.getheader("ETag") is None
+        # Where it lies concerns those who run the server.
+        status, _, content = get(server, ann, path)
+        error = json.loads(content)["error"]
+        assert (status, error["code"], error["message"]) == (500, "STORAGE_IO", "The file cannot be read"), content
+        # What is known without the storage is answered as ever.
+        assert get(server, ann, path, method="HEAD")[1].getheader("Content-Length") == "7"
+        assert get(server, ann, path, {"If-None-Match": "*"})[0] == 304
+        answer = upload(server, root, "INSERT INTO cold.docs VALUES (2, FILE('x'))", [("x", b"content", "a.txt", "text/plain")], expect=500)
+        assert answer["error"]["code"] == "STORAGE_IO", answer
+        assert server.rows(root, "SELECT id FROM cold.docs") == [["1"]]
 
 
 def create_refused(server, token, candidate):
