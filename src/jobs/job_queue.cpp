@@ -58,6 +58,18 @@ bool Disturbs(JobType type, JobType other) {
          (other == JobType::kBackup || other == JobType::kRestore || other == JobType::kUserExport);
 }
 
+/// Whether nobody would ask again for what a failed job has left.
+bool IsRetriedUntilDone(JobType type) { return type == JobType::kCleanup; }
+
+constexpr int64_t kPauseMaxUs = int64_t{10} * 60 * 1'000'000;
+
+/// Doubled with every retry.
+int64_t PauseUs(int64_t first_ms, int32_t retry_count) {
+  int64_t pause_us = std::min(first_ms * 1000, kPauseMaxUs);
+  for (; retry_count > 0 && pause_us < kPauseMaxUs; --retry_count) pause_us *= 2;
+  return std::min(pause_us, kPauseMaxUs);
+}
+
 bool FinishedBefore(const JobRecord& job, int64_t before_us) {
   return !IsActive(job.status) && job.finished_at_us.value_or(job.updated_at_us) < before_us;
 }
@@ -271,10 +283,11 @@ void JobQueue::Rep::Settle(JobRecord job, const Result<JobOutcome>& outcome) {
   } else if (outcome.ok()) {
     job.status = outcome->skipped ? JobStatus::kSkipped : JobStatus::kCompleted;
     job.message = outcome->message;
-  } else if (MayPass(outcome.status().kind()) && job.retry_count < job.max_retries) {
+  } else if (MayPass(outcome.status().kind()) &&
+             (job.retry_count < job.max_retries || IsRetriedUntilDone(job.type))) {
     job.status = JobStatus::kRetrying;
     job.exception_trace = outcome.status().ToString();
-    job.not_before_us = now_us + ((options.retry_backoff_ms * 1000) << job.retry_count);
+    job.not_before_us = now_us + PauseUs(options.retry_backoff_ms, job.retry_count);
     ++job.retry_count;
   } else {
     job.status = JobStatus::kFailed;

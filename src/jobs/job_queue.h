@@ -26,7 +26,7 @@ struct JobOutcome {
 using JobCancelled = std::function<bool()>;
 /// Does the work, on the thread that called Tick or on one of the queue's own. It may run twice
 /// (after a crash or a retry) and must bear that. Errors that may pass (Busy, ReadOnly, StorageIo,
-/// Conflict, OutcomeUnknown) are retried, others fail the job.
+/// Conflict, OutcomeUnknown) are retried, in cleanups until they are done; others fail the job.
 using JobExecutor = std::function<Result<JobOutcome>(const JobRecord&, const JobCancelled&)>;
 
 struct JobCounts {
@@ -46,7 +46,7 @@ class JobQueue {
   explicit JobQueue(std::unique_ptr<Rep> rep);
   struct Options {
     int max_retries = 3;
-    int64_t retry_backoff_ms = 1000;  // doubled with every retry
+    int64_t retry_backoff_ms = 1000;  // doubled with every retry, up to ten minutes
     /// Jobs at the same time. 0: Tick runs them itself, one after the other; else each runs on a
     /// thread that is started for it and ends with it.
     int max_concurrent = 0;

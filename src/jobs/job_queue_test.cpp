@@ -155,6 +155,25 @@ TEST_F(JobQueueTest, RetriesWhatMayPassWithGrowingPausesAndThenFails) {
   EXPECT_EQ(queue_->counts().failed, 1);
 }
 
+TEST_F(JobQueueTest, ACleanupIsTriedUntilItsStorageIsBack) {
+  int runs = 0;
+  queue_->SetExecutor(JobType::kCleanup,
+                      [&](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
+                        if (++runs <= 40) return Status(ErrorKind::StorageIo, "no answer");
+                        return Done("cleaned up");
+                      });
+  const std::string id = queue_->Submit(JobType::kCleanup, "{}", "").value().job_id;
+  queue_->Tick();
+  for (int round = 1; round <= 40; ++round) {
+    EXPECT_EQ(Find(id).status, JobStatus::kRetrying) << round;
+    clock_.AdvanceUs(int64_t{600} * 1'000'000);  // no pause is longer
+    queue_->Tick();
+    EXPECT_EQ(runs, round + 1);
+  }
+  EXPECT_EQ(Find(id).status, JobStatus::kCompleted);
+  EXPECT_EQ(Find(id).retry_count, 40);
+}
+
 TEST_F(JobQueueTest, AnErrorThatStaysFailsAtOnce) {
   queue_->SetExecutor(JobType::kRetention,
                       [](const JobRecord&, const JobCancelled&) -> Result<JobOutcome> {
