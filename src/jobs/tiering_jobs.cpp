@@ -201,6 +201,8 @@ void TieringJobs::QueueEvictions() {
 
 /// What is older than the table's retention.
 Result<Seq> TieringJobs::DroppableTombstones(const catalog::TableDefinition& table) const {
+  // Times are known to the minute only, which must not keep what nobody wants.
+  if (table.options.deleted_retention_hours == 0) return Seq{INT64_MAX};
   const int64_t before_us =
       dependencies_.clock.NowUs() - int64_t{table.options.deleted_retention_hours} * kHourUs;
   return tables::SeqAtTime(dependencies_.store, before_us);

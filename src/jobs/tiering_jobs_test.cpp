@@ -191,6 +191,15 @@ TEST_F(TieringJobsTest, OldTombstonesAreCompactedByTheirRetention) {
   EXPECT_EQ(tier_->compacted[1].tombstones_up_to, Seq{70});
 }
 
+TEST_F(TieringJobsTest, TombstonesThatNobodyWantsAreNotKeptForAMinute) {
+  const catalog::TablePtr table = MakeTable("t", 0);
+  Open({.check_interval_seconds = 0});
+  ASSERT_TRUE(jobs_->QueueCompaction(*table).ok());
+  queue_->Tick();
+  ASSERT_EQ(tier_->compacted.size(), 1u);
+  EXPECT_EQ(tier_->compacted[0].tombstones_up_to, Seq{INT64_MAX});
+}
+
 TEST_F(TieringJobsTest, EvictionsThatAFlushHasLeftAreFinished) {
   const catalog::TablePtr table = MakeTable("t", 0), busy = MakeTable("busy", 0);
   Open({.check_interval_seconds = 0, .eviction_interval_seconds = 60});

@@ -251,6 +251,50 @@ def test_manifest_files_and_drop():
         assert server.rows(token, "SELECT room FROM app.messages WHERE id = 1") == [["r"]]
 
 
+def test_segments_whose_rows_are_all_deleted_go_with_their_files():
+    with ServerProcess(UNLIMITED) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE app")
+        for table, hours in (("kept", 168), ("gone", 0)):
+            server.sql(token, f"CREATE SHARED TABLE app.{table} (id BIGINT PRIMARY KEY) WITH (DELETED_RETENTION_HOURS = {hours})")
+            for first in (0, 100):
+                server.sql(token, f"INSERT INTO app.{table} VALUES " + ", ".join(f"({i})" for i in range(first, first + 100)))
+                run_job(server, token, f"STORAGE FLUSH TABLE app.{table}")
+            server.sql(token, f"DELETE FROM app.{table} WHERE id >= 0")
+            run_job(server, token, f"STORAGE FLUSH TABLE app.{table}")
+            run_job(server, token, f"STORAGE COMPACT TABLE app.{table}")
+
+        def segments(table):
+            rows = server.rows(token, f"SELECT manifest_json FROM system.manifest WHERE table_name = '{table}'")
+            return [segment for row in rows for segment in json.loads(row[0])["segments"]]
+
+        # Within their retention deleted rows can be looked at.
+        assert [(segment["row_count"], segment["tombstone_count"]) for segment in segments("kept")] == [(200, 200)]
+        assert server.rows(token, "SELECT COUNT(*) FROM app.kept WHERE _deleted = true") == [["200"]]
+        assert segments("gone") == []
+        assert server.rows(token, "SELECT COUNT(*) FROM app.gone WHERE _deleted = true") == [["0"]]
+        # The files go after their grace, which is at least twice what a statement may take; nothing is asked of this server.
+        server.stop()
+        with open(server.config_path, "w", encoding="utf-8") as config:
+            config.write("transaction_timeout_secs = 1\n[execution]\nhandler_timeout_seconds = 1\n"
+                         "[flush]\nreplaced_file_grace_seconds = 1\n")
+        server.start()
+        deadline = time.monotonic() + 60
+        while [file for file in parquet_files(server) if "/gone/" in file]:
+            assert time.monotonic() < deadline, parquet_files(server)
+            time.sleep(0.1)
+        server.stop()
+        with open(server.config_path, "w", encoding="utf-8") as config:
+            config.write(UNLIMITED)
+        server.start()
+        token = server.login()
+        for table in ("kept", "gone"):
+            assert server.rows(token, f"SELECT id FROM app.{table}") == []
+            server.sql(token, f"INSERT INTO app.{table} VALUES (7)")
+            run_job(server, token, f"STORAGE FLUSH TABLE app.{table}")
+            assert server.rows(token, f"SELECT id FROM app.{table}") == [["7"]]
+
+
 def test_policies_and_refusals():
     with ServerProcess(CONFIG) as server:
         token = server.login()
