@@ -49,6 +49,9 @@ struct BackupOptions {
   /// Makes the content: the folders `rocksdb` and `storage` in the work folder that it is given;
   /// and tells what is too large to be gathered.
   std::function<Result<std::vector<LateFile>>(const std::string& work)> gather;
+  /// Looks at every file before it is copied, given its path in the backup: an error ends the
+  /// backup. May be empty.
+  std::function<Status(const std::string& path, const std::string& file)> check;
   Work work;
 };
 
@@ -58,8 +61,8 @@ struct BackupResult {
 };
 
 /// Puts what `gather` makes to `prefix` of `target` ("" or with a `/` at its end), using files of
-/// an earlier backup there again. Errors: StorageIo, Cancelled; then the earlier backup is as it
-/// was.
+/// an earlier backup there again. Errors: StorageIo, Cancelled, those of `check`; then the earlier
+/// backup is as it was.
 Result<BackupResult> TakeBackup(objects::ObjectStorage& target, const std::string& prefix,
                                 const BackupOptions& options);
 

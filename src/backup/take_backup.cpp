@@ -56,13 +56,14 @@ Result<bool> TakePlace(objects::ObjectStorage& target, const std::string& prefix
 class Copier {
  public:
   Copier(objects::ObjectStorage& target, std::string prefix, const BackupListing& earlier,
-         MemoryAccount* memory)
+         const BackupOptions& options)
       : target_(target),
         prefix_(std::move(prefix)),
-        memory_(memory),
+        options_(options),
+        memory_(options.work.memory),
         // The files of the listing by path, and the names that they have in the place.
         charge_(
-            ChargeIfAny(memory, 2 * MemoryOf(earlier) + static_cast<int64_t>(kFilePieceBytes))) {
+            ChargeIfAny(memory_, 2 * MemoryOf(earlier) + static_cast<int64_t>(kFilePieceBytes))) {
     for (const BackupFile& file : earlier.files) {
       by_path_.emplace(file.path, file);
       stored_.insert(file.stored);
@@ -71,6 +72,7 @@ class Copier {
 
   Result<BackupFile> Copy(const std::string& local_file, const std::string& path,
                           BackupResult* result) {
+    if (options_.check) KALAM_RETURN_IF_ERROR(options_.check(path, local_file));
     BackupFile file{.path = path, .stored = path, .sha256 = "", .size_bytes = 0};
     std::error_code error;
     file.size_bytes = static_cast<int64_t>(std::filesystem::file_size(local_file, error));
@@ -149,6 +151,7 @@ class Copier {
 
   objects::ObjectStorage& target_;
   const std::string prefix_;
+  const BackupOptions& options_;
   MemoryAccount* const memory_;
   const MemoryCharge charge_;  // of the maps below, and of a piece of a file
   std::map<std::string, BackupFile> by_path_;
@@ -233,7 +236,7 @@ Result<BackupResult> CopyInto(objects::ObjectStorage& target, const std::string&
   options.work.Reached("backup.gathered");
   const MemoryCharge earlier_charge = ChargeIfAny(options.work.memory, MemoryOf(earlier));
   BackupResult result;
-  Copier copier(target, prefix, earlier, options.work.memory);
+  Copier copier(target, prefix, earlier, options);
   const auto copied = [&]() -> Result<BackupListing> {
     KALAM_ASSIGN_OR_RETURN(BackupListing listing,
                            CopyFiles(options, work, late_files, copier, &result));

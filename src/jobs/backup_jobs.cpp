@@ -117,15 +117,19 @@ backup::Work BackupJobs::WorkOf(const JobRecord& job, const JobCancelled& cancel
           .memory = dependencies_.queue.account(job.type)};
 }
 
-Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& work_folder) {
+Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& work_folder,
+                                                            backup::SegmentChecks* checks) {
   storage::Store& store = dependencies_.store;
   KALAM_RETURN_IF_ERROR(storage::WriteCheckpoint(store, work_folder + "/rocksdb"));
+  KALAM_ASSIGN_OR_RETURN(const auto definitions, dependencies_.catalog.ListTables(""));
+  for (const catalog::TablePtr& table : definitions)
+    KALAM_RETURN_IF_ERROR(checks->Add(store, nullptr, *table));
   // Files are put before a record names them and deleted long after none does: those that are there
   // now hold all that the checkpoint names.
   KALAM_RETURN_IF_ERROR(
       backup::LinkLocalStorage(dependencies_.data_directory, work_folder + "/storage"));
+  KALAM_RETURN_IF_ERROR(checks->CheckGathered(work_folder));
   std::vector<TableId> tables;
-  KALAM_ASSIGN_OR_RETURN(const auto definitions, dependencies_.catalog.ListTables(""));
   for (const catalog::TablePtr& table : definitions) tables.push_back(table->id);
   KALAM_ASSIGN_OR_RETURN(auto objects, backup::ListNamedObjects(store, nullptr, tables));
   KALAM_ASSIGN_OR_RETURN(const auto retired, segments::ListRetired(store, INT64_MAX, SIZE_MAX));
@@ -142,7 +146,8 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherAll(const std::string& w
 
 Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::string& namespace_id,
                                                                   const std::string& work_folder,
-                                                                  const backup::Work& work) {
+                                                                  const backup::Work& work,
+                                                                  backup::SegmentChecks* checks) {
   backup::NamespaceDefinitions definitions;
   storage::SnapshotPtr snapshot;
   {
@@ -155,6 +160,8 @@ Result<std::vector<backup::LateFile>> BackupJobs::GatherNamespace(const std::str
   KALAM_RETURN_IF_ERROR(backup::WriteNamespaceStore(dependencies_.store, snapshot,
                                                     dependencies_.catalog, definitions,
                                                     work_folder + "/rocksdb", work));
+  for (const auto& versions : definitions.tables)
+    KALAM_RETURN_IF_ERROR(checks->Add(dependencies_.store, snapshot, *versions.back()));
   KALAM_ASSIGN_OR_RETURN(const auto objects, backup::ListNamedObjects(dependencies_.store, snapshot,
                                                                       definitions.TableIds()));
   std::vector<backup::LateFile> late_files;
@@ -189,21 +196,25 @@ Result<JobOutcome> BackupJobs::Backup(const JobRecord& job, const JobCancelled& 
   const Parameters parameters = ParametersOf(job);
   KALAM_ASSIGN_OR_RETURN(const OpenPlace place, Open(dependencies_.storages, parameters.place,
                                                      objects::BaseFolder::kCreate));
-  KALAM_ASSIGN_OR_RETURN(const backup::BackupResult result,
-                         backup::TakeBackup(*place.storage, place.prefix,
-                                            {.data_directory = dependencies_.data_directory,
-                                             .backup_id = job.job_id,
-                                             .namespace_id = parameters.namespace_id,
-                                             .now_ms = dependencies_.clock.NowUs() / 1000,
-                                             .gather =
-                                                 [&](const std::string& folder) {
-                                                   return parameters.namespace_id.empty()
-                                                              ? GatherAll(folder)
-                                                              : GatherNamespace(
-                                                                    parameters.namespace_id, folder,
-                                                                    WorkOf(job, cancelled));
-                                                 },
-                                             .work = WorkOf(job, cancelled)}));
+  const backup::Work work = WorkOf(job, cancelled);
+  backup::SegmentChecks checks(work.memory);
+  KALAM_ASSIGN_OR_RETURN(
+      const backup::BackupResult result,
+      backup::TakeBackup(
+          *place.storage, place.prefix,
+          {.data_directory = dependencies_.data_directory,
+           .backup_id = job.job_id,
+           .namespace_id = parameters.namespace_id,
+           .now_ms = dependencies_.clock.NowUs() / 1000,
+           .gather =
+               [&](const std::string& folder) {
+                 return parameters.namespace_id.empty()
+                            ? GatherAll(folder, &checks)
+                            : GatherNamespace(parameters.namespace_id, folder, work, &checks);
+               },
+           .check = [&](const std::string& path,
+                        const std::string& file) { return checks.Check(path, file); },
+           .work = work}));
   return JobOutcome{
       false, fmt::format("Backup completed: '{}' ({:.2f} MB in {} files, {} of them "
                          "unchanged since the last backup)",

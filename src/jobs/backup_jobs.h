@@ -8,6 +8,7 @@
 
 #include "backup/backup.h"
 #include "backup/namespace_restore.h"
+#include "backup/segment_checks.h"
 #include "base/clock.h"
 #include "jobs/job_queue.h"
 #include "objects/storage_set.h"
@@ -54,10 +55,12 @@ class BackupJobs {
   Result<JobOutcome> Restore(const JobRecord& job, const JobCancelled& cancelled);
   Result<JobOutcome> RestoreNamespace(const JobRecord& job, objects::ObjectStorage& source,
                                       const std::string& prefix, const backup::Work& work);
-  Result<std::vector<backup::LateFile>> GatherAll(const std::string& work_folder);
+  Result<std::vector<backup::LateFile>> GatherAll(const std::string& work_folder,
+                                                  backup::SegmentChecks* checks);
   Result<std::vector<backup::LateFile>> GatherNamespace(const std::string& namespace_id,
                                                         const std::string& work_folder,
-                                                        const backup::Work& work);
+                                                        const backup::Work& work,
+                                                        backup::SegmentChecks* checks);
   void TakeIn(const std::vector<TableId>& tables);
   Status PlaceObjects(const std::string& staging, const backup::Work& work);
   backup::Work WorkOf(const JobRecord& job, const JobCancelled& cancelled);

@@ -3,7 +3,7 @@ import json
 import os
 import time
 
-from backup_world import (EXIT_AT_STEP, Elsewhere, Writer, answers, files_below, fill, newest_job, run_job, start_job,
+from backup_world import (EXIT_AT_STEP, Elsewhere, Writer, answers, files_below, fill, newest_job, refused_job, run_job, start_job,
                           start_job_that_ends_the_server, wait_for_job)
 from flush_test import run_job as run_job_of_tables
 from server_process import UNLIMITED, ServerProcess, SmallDisk, run_tests
@@ -170,6 +170,38 @@ def test_a_flipped_bit_is_named_and_nothing_changes():
                 file.seek(os.path.getsize(path) // 2)
                 file.write(bytes([byte]))
         run_job(server, token, f"RESTORE DATABASE FROM '{place}'")
+
+
+def test_a_damaged_segment_does_not_take_the_place_of_a_good_copy():
+    with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+        token = server.login()
+        fill(server, token)
+        expected = answers(server)
+        run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+        before = files_below(place)
+        segment = os.path.join(server.directory, "storage", "app", "rooms", "batch-0.parquet")
+        with open(segment, "rb") as file:
+            whole = file.read()
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 0x10]) + whole[middle + 1:]
+        for content in (flipped, whole[:middle], None):
+            if content is None:
+                os.unlink(segment)
+            else:
+                with open(segment, "wb") as file:
+                    file.write(content)
+            error = refused_job(server, token, f"BACKUP DATABASE TO '{place}'")
+            assert "segment app/rooms/batch-0.parquet of table app.rooms in storage local" in error, error
+            assert files_below(place) == before
+            refused_job(server, token, f"BACKUP DATABASE IN app TO '{place}-app'")
+            assert not os.path.exists(f"{place}-app/backup.json")
+        # The copy brings it back.
+        with open(segment, "wb") as file:
+            file.write(before["storage/app/rooms/batch-0.parquet"])
+        server.stop()
+        server.start()
+        assert answers(server) == expected
+        assert "unchanged since the last backup" in run_job(server, server.login(), f"BACKUP DATABASE TO '{place}'")
 
 
 def test_bad_places_are_refused():
