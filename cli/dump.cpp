@@ -3,12 +3,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "file_folder.h"
@@ -65,6 +70,39 @@ std::string WithClause(const Table& table) {
     clause += ", ACCESS_LEVEL = " + Quoted(access);
   }
   return clause;
+}
+
+/// Whether `text` holds the name as a word of its own, in letters of any case.
+bool HasWord(std::string_view text, std::string_view name) {
+  const auto is_of_word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  };
+  const auto are_equal = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) == b;
+  };
+  for (auto begin = text.begin();;) {
+    begin = std::search(begin, text.end(), name.begin(), name.end(), are_equal);
+    if (begin == text.end()) return false;
+    const auto end = begin + static_cast<ptrdiff_t>(name.size());
+    const bool begins = begin == text.begin() || !is_of_word(*(begin - 1));
+    if (begins && (end == text.end() || !is_of_word(*end))) return true;
+    ++begin;
+  }
+}
+
+/// Views by name, each behind those that it reads.
+std::vector<std::string> InOrderOfUse(const std::map<std::string, std::string>& definitions) {
+  std::vector<std::string> names;
+  std::set<std::string> seen;
+  const std::function<void(const std::string&)> add = [&](const std::string& name) {
+    if (!seen.insert(name).second) return;
+    for (const auto& [other, ignored] : definitions) {
+      if (HasWord(definitions.at(name), other)) add(other);
+    }
+    names.push_back(name);
+  };
+  for (const auto& [name, ignored] : definitions) add(name);
+  return names;
 }
 
 /// What the namespace is made of, but for rows.
@@ -137,8 +175,10 @@ class Outline {
     if (views.rows.empty()) return text;
     // Their unqualified names are of this namespace.
     text += "USE " + QuotedName(namespace_id_) + ";\n";
-    for (const Json& row : views.rows)
-      text += fmt::format("CREATE VIEW {} AS {};\n", Qualified(Text(row[0])), Text(row[1]));
+    std::map<std::string, std::string> definitions;
+    for (const Json& row : views.rows) definitions.emplace(Text(row[0]), Text(row[1]));
+    for (const std::string& name : InOrderOfUse(definitions))
+      text += fmt::format("CREATE VIEW {} AS {};\n", Qualified(name), definitions.at(name));
     return text;
   }
 

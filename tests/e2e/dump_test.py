@@ -15,7 +15,8 @@ TYPES = ("id BIGINT PRIMARY KEY, small SMALLINT, whole INT, ratio FLOAT, exact D
          "body TEXT NOT NULL DEFAULT 'it''s', doc JSON, at TIMESTAMP, day DATE, clock TIME, wall DATETIME, uid UUID, raw BYTES, "
          "place EMBEDDING(3)")
 QUERIES = ["SELECT {columns} FROM app.types ORDER BY id", "SELECT \"user\", \"rank\", later FROM app.named ORDER BY \"user\"", "SELECT COUNT(*) FROM app.many",
-           "SELECT SUM(id), MIN(body), MAX(body) FROM app.many", "SELECT id, body FROM app.few ORDER BY id", "SELECT id FROM app.big_ones ORDER BY id"]
+           "SELECT SUM(id), MIN(body), MAX(body) FROM app.many", "SELECT id, body FROM app.few ORDER BY id", "SELECT id FROM app.big_ones ORDER BY id",
+           "SELECT id FROM app.a_few ORDER BY id"]
 COLUMNS = ", ".join(column.split()[0] for column in TYPES.replace("DECIMAL(12, 3)", "DECIMAL").split(", "))
 
 
@@ -39,6 +40,8 @@ def fill(server, token):
     server.sql(token, "CREATE USER TABLE app.few (id BIGINT PRIMARY KEY, body TEXT)")
     server.sql(token, "CREATE STREAM TABLE app.typing (id BIGINT PRIMARY KEY) WITH (TTL_SECONDS = 100)")
     server.sql(token, "USE app; CREATE VIEW big_ones AS SELECT id FROM many WHERE id > 2990")
+    # Read from one that has a later name.
+    server.sql(token, "USE app; CREATE VIEW a_few AS SELECT id FROM Big_Ones WHERE id < 2995")
     server.sql(token, "CREATE USER TABLE app.docs (id BIGINT PRIMARY KEY, a FILE, b FILE, note TEXT)")
     server.sql(token, "CREATE INDEX near ON app.types (place) USING L2")
     server.sql(token, "ALTER TABLE app.indexed CREATE INDEX place USING COSINE")
