@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "catalog/storage_templates.h"
 #include "objects/health.h"
@@ -19,6 +21,9 @@ using sql::StorageStatement;
 
 constexpr std::string_view kLocal = "local";
 constexpr size_t kProblemsShown = 10;
+// How long a DROP STORAGE waits for the cleanup of tables that were just dropped.
+constexpr std::chrono::milliseconds kCleanupPause(50);
+constexpr int kCleanupRoundsMax = 100;
 // Keys of CONFIG that are kept with the credentials, where nothing shows them.
 constexpr std::string_view kSecretKeys[] = {"access_key_id", "secret_access_key",
                                             "session_token", "access_key",
@@ -325,9 +330,33 @@ Result<StatementResult> Alter(AdminContext& context, const StatementRun& run,
   return Told(Subject(id) + " altered successfully");
 }
 
+/// Dropped tables whose files a job has to remove from the storage.
+Result<int64_t> CountCleanups(const AdminContext& context, const std::string& id) {
+  KALAM_ASSIGN_OR_RETURN(const auto jobs, context.jobs.List());
+  return std::count_if(jobs.begin(), jobs.end(), [&](const jobs::JobRecord& job) {
+    if (job.type != jobs::JobType::kCleanup || !jobs::IsActive(job.status)) return false;
+    const auto parameters = nlohmann::json::parse(job.parameters_json, nullptr, false);
+    if (!parameters.is_object() || !parameters.contains("storage")) return false;
+    const auto& storage = parameters["storage"];
+    return storage.is_object() && storage.value("storage_id", std::string()) == id;
+  });
+}
+
+/// Usually they are done within moments of the DROP TABLE.
+Status WaitForCleanups(AdminContext& context, const std::string& id) {
+  for (int round = 0; round < kCleanupRoundsMax; ++round) {
+    KALAM_ASSIGN_OR_RETURN(const int64_t count, CountCleanups(context, id));
+    if (count == 0) break;
+    context.jobs.Tick();
+    std::this_thread::sleep_for(kCleanupPause);
+  }
+  return {};
+}
+
 Result<StatementResult> Drop(AdminContext& context, const StatementRun& run,
                              const StorageStatement& statement) {
   const std::string& id = statement.storage_id;
+  if (id != kLocal) KALAM_RETURN_IF_ERROR(WaitForCleanups(context, id));
   std::lock_guard lock(context.ddl_mutex);
   KALAM_ASSIGN_OR_RETURN(const auto present, context.services.catalog.FindStorage(id));
   if (!present) {
@@ -341,6 +370,15 @@ Result<StatementResult> Drop(AdminContext& context, const StatementRun& run,
   }
   if (id == kLocal) {
     return Status(ErrorKind::InvalidOperation, "Cannot drop storage 'local': it always exists");
+  }
+  // Without the storage nobody could remove them any more.
+  KALAM_ASSIGN_OR_RETURN(const int64_t cleanups, CountCleanups(context, id));
+  if (cleanups > 0) {
+    return Status(
+        ErrorKind::InvalidOperation,
+        fmt::format("Cannot drop storage '{}': the files of {} dropped table(s) are still "
+                    "to be removed; try again, or KILL JOB their cleanup to leave them",
+                    id, cleanups));
   }
   catalog::RecordWrites records = context.services.catalog.DropStorage(id);
   records.push_back(AuditWrite(MakeAudit(run, "DROP_STORAGE", id)));

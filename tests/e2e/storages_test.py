@@ -159,6 +159,26 @@ def test_files_of_a_storage_that_is_down():
         assert server.rows(root, "SELECT id FROM cold.docs") == [["1"]]
 
 
+def test_a_dropped_storage_leaves_no_files_of_dropped_tables():
+    with ServerProcess(CONFIG, NO_PROXY) as server:
+        token = server.login()
+        server.sql(token, "CREATE NAMESPACE cold")
+        folder = os.path.join(server.temporary.name, "disk")
+        server.sql(token, f"CREATE STORAGE disk TYPE filesystem PATH '{folder}'")
+        flush_and_read(server, token, "disk")
+        assert os.listdir(os.path.join(folder, "cold", "t_disk"))
+        server.sql(token, "DROP TABLE cold.t_disk; DROP STORAGE disk")
+        assert [names for _, _, names in os.walk(folder) if names] == []
+        with S3Server() as s3:
+            create(server, token, s3.candidates()[0])
+            flush_and_read(server, token, "s3")
+        message = server.sql(token, "DROP TABLE cold.t_s3")["results"][0]["message"]
+        answer = server.sql(token, "DROP STORAGE s3", expect=400)
+        assert "the files of 1 dropped table(s) are still to be removed" in answer["error"]["message"], answer
+        server.sql(token, f"KILL JOB '{message.split('Cleanup job: ')[1]}'")
+        server.sql(token, "DROP STORAGE s3")
+
+
 def create_refused(server, token, candidate):
     text = f"CREATE STORAGE {candidate['name']} TYPE s3 BASE_DIRECTORY '{candidate['base_directory']}'"
     for clause in ("config", "credentials"):
