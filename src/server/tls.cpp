@@ -2,6 +2,7 @@
 #include "server/tls.h"
 
 #include <fmt/format.h>
+#include <openssl/buffer.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -24,6 +25,11 @@ std::string LastError() {
   return text;
 }
 
+// What is handed to OpenSSL at once: a record of TLS holds as much.
+constexpr size_t kSliceBytes = 16 << 10;
+// What an idle connection's buffers in either direction may keep.
+constexpr size_t kKeptBufferBytes = 1 << 10;
+
 class Stream : public TlsStream {
  public:
   explicit Stream(SSL_CTX* context) : ssl_(SSL_new(context)) {
@@ -36,8 +42,31 @@ class Stream : public TlsStream {
 
   bool Receive(std::string_view sealed, std::string* plain, std::string* answer) override {
     ERR_clear_error();
-    if (BIO_write(incoming_, sealed.data(), static_cast<int>(sealed.size())) <= 0) return false;
     bool good = true;
+    for (size_t at = 0; at < sealed.size() && good; at += kSliceBytes)
+      good = Open(sealed.substr(at, kSliceBytes), plain);
+    Drain(answer);
+    GiveBack(&incoming_, SSL_set0_rbio);
+    GiveBack(&outgoing_, SSL_set0_wbio);
+    return good;
+  }
+
+  bool Send(std::string_view plain, std::string* sealed) override {
+    ERR_clear_error();
+    for (size_t at = 0; at < plain.size(); at += kSliceBytes) {
+      const std::string_view slice = plain.substr(at, kSliceBytes);
+      if (SSL_write(ssl_.get(), slice.data(), static_cast<int>(slice.size())) <= 0) return false;
+      Drain(sealed);
+    }
+    Drain(sealed);
+    GiveBack(&outgoing_, SSL_set0_wbio);
+    return true;
+  }
+
+ private:
+  /// False when the connection must be closed.
+  bool Open(std::string_view sealed, std::string* plain) {
+    if (BIO_write(incoming_, sealed.data(), static_cast<int>(sealed.size())) <= 0) return false;
     while (true) {
       char buffer[4096];
       const int got = SSL_read(ssl_.get(), buffer, sizeof buffer);
@@ -46,22 +75,10 @@ class Stream : public TlsStream {
         continue;
       }
       const int reason = SSL_get_error(ssl_.get(), got);
-      good = reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE;
-      break;
+      return reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE;
     }
-    Drain(answer);
-    return good;
   }
 
-  bool Send(std::string_view plain, std::string* sealed) override {
-    ERR_clear_error();
-    if (!plain.empty() && SSL_write(ssl_.get(), plain.data(), static_cast<int>(plain.size())) <= 0)
-      return false;
-    Drain(sealed);
-    return true;
-  }
-
- private:
   void Drain(std::string* out) {
     const size_t waiting = BIO_ctrl_pending(outgoing_);
     if (waiting == 0) return;
@@ -69,6 +86,19 @@ class Stream : public TlsStream {
     out->resize(before + waiting);
     const int got = BIO_read(outgoing_, out->data() + before, static_cast<int>(waiting));
     out->resize(before + static_cast<size_t>(got > 0 ? got : 0));
+  }
+
+  /// A buffer of OpenSSL's keeps the size that it once had: an empty one that a burst has filled
+  /// is replaced.
+  void GiveBack(BIO** buffer, void (*set)(SSL*, BIO*)) {
+    BUF_MEM* memory = nullptr;
+    BIO_get_mem_ptr(*buffer, &memory);
+    if (memory == nullptr || memory->max <= kKeptBufferBytes || BIO_ctrl_pending(*buffer) > 0)
+      return;
+    BIO* fresh = BIO_new(BIO_s_mem());
+    if (fresh == nullptr) return;
+    set(ssl_.get(), fresh);
+    *buffer = fresh;
   }
 
   std::unique_ptr<SSL, StreamDeleter> ssl_;

@@ -1,11 +1,14 @@
 """The process from outside: configuration errors, exit codes, a taken port or directory, TLS, a lost root password."""
+import http.client
+import json
 import os
 import re
 import socket
 import ssl
 import subprocess
+import time
 
-from server_process import BINARIES, FAST, ROOT_PASSWORD, ServerProcess, run_tests
+from server_process import BINARIES, FAST, ROOT_PASSWORD, UNLIMITED, ServerProcess, run_tests
 
 SERVER = os.path.join(BINARIES, "kalamdb-server")
 
@@ -83,13 +86,18 @@ def test_a_lost_root_password():
         assert status == 401  # the old tokens are void
 
 
+def certified(folder):
+    """Makes a certificate in the folder; the settings that use it."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{folder}/key.pem", "-out",
+                    f"{folder}/cert.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    return f'[server.tls]\ncert = "{folder}/cert.pem"\nkey = "{folder}/key.pem"\n'
+
+
 def test_tls():
     with ServerProcess(FAST) as holder:
         folder = holder.temporary.name
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{folder}/key.pem", "-out",
-                        f"{folder}/cert.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                        "subjectAltName=DNS:localhost"], check=True, capture_output=True)
-        config = FAST + f'[server.tls]\ncert = "{folder}/cert.pem"\nkey = "{folder}/key.pem"\n'
+        config = FAST + certified(folder)
         with ServerProcess(config) as server:
             context = ssl.create_default_context(cafile=f"{folder}/cert.pem")
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
@@ -105,6 +113,46 @@ def test_tls():
         broken = FAST + f'[server.tls]\ncert = "{folder}/key.pem"\nkey = "{folder}/key.pem"\n'
         with ServerProcess(broken, wait=False) as server:
             assert server.process.wait(10) == 2
+
+
+def test_an_idle_tls_connection_keeps_no_buffer():
+    clients = 200
+
+    def private_kilobytes(server):
+        os.sync()  # pages of a program that was just linked count as changed until they are written
+        with open(f"/proc/{server.process.pid}/smaps_rollup", encoding="ascii") as rollup:
+            return int(re.search(r"Private_Dirty:\s+(\d+)", rollup.read()).group(1))
+
+    with ServerProcess(FAST) as holder, ServerProcess(UNLIMITED + certified(holder.temporary.name)) as server:
+        context = ssl.create_default_context(cafile=f"{holder.temporary.name}/cert.pem")
+
+        def ask(connection, path, body):
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status == 200, text
+            return text
+
+        def connect():
+            return http.client.HTTPSConnection("localhost", server.port, context=context, timeout=20)
+
+        token, first = "", connect()
+        token = json.loads(ask(first, "/v1/api/auth/login", {"user": "root", "password": ROOT_PASSWORD}))["access_token"]
+        ask(first, "/v1/api/sql", {"sql": "CREATE NAMESPACE app; CREATE SHARED TABLE app.big (id BIGINT PRIMARY KEY, body TEXT)"})
+        rows = ", ".join(f"({i}, '{'x' * 1000}')" for i in range(300))
+        ask(first, "/v1/api/sql", {"sql": f"INSERT INTO app.big (id, body) VALUES {rows}"})
+        large = {"sql": "SELECT * FROM app.big -- " + "and a large request " * 2000}
+        assert len(ask(first, "/v1/api/sql", large)) > 300_000
+        before = private_kilobytes(server)
+        idle = [connect() for _ in range(clients)]
+        for connection in idle:
+            ask(connection, "/v1/api/sql", large)
+        # What a burst has freed is given back to the system some seconds after it.
+        deadline = time.monotonic() + 20
+        while (each := (private_kilobytes(server) - before) / clients) > 24 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        print(f"        {each:.1f} KB for each idle connection that had a large request and answer", flush=True)
+        assert each <= 24, each
 
 
 if __name__ == "__main__":
