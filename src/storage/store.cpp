@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/wal_filter.h>
 #include <rocksdb/write_batch.h>
@@ -41,6 +43,42 @@ uint64_t SequenceOf(const rocksdb::WriteBatch& written) {
     sequence = sequence << 8 | static_cast<unsigned char>(written.Data()[i]);
   }
   return sequence;
+}
+
+std::string_view NameOf(rocksdb::CompressionType compression) {
+  switch (compression) {
+    case rocksdb::kNoCompression:
+      return "none";
+    case rocksdb::kSnappyCompression:
+      return "snappy";
+    case rocksdb::kLZ4Compression:
+      return "lz4";
+    case rocksdb::kZSTD:
+      return "zstd";
+    default:
+      return "unknown";
+  }
+}
+
+/// RocksDB calls a filter "bloomfilter:<bits of a key>:...".
+std::string BloomBitsOf(const rocksdb::FilterPolicy* filter) {
+  if (filter == nullptr) return "0";
+  const std::string name = filter->GetId();
+  const size_t begin = name.find(':') + 1;
+  return name.substr(begin, name.find(':', begin) - begin);
+}
+
+/// What the open database works with, in the words of the settings.
+std::string DescribeOptions(const rocksdb::DB& database, rocksdb::ColumnFamilyHandle* rows) {
+  const rocksdb::Options options = database.GetOptions(rows);
+  const size_t write_buffer_bytes = options.write_buffer_manager->buffer_size();
+  const auto* table = options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
+  return fmt::format(
+      "block_cache_size={} write_buffer_size={} bloom_bits={} max_open_files={} "
+      "max_background_jobs={} compression={}",
+      table->block_cache->GetCapacity() - write_buffer_bytes, write_buffer_bytes,
+      BloomBitsOf(table->filter_policy.get()), options.max_open_files, options.max_background_jobs,
+      NameOf(options.compression));
 }
 
 std::unique_ptr<MemoryCharge> ChargeChild(MemoryAccount* account, std::string_view name) {
@@ -150,11 +188,6 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   tuning = MakeTuning(options);
   block_cache_bytes = options.block_cache_bytes;
   write_buffer_total_bytes = options.write_buffer_total_bytes;
-  description = fmt::format(
-      "block_cache_size={} write_buffer_size={} bloom_bits={} max_open_files={} "
-      "max_background_jobs={} compression={}",
-      options.block_cache_bytes, options.write_buffer_total_bytes, options.bloom_bits,
-      options.max_open_files, options.max_background_jobs, options.compression);
   KALAM_RETURN_IF_ERROR(CheckManifest(*tuning.options.env, options.path));
   KALAM_RETURN_IF_ERROR(CheckKnownFamilies(tuning.options, options.path));
   KALAM_RETURN_IF_ERROR(CheckLogs(tuning, options.path));
@@ -181,6 +214,7 @@ Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   KALAM_RETURN_IF_ERROR(range_deletions.Load(*database, {families.begin(), families.end()}));
   range_deletions.EndWrite(range_deletions.BeginWrite(std::exchange(ranges_in_log, {})),
                            database->GetLatestSequenceNumber());
+  description = storage::DescribeOptions(*database, Handle(Family::kRows));
   return KeepMemtableInUse();
 }
 

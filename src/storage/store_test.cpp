@@ -314,5 +314,23 @@ TEST_F(StoreTest, CorruptBlockFailsItsReadsAndNothingElse) {
   Put(Family::kSystem, "c", "still writable");
 }
 
+TEST_F(StoreTest, WhatIsSetReachesTheDatabase) {
+  options_.block_cache_bytes = 3 << 20;
+  options_.write_buffer_total_bytes = 2 << 20;
+  options_.bloom_bits = 7;
+  options_.max_open_files = 99;
+  options_.max_background_jobs = 3;
+  options_.compression = "zstd";
+  Reopen();
+  EXPECT_EQ(store_->DescribeOptions(),
+            "block_cache_size=3145728 write_buffer_size=2097152 bloom_bits=7 max_open_files=99 "
+            "max_background_jobs=3 compression=zstd");
+  options_.bloom_bits = 0;
+  options_.compression = "none";
+  Reopen();
+  EXPECT_THAT(store_->DescribeOptions(), HasSubstr("bloom_bits=0 "));
+  EXPECT_THAT(store_->DescribeOptions(), HasSubstr("compression=none"));
+}
+
 }  // namespace
 }  // namespace kalam::storage
