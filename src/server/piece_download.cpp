@@ -81,7 +81,7 @@ bool PieceDownload::FindRoom(HttpSession& session) {
     piece_bytes_ = bytes;
     if (room_.TryResize(bytes + static_cast<int64_t>(kOutputHighWaterBytes))) return true;
   }
-  session.server().metrics.counter("memory_answers_refused").Add();
+  session.server().answers_refused.Add();
   return false;
 }
 

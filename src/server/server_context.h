@@ -70,6 +70,7 @@ struct ServerContext {
         connection_memory(memory.Child("connections")),
         requests(server_metrics.counter("http_requests")),
         statements_to_workers(server_metrics.counter("statements_to_workers_total")),
+        answers_refused(server_metrics.counter("memory_answers_refused")),
         connections(server_metrics.gauge("active_connections")),
         websockets(server_metrics.gauge("websocket_sessions")) {}
 
@@ -84,6 +85,7 @@ struct ServerContext {
   const ConnectionAccounts connection_memory;
   Counter& requests;
   Counter& statements_to_workers;  // that a core could not or would not answer by itself
+  Counter& answers_refused;        // large ones, while others are not read
   Gauge& connections;
   Gauge& websockets;
 

@@ -205,7 +205,7 @@ class SqlRun : public Exchange, public std::enable_shared_from_this<SqlRun> {
     const size_t more_bytes = done_ ? 0 : kStreamChunkBytes;
     room_bytes_ = std::max(done_ ? 0 : kStreamRoomBytes, writer_.buffered_bytes() + more_bytes);
     if (room_.TryResize(static_cast<int64_t>(room_bytes_))) return true;
-    server_.metrics.counter("memory_answers_refused").Add();
+    server_.answers_refused.Add();
     return false;
   }
 
