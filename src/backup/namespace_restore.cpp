@@ -169,12 +169,12 @@ class Restorer {
                    table.storage_record.storage_id, path});
     }
     for (const RecordSpace& space : {kRowSpaces[1], kRowSpaces[2]}) {
-      KALAM_RETURN_IF_ERROR(ForEachRecord(*staged_, nullptr, space, table.old_id,
-                                          [this](std::string_view rest, std::string_view) {
-                                            Seq seq;
-                                            if (storage::SeqOfKey(rest, &seq)) Note(seq);
-                                            return Status::Ok();
-                                          }));
+      const auto note = [&](std::string_view rest, std::string_view) {
+        Seq seq;
+        if (storage::SeqOfKey(KeyIn(space, table.old_id, rest), &seq)) Note(seq);
+        return Status::Ok();
+      };
+      KALAM_RETURN_IF_ERROR(ForEachRecord(*staged_, nullptr, space, table.old_id, note));
     }
     return ForEachRecord(
         *staged_, nullptr, {Family::kSystem, tables::kFileEntryPrefix}, table.old_id,
