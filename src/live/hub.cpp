@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tables/lost_history.h"
 
 namespace kalam::live {
 namespace {
@@ -270,7 +271,14 @@ void Hub::Start(Subscription* subscription, const SubscribeOptions& options) {
 void Hub::StartResume(Subscription* subscription, int64_t from) {
   subscription->cursor = Seq{from};
   SetState(subscription, State::kLagging);
-  if (subscription->cursor > dependencies_.group.published_seq()) {
+  const Result<bool> lost = tables::IsOfLostHistory(
+      dependencies_.store, subscription->shape->query->table()->id, subscription->cursor);
+  if (!lost.ok()) {
+    EndWithError(subscription, "SUBSCRIPTION_FAILED",
+                 SubscriberText(lost.status(), subscription->connection->subscriber->caller()));
+    return;
+  }
+  if (*lost || subscription->cursor > dependencies_.group.published_seq()) {
     OnCursorTooOld(subscription);  // it comes from another history
     return;
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "live/hub_test_world.h"
+#include "tables/lost_history.h"
 #include "tables/retention.h"
 
 namespace kalam::live {
@@ -110,6 +111,48 @@ TEST_F(HubTest, ResumeFromTheFutureIsASnapshotOrAnErrorForThoseWhoAsk) {
   Subscribe(kAll, options, "s2");
   EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
   EXPECT_EQ(world_.hub->subscription_count(), 1u);
+}
+
+TEST_F(HubTest, ACursorOfWhatARestoreHasUndoneIsTooOld) {
+  const Seq first = world_.Insert(table_, 1, 7, "a");
+  const Seq undone = world_.Insert(table_, 2, 7, "b");
+  const Seq third = world_.Insert(table_, 3, 7, "c");
+  const catalog::TablePtr other = world_.CreateTable("other");
+  world_.Propose({tables::SetLostHistory(table_->id, {.after = first, .before = third})}, {});
+  world_.Settle();
+  SubscribeOptions options = Options(undone.value);
+  options.reports_cursor_too_old = true;
+  Subscribe(kAll, options, "lost");
+  EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
+  Subscribe("SELECT * FROM app.other", options, "other");
+  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
+  EXPECT_EQ(socket_.Take()["rows"], json::array());
+  for (const Seq known : {first, third}) {
+    options.from_seq = known.value;
+    Subscribe(kAll, options, "at " + std::to_string(known.value));
+    world_.RunTasks();
+    EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
+    EXPECT_EQ(socket_.Take()["rows"], json::array());
+    socket_.messages.clear();
+  }
+  // Everything was restored later, to a state between the two that are left.
+  const auto all = tables::NoteLostHistory(world_.store(), TableId{}, {undone, {third.value + 1}});
+  world_.Propose(*all, {});
+  const auto more = tables::NoteLostHistory(world_.store(), TableId{}, {{5}, {7}});
+  world_.Propose(*more, {});
+  world_.Settle();
+  options.from_seq = third.value;
+  for (const char* table : {"items", "other"}) {
+    Subscribe(std::string("SELECT * FROM app.") + table, options, std::string("all ") + table);
+    EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
+  }
+  options.from_seq = 6;
+  Subscribe(kAll, options, "six");
+  EXPECT_EQ(socket_.Take()["code"], "CURSOR_TOO_OLD");
+  world_.Propose({tables::ForgetLostHistory(TableId{})}, {});
+  options.from_seq = third.value;
+  Subscribe(kAll, options, "again");
+  EXPECT_EQ(socket_.Take()["type"], "subscription_ack");
 }
 
 TEST_F(HubTest, ACursorAheadOfThisCoreWaitsForIt) {

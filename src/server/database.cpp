@@ -35,6 +35,7 @@
 #include "server/storages.h"
 #include "statements/sql_request.h"
 #include "storage/store.h"
+#include "tables/lost_history.h"
 #include "tables/retention.h"
 #include "tiering/open_tiering.h"
 #include "vectors/vector_indexes.h"
@@ -113,6 +114,7 @@ class OpenDatabase : public Database {
   const std::vector<Core*> cores_;
   const FailPoint fail_point_ = FailPointOfTest();
   bool was_restored_ = false;
+  tables::LostHistory lost_;  // if it was
   bool closed_ = false;
   tables::ChangeRetention retention_;
   SnowflakeGenerator ids_;
@@ -164,6 +166,7 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
   };
   KALAM_ASSIGN_OR_RETURN(group_,
                          replication::OpenStandaloneGroup(*store_, *catalog_, group_options));
+  lost_ = {.after = group_->published_seq(), .before = tables::FirstSeqOf(server_.clock.NowUs())};
   KALAM_ASSIGN_OR_RETURN(std::string secret, SecretFor(settings_));
   KALAM_RETURN_IF_ERROR(CheckStartupSafety(settings_, secret, warnings));
   KALAM_ASSIGN_OR_RETURN(
@@ -342,6 +345,11 @@ Status OpenDatabase::OpenStatements() {
     KALAM_ASSIGN_OR_RETURN(hash, authenticator_->HashPasswordNow(password));
   }
   KALAM_RETURN_IF_ERROR(statements_->Bootstrap(hash));
+  if (was_restored_) {
+    KALAM_ASSIGN_OR_RETURN(catalog::RecordWrites lost,
+                           tables::NoteLostHistory(*store_, TableId{}, lost_));
+    KALAM_RETURN_IF_ERROR(Write(std::move(lost)));
+  }
   return was_restored_ ? backup::FinishActivation(settings_.text("storage.data_path"))
                        : Status::Ok();
 }

@@ -17,11 +17,15 @@
 #include "sql/token_cursor.h"
 #include "statements/families.h"
 #include "statements/local_folders.h"
+#include "tables/lost_history.h"
 #include "tables/table_writer.h"
 #include "tiering/tiering.h"
 
 namespace kalam::statements {
 namespace {
+
+// Nothing else is committed for longer between a look at the clock and the command that swaps.
+constexpr int64_t kSwapMaxUs = 60'000'000;
 
 struct BackupStatement {
   enum class Kind : uint8_t { kBackup, kRestore, kExport, kExportNamespace };
@@ -187,6 +191,13 @@ Status WriteRestoreSample(AdminContext& context, int64_t now_us) {
   return replication::ProposeAndWait(services.group, writer.Finish(scope.view.seq)).status;
 }
 
+/// Clients that have seen more of the tables than was restored begin anew when they come back.
+void NoteLost(const backup::PreparedNamespace& prepared, Seq before,
+              catalog::RecordWrites* records) {
+  for (const TableId table : prepared.tables)
+    records->push_back(tables::SetLostHistory(table, {.after = prepared.newest, .before = before}));
+}
+
 /// No flush has written them: the files came out of a backup.
 void WriteManifests(AdminContext& context, const std::vector<TableId>& tables) {
   if (context.services.tiering == nullptr) return;
@@ -221,9 +232,17 @@ Status SwapNamespace(AdminContext& context, backup::PreparedNamespace prepared,
       if (view.namespace_id == name) Append(&drop.records, catalog.DropView(name, view.name));
     }
     Append(&drop.records, std::move(prepared.records));
+    // Until it is known what was published last, as much as can be by then.
+    NoteLost(prepared, tables::FirstSeqOf(run.now_us + kSwapMaxUs), &drop.records);
     drop.records.push_back(AuditWrite(MakeAudit(run, "RESTORE_NAMESPACE", name)));
     KALAM_RETURN_IF_ERROR(
         Commit(context.services.group, std::move(drop.records), std::move(drop.tables)));
+  }
+  catalog::RecordWrites lost;
+  NoteLost(prepared, Seq{context.services.group.published_seq().value + 1}, &lost);
+  if (const Status noted = Commit(context.services.group, std::move(lost)); !noted.ok()) {
+    Log(LogLevel::kWarn, "backup", "cursors of the next minute will count as those of lost rows",
+        {{"error", noted.ToString()}});
   }
   for (const jobs::JobRecord& job : drop.cleanup_jobs) context.jobs.Activate(job);
   WriteManifests(context, prepared.tables);

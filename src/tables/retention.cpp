@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "replication/records.h"
+#include "tables/lost_history.h"
 #include "tables/table_reader.h"
 #include "types/key_codec.h"
 #include "types/row_codec.h"
@@ -187,6 +188,7 @@ Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table) 
   catalog::RecordWrites writes;
   writes.push_back({Family::kSystem, TableKey(kFloorPrefix, table), std::nullopt});
   writes.push_back({Family::kSystem, TableKey(kExpiredPrefix, table), std::nullopt});
+  writes.push_back(ForgetLostHistory(table));
   const std::string purged = std::string(kPurgedPrefix) + storage::TablePrefix(table);
   auto iterator = store.NewIterator(Family::kSystem, RangeOf(purged));
   for (iterator->Seek(purged); iterator->Valid(); iterator->Next()) {

@@ -46,7 +46,8 @@ Result<Seq> ReadPurgedTombstone(storage::Store& store, TableId table, const stor
 Result<catalog::RecordWrites> RaisePurgedTombstone(storage::Store& store, TableId table,
                                                    const storage::Scope& scope, Seq newest);
 
-/// Forgets the floors and the purged tombstones of a dropped table, whose id is never used again.
+/// Forgets the floors, the purged tombstones and the lost history of a dropped table, whose id is
+/// never used again.
 Result<catalog::RecordWrites> ForgetTable(storage::Store& store, TableId table);
 
 /// Notes that `published` was the newest `_seq` at `now_us`. A job proposes it once a minute:

@@ -6,7 +6,7 @@ import time
 from backup_world import (EXIT_AT_STEP, Elsewhere, Writer, answers, files_below, fill, newest_job, refused_job, run_job, start_job,
                           start_job_that_ends_the_server, wait_for_job)
 from flush_test import run_job as run_job_of_tables
-from server_process import UNLIMITED, ServerProcess, SmallDisk, run_tests
+from server_process import UNLIMITED, LiveClient, ServerProcess, SmallDisk, run_tests
 
 
 def test_a_backup_while_writes_go_on_is_one_moment():
@@ -80,6 +80,47 @@ def test_what_came_after_the_backup_is_gone_after_the_restore():
         server.stop()
         server.start()
         assert answers(server) == expected
+
+
+async def resumed(server, token, cursor, told):
+    """What a client is sent that comes back with a cursor: types, kinds, codes and ids, until it has row 4 or is refused."""
+    client = await LiveClient.connect(server, token)
+    seen = [await client.subscribe("s", "SELECT * FROM app.items", {"from": cursor, **({"reports_cursor_too_old": True} if told else {})})]
+    while seen[-1]["type"] != "error" and "4" not in [row["id"] for row in seen[-1].get("rows") or []]:
+        seen.append(await client.receive())
+    await client.close()
+    return [(message.get("code") or message.get("change_type") or message["type"], [row["id"] for row in message.get("rows") or []])
+            for message in seen]
+
+
+async def test_who_saw_more_than_was_restored_begins_anew():
+    for scope in ("", " IN app"):
+        with ServerProcess(UNLIMITED) as server, Elsewhere() as place:
+            token = server.login()
+            server.sql(token, "CREATE NAMESPACE app; CREATE SHARED TABLE app.items (id BIGINT PRIMARY KEY, body TEXT)")
+            server.sql(token, "INSERT INTO app.items VALUES (1, 'kept')")
+            run_job(server, token, f"BACKUP DATABASE TO '{place}'")
+            cursors = [server.rows(token, "SELECT MAX(_seq) FROM app.items")[0][0]]
+            for lost in (2, 3):
+                server.sql(token, f"INSERT INTO app.items VALUES ({lost}, 'lost')")
+                cursors.append(server.rows(token, "SELECT MAX(_seq) FROM app.items")[0][0])
+            run_job(server, token, f"RESTORE DATABASE{scope} FROM '{place}'")
+            for _ in range(2):
+                server.stop()
+                server.start()
+                token = server.login()
+            server.sql(token, "INSERT INTO app.items VALUES (4, 'new')")
+            resumes = [("subscription_ack", []), ("initial_data_batch", []), ("insert", ["4"])]
+            found = await resumed(server, token, cursors[0], True)
+            assert found == resumes, (scope, found)
+            for cursor in cursors[1:]:
+                assert await resumed(server, token, cursor, True) == [("CURSOR_TOO_OLD", [])], scope
+                assert await resumed(server, token, cursor, False) == [("subscription_ack", []), ("initial_data_batch", ["1", "4"])], scope
+            # Who has been told of the new row goes on from there.
+            newest = server.rows(token, "SELECT MAX(_seq) FROM app.items")[0][0]
+            server.sql(token, "DELETE FROM app.items WHERE id = 4; INSERT INTO app.items VALUES (4, 'again')")
+            assert await resumed(server, token, newest, True) == [("subscription_ack", []), ("initial_data_batch", []), ("delete", []),
+                                                                  ("insert", ["4"])], scope
 
 
 def test_objects_of_other_storages_come_along_and_a_storage_can_hold_the_backup():
