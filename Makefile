@@ -21,7 +21,7 @@ demo: build
 
 bench: build
 	@cmake --build --preset release --target kalamdb-server-smallest
-	@build/release/kalam-bench
+	@build/release/kalam-bench; measured=$$?; build/release/kalam-bench compare --json build/benchmarks.json --html build/bench.html && exit $$measured
 
 # Another server beside this build: make bench-compare URL=http://host:port [DB_USER=root] [DB_PASSWORD=...]
 bench-compare: build

@@ -113,14 +113,27 @@ void AddJoin(std::vector<Benchmark>* benchmarks) {
   benchmarks->push_back(std::move(join));
 }
 
-/// Waits for every flush job to end, so that the rows really are cold when the clock starts.
-Status WaitForFlush(Peer& peer) {
+Result<std::string> CountUnflushed(Peer& peer) {
+  return peer.Cell(
+      "SELECT COUNT(*) FROM system.jobs WHERE job_type = 'flush' AND status IN "
+      "('failed','cancelled')");
+}
+
+/// Flushes and waits for every flush job to end; fails when one did not do what it was for, so that
+/// the rows really are cold when the clock starts.
+Status Flush(Peer& peer, const std::string& table) {
+  KALAM_ASSIGN_OR_RETURN(const std::string before, CountUnflushed(peer));
+  KALAM_RETURN_IF_ERROR(peer.Sql("STORAGE FLUSH TABLE " + table).status());
   for (int tenth = 0; tenth < kJobWaitSeconds * 10; ++tenth) {
     KALAM_ASSIGN_OR_RETURN(
         const std::string active,
         peer.Cell("SELECT COUNT(*) FROM system.jobs WHERE job_type = 'flush' AND status IN "
                   "('new','queued','running','retrying')"));
-    if (active == "0") return {};
+    if (active == "0") {
+      KALAM_ASSIGN_OR_RETURN(const std::string after, CountUnflushed(peer));
+      if (after == before) return {};
+      return Status(ErrorKind::Execution, "a flush job failed: the rows are not cold");
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   return Status(ErrorKind::Timeout, "a flush job did not end");
@@ -146,8 +159,7 @@ void AddFlushed(std::vector<Benchmark>* benchmarks) {
                                                   }))
                                   .status());
       }
-      KALAM_RETURN_IF_ERROR(peer.Sql("STORAGE FLUSH TABLE " + table).status());
-      KALAM_RETURN_IF_ERROR(WaitForFlush(peer));
+      KALAM_RETURN_IF_ERROR(Flush(peer, table));
     }
     return {};
   };

@@ -118,6 +118,10 @@ Benchmark Scale(std::string name, std::string shape, bool user_table, std::vecto
     for (size_t tier = 0; tier < tiers.size(); ++tier) {
       if (iteration >= kFirstWarmUp && tier > 0) break;  // a warm-up need not go all the way
       const int wanted = std::min(tiers[tier], sockets_max * per_socket);
+      if (wanted < tiers[tier]) {
+        peer.Note(fmt::format("{} are out of reach of this machine: a process may open {} files",
+                              tiers[tier], sockets_max + kOtherFiles));
+      }
       if (wanted <= open) break;
       KALAM_RETURN_IF_ERROR(
           OpenSubscriptions(peer, peer.Table(name), wanted - open, per_socket, &subscribers));
