@@ -122,9 +122,9 @@ Result<HttpResponse> HttpClient::SendOk(std::string_view request, int timeout_ms
   return response;
 }
 
-Result<LoopResult> RunClosedLoop(
-    const Endpoint& endpoint, int connections, double seconds,
-    const std::function<std::string(int connection, int64_t n)>& next) {
+Result<LoopResult> RunClosedLoop(const Endpoint& endpoint, int connections, double seconds,
+                                 const std::function<std::string(int connection, int64_t n)>& next,
+                                 double lead_in_seconds) {
   struct Connection {
     Socket socket;
     std::string buffer;
@@ -142,8 +142,9 @@ Result<LoopResult> RunClosedLoop(
     epoll_ctl(poller.fd(), EPOLL_CTL_ADD, client.socket.fd(), &event);
   }
   LoopResult result;
-  const int64_t begin_ns = SteadyNs();
+  int64_t begin_ns = SteadyNs() + static_cast<int64_t>(lead_in_seconds * 1e9);
   const int64_t end_ns = begin_ns + static_cast<int64_t>(seconds * 1e9);
+  bool counts = false;
   const auto send_next = [&](int i) {
     Connection& client = clients[static_cast<size_t>(i)];
     const std::string request = next(i, client.sent++);
@@ -153,15 +154,21 @@ Result<LoopResult> RunClosedLoop(
   for (int i = 0; i < connections; ++i) KALAM_RETURN_IF_ERROR(send_next(i));
   std::array<epoll_event, 256> events{};
   HttpResponse response;
-  for (int64_t now_ns = begin_ns; now_ns < end_ns; now_ns = SteadyNs()) {
+  for (int64_t now_ns = SteadyNs(); now_ns < end_ns; now_ns = SteadyNs()) {
+    if (!counts && now_ns >= begin_ns) {
+      counts = true;
+      begin_ns = now_ns;
+    }
     const int ready = epoll_wait(poller.fd(), events.data(), static_cast<int>(events.size()), 1000);
     for (int e = 0; e < ready; ++e) {
       const int i = static_cast<int>(events[static_cast<size_t>(e)].data.u32);
       Connection& client = clients[static_cast<size_t>(i)];
       KALAM_RETURN_IF_ERROR(client.socket.Receive(&client.buffer, -1));
       if (!TakeResponse(&client.buffer, &response)) continue;
-      result.latencies_ns.push_back(SteadyNs() - client.sent_ns);
-      ++result.requests;
+      if (counts) {
+        result.latencies_ns.push_back(SteadyNs() - client.sent_ns);
+        ++result.requests;
+      }
       if (response.status != 200 && result.failures++ == 0)
         result.first_failure = response.body.substr(0, 300);
       KALAM_RETURN_IF_ERROR(send_next(i));

@@ -53,8 +53,10 @@ struct LoopResult {
 };
 
 /// `connections` clients, each sending its next request as soon as the last one was answered, for
-/// `seconds`, on one thread. `next(connection, n)` makes the n-th request of a connection.
+/// `seconds`, on one thread. `next(connection, n)` makes the n-th request of a connection. Nothing
+/// is counted in the `lead_in_seconds` before.
 Result<LoopResult> RunClosedLoop(const Endpoint& endpoint, int connections, double seconds,
-                                 const std::function<std::string(int connection, int64_t n)>& next);
+                                 const std::function<std::string(int connection, int64_t n)>& next,
+                                 double lead_in_seconds = 0);
 
 }  // namespace kalam::load
