@@ -50,6 +50,12 @@ bool TakeChunks(std::string_view buffer, size_t at, std::string* body, size_t* e
   }
 }
 
+std::string PostHead(std::string_view path, std::string_view token) {
+  std::string head = "POST " + std::string(path) + " HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+  if (!token.empty()) head += "Authorization: Bearer " + std::string(token) + "\r\n";
+  return head + "Content-Type: application/json\r\nContent-Length: ";
+}
+
 }  // namespace
 
 std::string MakeGet(std::string_view path) {
@@ -57,11 +63,7 @@ std::string MakeGet(std::string_view path) {
 }
 
 std::string MakePost(std::string_view path, std::string_view token, std::string_view json) {
-  std::string request = "POST " + std::string(path) + " HTTP/1.1\r\nHost: 127.0.0.1\r\n";
-  if (!token.empty()) request += "Authorization: Bearer " + std::string(token) + "\r\n";
-  request += "Content-Type: application/json\r\nContent-Length: " + std::to_string(json.size()) +
-             "\r\n\r\n";
-  return request.append(json);
+  return PostHead(path, token) + std::to_string(json.size()).append(kHeaderEnd).append(json);
 }
 
 std::string JsonString(std::string_view text) {
@@ -74,6 +76,17 @@ std::string MakeSql(std::string_view token, std::string_view sql, std::string_vi
   std::string json = "{\"sql\":" + JsonString(sql);
   if (!params_json.empty()) json += ",\"params\":" + std::string(params_json);
   return MakePost("/v1/api/sql", token, json + "}");
+}
+
+SqlRequest::SqlRequest(std::string_view token, std::string_view sql)
+    : head_(PostHead("/v1/api/sql", token)),
+      body_("{\"sql\":" + JsonString(sql) + ",\"params\":") {}
+
+std::string SqlRequest::With(std::string_view params_json) const {
+  std::string request;
+  request.reserve(head_.size() + body_.size() + params_json.size() + 16);
+  request.append(head_).append(std::to_string(body_.size() + params_json.size() + 1));
+  return request.append(kHeaderEnd).append(body_).append(params_json).append("}");
 }
 
 bool TakeResponse(std::string* buffer, HttpResponse* response) {

@@ -26,6 +26,17 @@ std::string MakeSql(std::string_view token, std::string_view sql,
                     std::string_view params_json = {});
 std::string JsonString(std::string_view text);
 
+/// MakeSql for a statement that is sent again and again with other parameters.
+class SqlRequest {
+ public:
+  SqlRequest(std::string_view token, std::string_view sql);
+  std::string With(std::string_view params_json) const;
+
+ private:
+  std::string head_;  // up to the length of the body
+  std::string body_;  // up to the parameters
+};
+
 /// Takes one whole response off the front of `buffer`; false when it is not complete yet.
 bool TakeResponse(std::string* buffer, HttpResponse* response);
 

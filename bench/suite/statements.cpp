@@ -221,18 +221,18 @@ class RateRounds {
     return Rate([&](int, int64_t) { return request; });
   }
   Result<double> Select() {
-    return Rate([this](int, int64_t) {
-      return load::MakeSql(environment_.root_token(),
-                           "SELECT id, name, score FROM bench.items WHERE id = $1",
-                           fmt::format("[{}]", ++next_read_ * 997 % kSeedRows));
+    const load::SqlRequest request(environment_.root_token(),
+                                   "SELECT id, name, score FROM bench.items WHERE id = $1");
+    return Rate([&](int, int64_t) {
+      return request.With("[" + std::to_string(++next_read_ * 997 % kSeedRows) + "]");
     });
   }
   Result<double> Insert() {
-    return Rate([this](int, int64_t) {
-      return load::MakeSql(
-          environment_.root_token(),
-          "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)",
-          fmt::format("[{},\"a name\",1.5,true]", ++next_id_));
+    const load::SqlRequest request(
+        environment_.root_token(),
+        "INSERT INTO bench.items (id, name, score, active) VALUES ($1, $2, $3, $4)");
+    return Rate([&](int, int64_t) {
+      return request.With("[" + std::to_string(++next_id_) + ",\"a name\",1.5,true]");
     });
   }
 
