@@ -103,6 +103,24 @@ TEST_F(DmlTest, ManyRowsShareOnePlan) {
   EXPECT_EQ(Run("SELECT id, name FROM notes"), (Lines{"1|a", "2|b", "3|NULL", "4|d", "5|5"}));
 }
 
+TEST_F(DmlTest, TheSameTextWithOtherParameters) {
+  const std::string insert = "INSERT INTO notes (id, name, score) VALUES ($1, $2, 7)";
+  EXPECT_EQ(Run(insert, {Value::BigInt(1), Value::Text("a")}), Lines{"1"});
+  EXPECT_EQ(Run(insert, {Value::BigInt(2), Value::Null()}), Lines{"1"});
+  EXPECT_EQ(Run(insert, {Value::BigInt(3)}),
+            Lines{"error: Parameter binding error: the statement has 2 parameters but 1 values "
+                  "were given"});
+  const std::string change = "UPDATE notes SET score = score + 10 WHERE id = $1 AND score < 10";
+  EXPECT_EQ(Run(change, {Value::BigInt(2)}), Lines{"1"});
+  EXPECT_EQ(Run(change, {Value::BigInt(2)}), Lines{"0"});
+  const int64_t bytes = engine_->plan_cache_stats().bytes;
+  engine_->ClearPlanCache();
+  EXPECT_GT(bytes, 0);
+  EXPECT_EQ(engine_->plan_cache_stats().bytes, 0);
+  EXPECT_EQ(Run(change, {Value::BigInt(1)}), Lines{"1"});
+  EXPECT_EQ(Run("SELECT id, name, score FROM notes"), (Lines{"1|a|17", "2|NULL|17"}));
+}
+
 TEST_F(DmlTest, InsertFromAQuery) {
   Run("INSERT INTO notes (id, name, score) VALUES (1, 'a', 1), (2, 'b', 2)");
   const StatementContext service = Context("ann", catalog::Role::kService);

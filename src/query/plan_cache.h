@@ -1,7 +1,9 @@
 // The plan cache: plans by statement shape, bounded in number, bytes and age.
 #pragma once
 
+#include <array>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 #include "base/clock.h"
 #include "base/memory_account.h"
 #include "query/plan.h"
+#include "sql/parser.h"
 
 namespace kalam::query {
 
@@ -28,6 +31,12 @@ class PlanCache {
   PlanPtr Find(std::string_view key, uint64_t catalog_version);
   void Put(std::string key, PlanPtr plan);
   void Clear();
+  /// What LiftLiterals makes of the text, if it was put here and nothing took its place since;
+  /// else null.
+  std::shared_ptr<const sql::LiftedStatement> FindLifted(std::string_view text);
+  /// For texts that come again as they are, which those with parameters do.
+  std::shared_ptr<const sql::LiftedStatement> PutLifted(std::string_view text,
+                                                        sql::LiftedStatement lifted);
   PlanCacheStats stats() const;
 
  private:
@@ -38,6 +47,13 @@ class PlanCache {
     int64_t byte_size;
   };
   using Entries = std::list<Entry>;
+  struct LiftedText {
+    std::string text;
+    std::shared_ptr<const sql::LiftedStatement> lifted;
+    int64_t byte_size = 0;
+  };
+  static constexpr size_t kLiftedTexts = 64;
+
   void Remove(Entries::iterator entry);
 
   const Clock& clock_;
@@ -48,6 +64,8 @@ class PlanCache {
   Entries entries_;  // most recently used first
   std::unordered_map<std::string_view, Entries::iterator> by_key_;
   int64_t hits_ = 0, misses_ = 0, bytes_ = 0;
+  int64_t lifted_bytes_ = 0;                     // of bytes_
+  std::array<LiftedText, kLiftedTexts> lifted_;  // by hash of the text
   // Constant.
   const size_t entries_max_;
   const int64_t ttl_us_;

@@ -80,7 +80,16 @@ Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value>
                                    const StatementContext& context,
                                    std::string_view engine_reason) const {
   KALAM_RETURN_IF_ERROR(CheckParameters(parameters));
-  KALAM_ASSIGN_OR_RETURN(sql::LiftedStatement lifted, sql::LiftLiterals(text));
+  // A text with parameters comes again as it is.
+  std::shared_ptr<const sql::LiftedStatement> kept;
+  sql::LiftedStatement own;
+  if (!parameters.empty()) kept = cache.FindLifted(text);
+  if (kept == nullptr) {
+    KALAM_ASSIGN_OR_RETURN(own, sql::LiftLiterals(text));
+    if (!parameters.empty()) kept = cache.PutLifted(text, std::move(own));
+  }
+  const sql::LiftedStatement& lifted = kept != nullptr ? *kept : own;
+  std::vector<Value> literals = kept != nullptr ? kept->literals : std::move(own.literals);
   const auto caller_count = static_cast<size_t>(lifted.caller_parameter_count);
   if (caller_count > parameters.size()) {
     return Status(ErrorKind::ParameterBinding,
@@ -88,21 +97,21 @@ Result<BoundPlan> Planner::Prepare(std::string_view text, std::span<const Value>
                               caller_count, parameters.size()));
   }
   BoundPlan bound;
-  bound.parameters.reserve(caller_count + (lifted.is_values_insert ? 0 : lifted.literals.size()));
+  bound.parameters.reserve(caller_count + (lifted.is_values_insert ? 0 : literals.size()));
   bound.parameters.assign(parameters.begin(),
                           parameters.begin() + static_cast<ptrdiff_t>(caller_count));
   std::vector<DataType> types;
   if (lifted.is_values_insert) {
     for (const auto& [cell, parameter] : lifted.parameter_cells) {
-      lifted.literals[static_cast<size_t>(cell)] = parameters[static_cast<size_t>(parameter) - 1];
+      literals[static_cast<size_t>(cell)] = parameters[static_cast<size_t>(parameter) - 1];
     }
-    bound.values_rows = std::move(lifted.literals);
+    bound.values_rows = std::move(literals);
     bound.values_row_width = static_cast<size_t>(lifted.values_row_width);
     bound.values_row_count = static_cast<size_t>(lifted.values_row_count);
     // The cells are coerced one by one: their types do not belong to the plan.
     types.assign(caller_count + bound.values_row_width, DataType());
   } else {
-    for (Value& literal : lifted.literals) bound.parameters.push_back(std::move(literal));
+    for (Value& literal : literals) bound.parameters.push_back(std::move(literal));
     for (const Value& value : bound.parameters) types.push_back(TypeOfValue(value));
   }
   // Of a lifted insert only the clauses behind VALUES can use a parameter as such.
