@@ -91,7 +91,7 @@ void StandaloneGroup::TakePending(std::vector<Proposal>* batch) {
     if (count > 0 && byte_size > kBatchBytesMax) break;
     ++count;
   }
-  std::vector<Proposal> rest;
+  std::vector<Proposal> rest = std::exchange(spare_, {});
   if (count == pending_.size()) {
     conflicts_.BeginWrite();
   } else {
@@ -222,7 +222,7 @@ void StandaloneGroup::Complete(std::vector<Proposal> batch, const Status& status
   if (batch.capacity() > kQueueKept) return;
   batch.clear();
   std::lock_guard lock(append_mutex_);
-  if (pending_.capacity() == 0) pending_ = std::move(batch);
+  if (batch.capacity() > spare_.capacity()) spare_ = std::move(batch);
 }
 
 void StandaloneGroup::ReleaseWaiters(uint64_t up_to) {

@@ -140,6 +140,7 @@ class StandaloneGroup final : public ReplicationGroup {
   uint64_t catalog_position_ = 0;  // of the last appended command that touches the catalog
   ConflictTable conflicts_;
   std::vector<Proposal> pending_;
+  std::vector<Proposal> spare_;  // empty: what `pending_` becomes next, with the room of the last
   std::vector<Waiter> waiters_;
   int64_t pending_bytes_ = 0;  // of everything taken in and not answered
   std::unordered_set<uint32_t> dropped_tables_;
