@@ -16,15 +16,16 @@ constexpr int kWarmUp = 300;
 constexpr int kSeedRows = 10'000;
 constexpr int kClients = 64;
 // Of rates: short rounds, so that the kinds stand close together, and many of them.
-constexpr int kRateRounds = 12;
+constexpr int kRateRounds = 10;
 constexpr double kRateSeconds = 0.7;
+constexpr int kSyncsOfRound = 200;
 // Long enough that the memtables which are written out meanwhile were filled before: what an INSERT
 // leaves to the background is then counted, whenever a round ends.
 constexpr double kLeadInSeconds = 0.3;
 // The server is quiet when it took no more than this of a processor for so long.
 constexpr double kQuietSeconds = 0.2;
 constexpr double kQuietProcessor = 0.05;
-constexpr int kQuietTriesMax = 50;
+constexpr int kQuietTriesMax = 20;
 
 Status Seed(Environment& environment) {
   KALAM_RETURN_IF_ERROR(environment.Admin("CREATE NAMESPACE bench").status());
@@ -172,13 +173,15 @@ struct Rates {
     per_second.push_back(rate);
     ratios.push_back(rate / health);
   }
-  void ReportTo(Report& report, const char* name, double target, double health) const {
+  void ReportTo(Report& report, const char* name, double target, double health,
+                const std::string& more = {}) const {
     report.Add(
         {name, "x", Median(ratios), target, true,
          fmt::format("{:.0f}/s of {:.0f}/s; {} rounds of {:.2f} to {:.2f}, middle half {:.2f} "
-                     "to {:.2f}",
+                     "to {:.2f}{}",
                      Median(per_second), health, ratios.size(), Percentile(ratios, 0),
-                     Percentile(ratios, 100), Percentile(ratios, 25), Percentile(ratios, 75))});
+                     Percentile(ratios, 100), Percentile(ratios, 25), Percentile(ratios, 75),
+                     more)});
   }
 };
 
@@ -193,6 +196,9 @@ class RateRounds {
       KALAM_ASSIGN_OR_RETURN(const double select, Select());
       KALAM_ASSIGN_OR_RETURN(const double insert, Insert());
       if (round < 0) continue;
+      const std::vector<double> syncs =
+          SyncLatenciesUs(environment_.directory(), kSyncsOfRound, SyncPlace::kInside);
+      syncs_.push_back(Median(syncs));
       health_.push_back(health);
       selects_.Add(select, health);
       inserts_.Add(insert, health);
@@ -203,7 +209,8 @@ class RateRounds {
   void ReportTo(Report& report) const {
     const double health = Median(health_);
     selects_.ReportTo(report, "64 clients: SELECT by key rate / health rate", 0.6, health);
-    inserts_.ReportTo(report, "64 clients: durable INSERT rate / health rate", 0.5, health);
+    inserts_.ReportTo(report, "64 clients: durable INSERT rate / health rate", 0.5, health,
+                      fmt::format("; fsync inside a file {:.1f} us", Median(syncs_)));
   }
 
  private:
@@ -239,7 +246,7 @@ class RateRounds {
   Environment& environment_;
   int64_t next_id_ = 100'000'000;
   int64_t next_read_ = 0;
-  std::vector<double> health_;
+  std::vector<double> health_, syncs_;
   Rates selects_, inserts_;
 };
 
