@@ -8,15 +8,23 @@
 #include "types/convert.h"
 
 namespace kalam::server {
+namespace {
 
-SqlAnswerWriter::SqlAnswerWriter() {
-  out_.reserve(512);
-  out_ += "{\"results\":[";
-}
+constexpr size_t kFirstBytes = 512;
+
+}  // namespace
 
 std::string SqlAnswerWriter::Take() { return std::exchange(out_, std::string()); }
 
+// Not before there is something to write: a statement that waits for its commit holds no buffer.
+void SqlAnswerWriter::Open() {
+  if (std::exchange(opened_, true)) return;
+  out_.reserve(kFirstBytes);
+  out_ += "{\"results\":[";
+}
+
 void SqlAnswerWriter::BeginResult() {
+  Open();
   if (result_count_++ > 0) out_ += ',';
   row_count_ = 0;
 }
@@ -88,6 +96,7 @@ void SqlAnswerWriter::Command(int64_t row_count, const std::optional<std::string
 }
 
 void SqlAnswerWriter::FinishWithSuccess(double took_ms, bool null_error) {
+  Open();
   fmt::format_to(std::back_inserter(out_), "],\"status\":\"success\",\"took\":{:.3f}{}}}", took_ms,
                  null_error ? ",\"error\":null" : "");
 }
@@ -95,6 +104,7 @@ void SqlAnswerWriter::FinishWithSuccess(double took_ms, bool null_error) {
 void SqlAnswerWriter::FinishWithError(std::string_view code, std::string_view message,
                                       std::string_view details, std::string_view as_user,
                                       double took_ms) {
+  Open();
   if (rows_open_) EndRows(as_user, "");
   fmt::format_to(std::back_inserter(out_),
                  "],\"status\":\"error\",\"took\":{:.3f},\"error\":{{\"code\":", took_ms);

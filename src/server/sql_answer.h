@@ -14,8 +14,6 @@ namespace kalam::server {
 /// stands at the end. The bytes so far can be taken away at any time (streaming).
 class SqlAnswerWriter : public RowSink {
  public:
-  SqlAnswerWriter();
-
   /// A result with rows: BeginRows, then the rows, then EndRows.
   void BeginRows(const ResultSchema& schema);
   void EndRows(std::string_view as_user, std::string_view notice);
@@ -40,11 +38,13 @@ class SqlAnswerWriter : public RowSink {
   std::string Take();
 
  private:
+  void Open();
   void BeginResult();
 
   std::string out_;
   int64_t row_count_ = 0;
   size_t result_count_ = 0;
+  bool opened_ = false;
   bool rows_open_ = false;
   bool first_cell_ = true;
 };
