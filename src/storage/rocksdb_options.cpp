@@ -36,6 +36,8 @@ constexpr size_t kBlockTrailerBytes = 5;
 constexpr size_t kFileBufferBytes = 128 << 10;
 constexpr uint64_t kBytesPerSync = 1 << 20;
 constexpr size_t kFamilyBufferBytesMin = 64 << 10;
+// Of a memtable: about ten bits for each of its rows.
+constexpr double kMemtableBloomShare = 0.01;
 constexpr uint64_t kTargetFileBytes = 16 << 20;
 // While the filter of a file is made, every key of the file has eight bytes in memory, and small
 // rows are compressed to fifteen: a file of 16 MB takes 9 MB. Deeper levels may have larger files.
@@ -186,6 +188,11 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, const StoreOptions& op
   if (table.filter_policy) {
     family_options.target_file_size_base = kTargetFilteredFileBytes;
     family_options.target_file_size_multiplier = kFilteredFileGrowth;
+  }
+  if (family == Family::kRows) {
+    // An INSERT looks for its key and nearly never finds it.
+    family_options.memtable_whole_key_filtering = true;
+    family_options.memtable_prefix_bloom_size_ratio = kMemtableBloomShare;
   }
   family_options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family_options.write_buffer_size =
