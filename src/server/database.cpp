@@ -3,6 +3,7 @@
 #include "server/database.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -24,6 +25,7 @@
 #include "segments/segment_store.h"
 #include "server/build_features.h"
 #include "server/commit_mailbox.h"
+#include "server/data_directory.h"
 #include "server/fail_point.h"
 #include "server/folder_contents.h"
 #include "server/layer_options.h"
@@ -105,6 +107,7 @@ class OpenDatabase : public Database {
   void WatchMemory();
   bool KillLiveQuery(std::string_view live_id);
   std::shared_ptr<const RowBuffer> ReadLive(const ResultSchema& schema);
+  void EndIfDirectoryIsGone() const;
   void TakeMail(Core& core, CommitMailbox& mailbox);
 
   const Settings settings_;
@@ -122,6 +125,7 @@ class OpenDatabase : public Database {
   // In the order in which they are opened; each uses only those above it.
   TurnClock turn_clock_;
   std::unique_ptr<storage::Store> store_;
+  std::optional<DataDirectory> directory_;  // of the store
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<objects::StorageSet> storages_;
   std::unique_ptr<replication::ReplicationGroup> group_;
@@ -150,6 +154,7 @@ Status OpenDatabase::OpenData(std::vector<std::string>* warnings) {
     return retention_.ShouldDrop(key, value);
   };
   KALAM_ASSIGN_OR_RETURN(store_, storage::Store::Open(options));
+  KALAM_ASSIGN_OR_RETURN(directory_, DataDirectory::Find(options.path));
   KALAM_ASSIGN_OR_RETURN(
       catalog_, catalog::Catalog::Open(*store_, memory_.Child("schema_registry"), kDefinitionsMax));
   KALAM_RETURN_IF_ERROR(retention_.Load(*store_));
@@ -470,7 +475,20 @@ std::shared_ptr<const RowBuffer> OpenDatabase::ReadLive(const ResultSchema& sche
   return rows;
 }
 
+// What another server writes there now must not be touched, as destructors would.
+void OpenDatabase::EndIfDirectoryIsGone() const {
+  const Status there = directory_->Check();
+  if (there.ok()) return;
+  const auto code = static_cast<int>(ExitCode::kDataDirectory);
+  Log(LogLevel::kError, "server",
+      "the data directory is gone; stopping at once. Stop a server before its data is moved",
+      {{"error", there.ToString()}, {"exit_code", code}});
+  CloseLog();
+  _exit(code);
+}
+
 void OpenDatabase::Tick() {
+  EndIfDirectoryIsGone();
   statements_->Tick();
   files_->Tick();
   vector_indexes_->Tick();

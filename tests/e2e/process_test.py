@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -48,6 +49,25 @@ def test_a_taken_port_and_a_taken_directory():
         assert server.request("GET", "/health")[0] == 200
     code, _, text = run("--port", "0", "--data-dir", "/proc/nothing")
     assert code == 3 and "/proc/nothing" in text
+
+
+def test_a_server_whose_directory_is_replaced_leaves_the_new_one_alone():
+    with ServerProcess(UNLIMITED) as old:
+        old.sql(old.login(), "CREATE NAMESPACE app")
+        shutil.rmtree(old.directory)
+        with ServerProcess(UNLIMITED, directory=old.directory) as new:
+            root = new.login()
+            new.sql(root, "CREATE NAMESPACE app")
+            new.sql(root, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY, body TEXT)")
+            for begin in range(0, 20000, 1000):
+                new.sql(root, "INSERT INTO app.t VALUES " + ", ".join(
+                    f"({i}, '{os.urandom(200).hex()}')" for i in range(begin, begin + 1000)))
+            assert old.process.wait(20) == 3
+            old.log_reader.join(5)
+            assert any("data directory is gone" in line for line in old.log), old.log
+            assert new.stop()[0] == 0
+            new.start()
+            assert new.rows(new.login(), "SELECT COUNT(*) FROM app.t") == [["20000"]]
 
 
 def test_slow_statements_are_logged_without_their_secrets():
