@@ -149,6 +149,15 @@ class Restorer {
 
   void Note(Seq seq) { prepared_.newest = std::max(prepared_.newest, seq); }
 
+  /// The first file of the table in a folder where others lie and, until the table has its name,
+  /// more may come: the numbers of its id are nobody's, and those behind them neither.
+  static uint64_t FirstBatch(TableId id, const std::vector<segments::FoundBatch>& there) {
+    uint64_t series = id.value;
+    if (!there.empty())
+      series = std::max(series, there.back().batch / segments::kBatchesOfSeries + 1);
+    return series * segments::kBatchesOfSeries;
+  }
+
   /// Where the segments of the table go: behind all files that lie in their folders.
   Status PlanObjects(Table& table) {
     KALAM_ASSIGN_OR_RETURN(const auto storage,
@@ -161,7 +170,7 @@ class Restorer {
       auto next = table.next_batches.find(folder);
       if (next == table.next_batches.end()) {
         KALAM_ASSIGN_OR_RETURN(const auto there, segments::FindBatches(*storage, folder));
-        next = table.next_batches.emplace(folder, there.empty() ? 0 : there.back().batch + 1).first;
+        next = table.next_batches.emplace(folder, FirstBatch(table.id, there)).first;
       }
       const std::string path = segments::BatchPath(folder, next->second++);
       table.segment_paths.emplace(segment.path, path);
@@ -284,9 +293,8 @@ class Restorer {
       folder.storage_id = table.storage_record.storage_id;
       folder.folder = tiering::FolderOf(*table.definition, folder.place, table.storage_record);
       const auto next = table.next_batches.find(folder.folder);
-      if (next != table.next_batches.end()) {
-        folder.next_batch = std::max(folder.next_batch, next->second);
-      }
+      folder.next_batch =
+          next != table.next_batches.end() ? next->second : FirstBatch(table.id, {});
       write.key = segments::FolderKey(table.id, folder.place);
       write.value = segments::EncodeFolder(folder);
     }

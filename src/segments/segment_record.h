@@ -129,6 +129,11 @@ struct RetiredFile {
   std::string path;
 };
 
+/// A table numbers its files within one series. One that a restore brings back gets a series behind
+/// those that lie in its folders: until it has its name, work on the table that still has it goes
+/// on in the folders, and neither takes the other's files for its own.
+inline constexpr uint64_t kBatchesOfSeries = 1'000'000'000;
+
 /// `{folder}/batch-{batch}.parquet`.
 std::string BatchPath(const std::string& folder, uint64_t batch);
 

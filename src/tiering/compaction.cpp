@@ -11,6 +11,7 @@
 #include "base/optional_charge.h"
 #include "tables/retention.h"
 #include "tiering/folders.h"
+#include "tiering/leftovers.h"
 #include "tiering/old_tombstones.h"
 #include "tiering/row_feed.h"
 #include "types/key_codec.h"
@@ -192,8 +193,10 @@ class TableCompaction {
       rows_before += segment.row_count;
     }
     const size_t written_count = change.added().size();
-    KALAM_RETURN_IF_ERROR(RaisePurged(feed.dropped()));
-    KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
+    Status committed = RaisePurged(feed.dropped());
+    if (committed.ok()) committed = CommitSegments(services_, worked_, &change);
+    if (committed.Is(ErrorKind::NotFound)) RemoveWritten(worked_, change);
+    KALAM_RETURN_IF_ERROR(committed);
     worked_.Reached("compact.committed");
     outcome_.dropped_row_count += rows_before - feed.row_count();
     const Status written =

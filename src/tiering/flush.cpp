@@ -189,7 +189,9 @@ class ViewFlush {
         segments::SegmentChange::Begin(services_.store, worked_.table->id, worked_.work.memory));
     KALAM_RETURN_IF_ERROR(WriteSegment(services_.engine, target, cursor, /*evicting=*/true,
                                        services_.clock.NowUs(), &change));
-    KALAM_RETURN_IF_ERROR(CommitSegments(services_, worked_, &change));
+    const Status committed = CommitSegments(services_, worked_, &change);
+    if (committed.Is(ErrorKind::NotFound)) RemoveWritten(worked_, change);
+    KALAM_RETURN_IF_ERROR(committed);
     worked_.Reached("flush.committed");
     KALAM_RETURN_IF_ERROR(FinishEviction());
     // The committer forgets rows of this segment while the next one is written.

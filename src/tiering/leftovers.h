@@ -15,4 +15,12 @@ Status RemovePrepared(const TieringServices& services, const WorkedTable& worked
 /// own. SettleOutcomes comes first. Errors: StorageIo.
 Status RemoveOrphans(const TieringServices& services, const WorkedTable& worked);
 
+/// Removes the files of segments that could not be committed because the table was dropped: its
+/// drop did not know of them. Tells the log where that fails.
+void RemoveWritten(const WorkedTable& worked, const segments::SegmentChange& change);
+
+/// Writes manifests again that do not say what the records do: work may have ended behind its
+/// commit. Tells the log where that fails.
+void RenewManifests(const TieringServices& services, const WorkedTable& worked);
+
 }  // namespace kalam::tiering

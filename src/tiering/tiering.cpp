@@ -251,7 +251,9 @@ Status TieringImpl::FinishEarlierWork(const WorkedTable& worked) {
   KALAM_RETURN_IF_ERROR(SettleOutcomes(services_.group));
   KALAM_RETURN_IF_ERROR(tiering::FinishEvictions(services_, worked));
   KALAM_RETURN_IF_ERROR(RemovePrepared(services_, worked));
-  return worked.work.is_repeated ? RemoveOrphans(services_, worked) : Status::Ok();
+  if (!worked.work.is_repeated) return Status::Ok();
+  RenewManifests(services_, worked);
+  return RemoveOrphans(services_, worked);
 }
 
 Result<FlushOutcome> TieringImpl::FlushLocked(TableId id, WorkedTable& worked) {
