@@ -169,16 +169,20 @@ class Outline {
     }
     KALAM_ASSIGN_OR_RETURN(const RemoteRows views,
                            Ask(session_,
-                               "SELECT table_name, definition FROM information_schema.views WHERE "
-                               "table_schema = " +
+                               "SELECT table_name, definition, default_namespace FROM "
+                               "information_schema.views WHERE table_schema = " +
                                    Quoted(namespace_id_) + " ORDER BY table_name"));
-    if (views.rows.empty()) return text;
-    // Their unqualified names are of this namespace.
-    text += "USE " + QuotedName(namespace_id_) + ";\n";
-    std::map<std::string, std::string> definitions;
-    for (const Json& row : views.rows) definitions.emplace(Text(row[0]), Text(row[1]));
-    for (const std::string& name : InOrderOfUse(definitions))
-      text += fmt::format("CREATE VIEW {} AS {};\n", Qualified(name), definitions.at(name));
+    std::map<std::string, std::string> definitions, namespaces;
+    for (const Json& row : views.rows) {
+      definitions.emplace(Text(row[0]), Text(row[1]));
+      const std::string of_names = Text(row[2]);
+      namespaces.emplace(Text(row[0]), of_names.empty() ? namespace_id_ : of_names);
+    }
+    for (const std::string& name : InOrderOfUse(definitions)) {
+      // What their unqualified names are of.
+      text += fmt::format("USE {};\nCREATE VIEW {} AS {};\n", QuotedName(namespaces.at(name)),
+                          Qualified(name), definitions.at(name));
+    }
     return text;
   }
 

@@ -155,7 +155,8 @@ Status ReadInformationViews(const SystemSources& sources, const catalog::Caller&
   const bool admin = catalog::IsAdmin(caller.role);
   for (const catalog::ViewDefinition& view : Views(sources)) {
     rows->Append({TextCell(kCatalogName), TextCell(view.namespace_id), TextCell(view.name),
-                  OptionalTextCell(admin ? view.query : std::string())});
+                  OptionalTextCell(admin ? view.query : std::string()),
+                  TextCell(view.default_namespace)});
   }
   return Status::Ok();
 }

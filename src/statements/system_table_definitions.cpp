@@ -102,7 +102,8 @@ constexpr std::array<Source, 30> kSources = {{
      "T?,default_character_set_schema T?,"
      "default_character_set_name T?,sql_path T?"},
     {"information_schema", "tables", "table_catalog T,table_schema T,table_name T,table_type T"},
-    {"information_schema", "views", "table_catalog T,table_schema T,table_name T,definition T?"},
+    {"information_schema", "views",
+     "table_catalog T,table_schema T,table_name T,definition T?,default_namespace T"},
     {"information_schema", "columns",
      "table_catalog T,table_schema T,table_name T,column_name T,ordinal_position B,column_default "
      "T?,is_nullable T,"

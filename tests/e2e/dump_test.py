@@ -16,11 +16,18 @@ TYPES = ("id BIGINT PRIMARY KEY, small SMALLINT, whole INT, ratio FLOAT, exact D
          "place EMBEDDING(3)")
 QUERIES = ["SELECT {columns} FROM app.types ORDER BY id", "SELECT \"user\", \"rank\", later FROM app.named ORDER BY \"user\"", "SELECT COUNT(*) FROM app.many",
            "SELECT SUM(id), MIN(body), MAX(body) FROM app.many", "SELECT id, body FROM app.few ORDER BY id", "SELECT id FROM app.big_ones ORDER BY id",
-           "SELECT id FROM app.a_few ORDER BY id"]
+           "SELECT id FROM app.a_few ORDER BY id", "SELECT id FROM app.borrowed"]
 COLUMNS = ", ".join(column.split()[0] for column in TYPES.replace("DECIMAL(12, 3)", "DECIMAL").split(", "))
 
 
+def fill_library(server, token):
+    server.sql(token, "CREATE NAMESPACE lib")
+    server.sql(token, "CREATE SHARED TABLE lib.many (id BIGINT PRIMARY KEY)")
+    server.sql(token, "INSERT INTO lib.many VALUES (-5)")
+
+
 def fill(server, token):
+    fill_library(server, token)
     server.sql(token, "CREATE NAMESPACE app")
     server.sql(token, f"CREATE SHARED TABLE app.types ({TYPES}) WITH (ACCESS_LEVEL = 'PUBLIC', FLUSH_POLICY = 'rows:100,interval:60')")
     server.sql(token, "INSERT INTO app.types VALUES (9007199254740993, -7, 8, 0.1, 1e300, -12.300, false, 'quote '' and\nline; -- no comment', "
@@ -40,6 +47,8 @@ def fill(server, token):
     server.sql(token, "CREATE USER TABLE app.few (id BIGINT PRIMARY KEY, body TEXT)")
     server.sql(token, "CREATE STREAM TABLE app.typing (id BIGINT PRIMARY KEY) WITH (TTL_SECONDS = 100)")
     server.sql(token, "USE app; CREATE VIEW big_ones AS SELECT id FROM many WHERE id > 2990")
+    # Its unqualified names are of another namespace; this one has a table of that name too.
+    server.sql(token, "USE lib; CREATE VIEW app.borrowed AS SELECT id FROM many")
     # Read from one that has a later name.
     server.sql(token, "USE app; CREATE VIEW a_few AS SELECT id FROM Big_Ones WHERE id < 2995")
     server.sql(token, "CREATE USER TABLE app.docs (id BIGINT PRIMARY KEY, a FILE, b FILE, note TEXT)")
@@ -120,6 +129,7 @@ def test_a_namespace_moves_to_another_server():
         with open(path, encoding="utf-8") as file:
             assert printed.stdout == file.read()
         with ServerProcess(UNLIMITED) as other:
+            fill_library(other, other.login())
             shell = Shell(other)
             loaded = shell.run("load", path)
             assert loaded.returncode == 0 and "statements loaded" in loaded.stdout, loaded
@@ -158,6 +168,7 @@ def test_files_move_too():
                 assert dumped.returncode == 0 and not dumped.stderr, dumped
                 assert sorted(os.listdir(os.path.dirname(path))) == entries
             with ServerProcess(UNLIMITED) as other:
+                fill_library(other, other.login())
                 shell = Shell(other)
                 loaded = shell.run("load", path)
                 assert loaded.returncode == 0 and "statements loaded" in loaded.stdout, loaded
@@ -189,6 +200,7 @@ def test_a_dump_without_its_files_is_told():
         os.rmdir(path + ".files/mine")
         assert shell.run("dump", "app", "-o", path).returncode == 0
         with ServerProcess(UNLIMITED) as other:
+            fill_library(other, other.login())
             for root, _, names in os.walk(path + ".files"):
                 for name in names:
                     os.remove(os.path.join(root, name))
@@ -213,6 +225,7 @@ def test_a_damaged_archive_is_told():
             file.seek(200)
             file.write(bytes([byte ^ 1]))
         with ServerProcess(UNLIMITED) as other:
+            fill_library(other, other.login())
             spoilt = Shell(other).run("load", path)
             assert spoilt.returncode == 1 and "damaged" in spoilt.stderr, spoilt
             with zipfile.ZipFile(os.path.join(folder, "other.zip"), "w") as archive:
@@ -240,6 +253,7 @@ def test_a_dump_is_of_one_moment():
         assert writer.failure is None, writer.failure
         for path in paths:
             with ServerProcess(UNLIMITED) as other:
+                fill_library(other, other.login())
                 assert Shell(other).run("load", path).returncode == 0
                 token = other.login()
                 left, right = (other.rows(token, f"SELECT COUNT(*), SUM(id) FROM app.{side}_rows") for side in ("left", "right"))
