@@ -4,12 +4,26 @@
 #include <utility>
 
 namespace kalam::server {
+namespace {
+
+/// The batch without its changes, which share the memory of whole statements.
+CommitMailbox::Batch HeadOf(const replication::CommittedBatch& batch) {
+  auto head = std::make_shared<replication::CommittedBatch>();
+  head->published_seq = batch.published_seq;
+  head->commit_time_us = batch.commit_time_us;
+  head->dropped_tables = batch.dropped_tables;
+  head->catalog_changed = batch.catalog_changed;
+  return head;
+}
+
+}  // namespace
 
 void CommitMailbox::Put(Batch batch) {
   bool wake = false;
-  const size_t bytes = batch->byte_size();
   {
     std::lock_guard lock(mutex_);
+    if (!listening_) batch = HeadOf(*batch);
+    const size_t bytes = batch->byte_size();
     auto held = static_cast<size_t>(charge_.bytes());
     if (!listening_) {
       waiting_.clear();

@@ -13,7 +13,7 @@ namespace kalam::server {
 
 /// The committer puts batches in, the core takes them out in order. Bounded in number and bytes:
 /// what a core cannot keep up with is dropped and said so. While nobody on the core listens only
-/// the newest batch is kept and the core is not woken.
+/// the newest batch is kept, without its changes, and the core is not woken.
 class CommitMailbox {
  public:
   using Batch = std::shared_ptr<const replication::CommittedBatch>;

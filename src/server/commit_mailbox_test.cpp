@@ -43,6 +43,27 @@ TEST(CommitMailbox, KeepsTheNewestWhileNobodyListens) {
   EXPECT_FALSE(overrun);
 }
 
+TEST(CommitMailbox, HoldsNoChangesWhileNobodyListens) {
+  MemoryAccount account("queue", nullptr);
+  CommitMailbox mailbox([] {}, {10, 1 << 20}, account);
+  auto command = std::make_shared<replication::Command>();
+  const std::weak_ptr<replication::Command> held = command;
+  auto batch = std::make_shared<replication::CommittedBatch>();
+  batch->published_seq = Seq{7};
+  batch->dropped_tables = {TableId{3}};
+  batch->catalog_changed = true;
+  batch->commands.push_back(std::move(command));
+  mailbox.Put(std::move(batch));
+  EXPECT_TRUE(held.expired());
+  mailbox.SetListening(true);
+  bool overrun = true;
+  const auto batches = mailbox.Take(&overrun);
+  ASSERT_EQ(batches.size(), 1u);
+  EXPECT_EQ(batches[0]->published_seq.value, 7);
+  EXPECT_EQ(batches[0]->dropped_tables, std::vector<TableId>{TableId{3}});
+  EXPECT_TRUE(batches[0]->catalog_changed);
+}
+
 TEST(CommitMailbox, SaysWhenItDropped) {
   MemoryAccount account("queue", nullptr);
   CommitMailbox mailbox([] {}, {3, 1 << 20}, account);
