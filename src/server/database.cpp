@@ -291,7 +291,7 @@ void OpenDatabase::WatchMemory() {
       [this](size_t count_max, int64_t row_count_min) {
         return statements_->FlushLargest(count_max, row_count_min);
       },
-      [this] { vector_indexes_->ForgetUnused(); }});
+      [this] { vector_indexes_->ForgetUnused(); }, [this] { segments_->ReleaseMemory(); }});
   server_.memory_guard = &memory_watch_->guard();
   server_.memory_json = [this] { return MemoryJson(memory_watch_->ReportSources()); };
   server_.prometheus_text = [this] {

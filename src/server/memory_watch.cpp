@@ -20,7 +20,8 @@ constexpr int64_t kOpenEngineBytes = 6 << 20;
 constexpr int64_t kUntouchedBytes = 1 << 20;
 // The block cache while memory is short.
 constexpr int64_t kSmallBlockCacheBytes = 512 << 10;
-// Plans and definitions are forgotten at most so often: what is used comes back at once.
+// Plans, definitions and columns of cold files are forgotten at most so often: what is used comes
+// back at once.
 constexpr int64_t kCacheClearIntervalUs = 10'000'000;
 // Memtables are written out while memory is short when they hold at least so much, at most so
 // often: many small files would cost more than they free.
@@ -88,7 +89,7 @@ void MemoryWatch::ShrinkCaches(bool small) {
   const int64_t now_us = parts_.clock.SteadyUs();
   if (!small || now_us < caches_cleared_us_ + kCacheClearIntervalUs) return;
   caches_cleared_us_ = now_us;
-  ForgetPlansAndDefinitions();
+  ForgetWhatIsCached();
   if (parts_.forget_vector_graphs) parts_.forget_vector_graphs();
   if (now_us - memtables_flushed_us_ >= kMemtableFlushIntervalUs) {
     memtables_flushed_us_ = now_us;
@@ -106,7 +107,7 @@ int64_t MemoryWatch::activity() const {
 }
 
 void MemoryWatch::Rest() {
-  ForgetPlansAndDefinitions();
+  ForgetWhatIsCached();
   WriteOutMemtables(kRestingMemtableBytesMin);
   parts_.store.SetBlockCacheCapacity(0);
   if (!guard_.sheds(ShedStep::kShrinkCaches))
@@ -114,9 +115,10 @@ void MemoryWatch::Rest() {
   TrimAllocator();
 }
 
-void MemoryWatch::ForgetPlansAndDefinitions() {
+void MemoryWatch::ForgetWhatIsCached() {
   parts_.query.ClearPlanCache();
   parts_.catalog.ForgetCachedDefinitions();
+  if (parts_.release_segments) parts_.release_segments();
 }
 
 void MemoryWatch::WriteOutMemtables(int64_t bytes_min) {

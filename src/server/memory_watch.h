@@ -37,6 +37,8 @@ class MemoryWatch {
     std::function<size_t(size_t count_max, int64_t row_count_min)> flush_largest;
     /// Drops graphs of vector indexes that nobody asks; may be empty.
     std::function<void()> forget_vector_graphs = {};
+    /// Drops what is kept of cold files; may be empty.
+    std::function<void()> release_segments = {};
   };
   /// From here on large charges of `parts.memory` are asked of the pages as well.
   explicit MemoryWatch(const Parts& parts);
@@ -62,7 +64,7 @@ class MemoryWatch {
   int64_t AnonymousBytesBesideOpenEngine() const;
   MemoryReading Read();
   void ShrinkCaches(bool small);
-  void ForgetPlansAndDefinitions();
+  void ForgetWhatIsCached();
   void WriteOutMemtables(int64_t bytes_min);
   void MoveRowsToColdStorage(int64_t now_us);
   void BoundTails(size_t bytes);

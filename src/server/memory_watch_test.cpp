@@ -53,11 +53,21 @@ class MemoryWatchTest : public ::testing::Test {
 
   void Open() {
     watch_ = std::make_unique<MemoryWatch>(
-        MemoryWatch::Parts{plan_, memory_, *store_, *catalog_, *query_, *engine_, cores_, clock_,
-                           metrics_, [this](size_t count_max, int64_t row_count_min) {
+        MemoryWatch::Parts{plan_,
+                           memory_,
+                           *store_,
+                           *catalog_,
+                           *query_,
+                           *engine_,
+                           cores_,
+                           clock_,
+                           metrics_,
+                           [this](size_t count_max, int64_t row_count_min) {
                              asked_.emplace_back(count_max, row_count_min);
                              return size_t{1};
-                           }});
+                           },
+                           {},
+                           [this] { ++segments_released_; }});
   }
   /// So many bytes in files of the store.
   void Fill(size_t bytes) {
@@ -86,6 +96,7 @@ class MemoryWatchTest : public ::testing::Test {
   std::unique_ptr<MemoryWatch> watch_;
   using Asked = std::vector<std::pair<size_t, int64_t>>;
   Asked asked_;
+  int segments_released_ = 0;
 };
 
 TEST_F(MemoryWatchTest, PressureMovesTheLargestTableOnceAMinute) {
@@ -109,6 +120,20 @@ TEST_F(MemoryWatchTest, AStoreWithinTheBudgetStaysHot) {
   Open();
   for (int i = 0; i < 10; ++i) RoundAfter(60);
   EXPECT_EQ(asked_, Asked{});
+}
+
+TEST_F(MemoryWatchTest, PressureAndRestDropWhatIsKeptOfColdFiles) {
+  plan_.budget_bytes = 100'000;
+  Open();
+  EXPECT_EQ(segments_released_, 0);
+  RoundAfter(1);
+  EXPECT_EQ(segments_released_, 1);
+  RoundAfter(1);
+  EXPECT_EQ(segments_released_, 1) << "it comes back at once: not every second";
+  RoundAfter(10);
+  EXPECT_EQ(segments_released_, 2);
+  watch_->Rest();
+  EXPECT_EQ(segments_released_, 3);
 }
 
 TEST_F(MemoryWatchTest, NothingMovesWithoutPressure) {
