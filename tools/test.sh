@@ -24,7 +24,8 @@ run() {
 echo "== release: build, house rules, end to end"
 build release
 build release kalamdb-reduced-servers
-run release -L 'tidy|e2e'
+# Most of these wait more than they work; those that measure run alone (tests/CMakeLists.txt).
+run release -L 'tidy|e2e' -j$((2 * jobs))
 echo "== address and undefined-behaviour sanitizers: unit, SQL and fuzz tests, object stores"
 build asan
 tools/fetch_test_stores.sh

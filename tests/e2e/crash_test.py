@@ -19,7 +19,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ import threading
 import time
 
 import websockets
+
+from server_process import take_port
 
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 52
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 1
@@ -59,9 +60,7 @@ class Server:
 
     def __init__(self, binary, directory):
         self.binary, self.directory, self.process = binary, directory, None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.taken_port = take_port()
         with open(f"{directory}/server.toml", "w") as config:
             config.write(CONFIG)
 

@@ -3,7 +3,9 @@ import asyncio
 import http.client
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,22 @@ import websockets  # noqa: E402
 
 BINARIES = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build/dev")
 ROOT_PASSWORD = "root-password-1"
+
+
+def take_port():
+    """A port for a server, and a socket that keeps it from other tests for as long as it is open. It is one that the kernel gives
+    to nobody by itself, so that it is still free when the server starts again."""
+    for port in random.sample(range(10000, 32000), 1000):
+        taken = socket.socket(socket.AF_UNIX)
+        try:
+            taken.bind(f"\0kalam-e2e-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+            return port, taken
+        except OSError:
+            taken.close()
+    raise AssertionError("no port is free")
 
 
 class ServerProcess:
@@ -35,7 +53,7 @@ class ServerProcess:
         self.process = None
         self.log = []
         self.log_reader = None
-        self.port = 0
+        self.port, self.taken_port = take_port()
 
     def __enter__(self):
         self.start()
@@ -49,6 +67,7 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.temporary.cleanup()
+        self.taken_port.close()
         if self.log_reader is None or failure is not None:
             return
         self.log_reader.join(5)
@@ -56,7 +75,7 @@ class ServerProcess:
         assert not kept, kept
 
     def start(self):
-        # The first start takes a free port; later ones keep it, so that clients find the server again.
+        # Every start takes the same port, so that clients find the server again.
         command = [self.program, "--config", self.config_path, "--port", str(self.port),
                    "--data-dir", self.directory] + self.arguments
         self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True,
@@ -64,11 +83,7 @@ class ServerProcess:
         if not self.wait:
             return
         # The server says where it listens once it does.
-        for line in self.process.stderr:
-            if "listening" in line:
-                self.port = int(line.split("address=")[1].split()[0].strip('"').rsplit(":", 1)[1])
-                break
-        assert self.port, "the server did not start"
+        assert any("listening" in line for line in self.process.stderr), "the server did not start"
         # Nobody reads the log from here on; a full pipe must not stop the server.
         import threading
         self.log = []
