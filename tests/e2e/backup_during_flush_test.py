@@ -126,6 +126,11 @@ def contents(server, token, table):
     return found
 
 
+def totals(server, token, table):
+    """One statement a scope: also while a restore may come between two of them."""
+    return [server.rows(token, table.of(scope, "SELECT COUNT(*), SUM(LENGTH(body)) FROM app.t WHERE id % 1 = 0")) for scope in table.scopes]
+
+
 def files_of(server):
     return sorted(name for _, _, names in os.walk(os.path.join(server.directory, "storage", "app")) for name in names
                   if name.endswith(".parquet"))
@@ -257,11 +262,13 @@ def restores_beside_a_held_flush(table, step):
         token = fill(server, table)
         start_flush(server, token, held)
         with held:
-            expected = contents(server, token, table)
+            expected, sums = contents(server, token, table), totals(server, token, table)
             run_job(server, token, f"BACKUP DATABASE IN app TO '{place}'")
             table.change(server, token)
+            assert totals(server, token, table) != sums
             job = start_job(server, token, f"RESTORE DATABASE IN app FROM '{place}'")
-            wait_for(lambda: contents(server, token, table) == expected)
+            wait_for(lambda: totals(server, token, table) == sums)
+            assert contents(server, token, table) == expected
         assert wait_for_job(server, token, job)[0] == "completed"
         check_that_it_goes_on(server, table, expected)
 
