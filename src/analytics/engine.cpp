@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <utility>
 
 #include "analytics/plugin_library.h"
+#include "analytics/pool_memory.h"
 #include "analytics/statement_slots.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,16 +27,24 @@ namespace {
 
 constexpr int64_t kRowGroupRowsMax = 16'384;
 constexpr int64_t kBuffersOfGroup = 6;
+constexpr int64_t kWriterPollUs = 5'000;
 constexpr bool kBuiltIn = KALAM_WITH_ANALYTICS;
 
 struct Core;
 
+struct OpenInstance {
+  explicit OpenInstance(const EngineOptions& options)
+      : memory(options.account, options.memory_limit_bytes) {}
+  PoolMemory memory;
+  std::unique_ptr<Instance> engine;  // goes before its memory
+};
+
 /// A result under way. Between two calls of Next it may be dropped by the idle timer.
 struct OpenResult {
   std::mutex mutex;
-  std::shared_ptr<Instance> instance;  // guarded by mutex
-  std::unique_ptr<RowStream> rows;     // guarded by mutex; goes before the instance
-  int64_t last_used_us = 0;            // guarded by mutex
+  std::shared_ptr<OpenInstance> instance;  // guarded by mutex
+  std::unique_ptr<RowStream> rows;         // guarded by mutex; goes before the instance
+  int64_t last_used_us = 0;                // guarded by mutex
 
   void Drop() {
     rows.reset();
@@ -49,13 +59,13 @@ struct Core {
         slots(std::max(1, options.concurrent_statements_max), options.waiting_statements_max),
         writer_slots(1, options.waiting_statements_max) {}
 
-  Result<std::shared_ptr<Instance>> InstanceForUse();
+  Result<std::shared_ptr<OpenInstance>> InstanceForUse();
   void CloseInstance();
-  void NoteUse(const Instance& used, const Status& outcome);
-  /// Before something is computed: keeps room for it. NoteUse ends it. Errors: MemoryPressure, when
-  /// it asks and there is none.
-  Status BeginComputing(bool asks);
-  int64_t HeldBytes() const;
+  /// After what PoolMemory::TryBegin or Begin began.
+  void NoteUse(OpenInstance& used, const Status& outcome);
+  /// For files, whose rows leave the memory: waits a moment for room, then begins within what there
+  /// is. Errors: Timeout, Cancelled.
+  Status BeginWriting(OpenInstance& used, const ParquetFile& file);
   void DropIdleResults(int64_t now_us);
 
   const EngineOptions options;
@@ -63,11 +73,9 @@ struct Core {
   StatementSlots writer_slots;  // of WriteParquet, so that a long statement holds up no flush
   std::mutex mutex;
   std::optional<PluginLibrary> library;            // guarded by mutex
-  std::shared_ptr<Instance> instance;              // guarded by mutex
+  std::shared_ptr<OpenInstance> instance;          // guarded by mutex
   std::atomic<bool> loaded{false};                 // there is one, or there will be in a moment
   std::vector<std::weak_ptr<OpenResult>> results;  // guarded by mutex
-  MemoryCharge charge;                             // guarded by mutex
-  int computing_count = 0;                         // guarded by mutex
   int64_t last_used_us = 0;                        // guarded by mutex
 };
 
@@ -100,10 +108,16 @@ Result<std::unique_ptr<Instance>> OpenBehindOthers(const PluginLibrary& library,
   return opened;
 }
 
-Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
+Status ShortOfMemory() {
+  return Status(ErrorKind::MemoryPressure,
+                "The server is short of memory and takes no complex statements for a moment; try "
+                "again");
+}
+
+Result<std::shared_ptr<OpenInstance>> Core::InstanceForUse() {
   const std::lock_guard lock(mutex);
   last_used_us = SystemClock().SteadyUs();
-  if (instance != nullptr && !instance->lost()) return instance;
+  if (instance != nullptr && !instance->engine->lost()) return instance;
   instance.reset();
   loaded = false;
   if (!library) {
@@ -117,69 +131,64 @@ Result<std::shared_ptr<Instance>> Core::InstanceForUse() {
   instance_options.temp_directory = options.temp_directory;
   instance_options.temp_bytes_max = options.temp_bytes_max;
   instance_options.next_snowflake_id = options.next_snowflake_id;
+  const auto opening = std::make_shared<OpenInstance>(options);
+  instance_options.reach_pool_bytes = [memory = &opening->memory](int64_t bytes) {
+    return memory->Reach(bytes);
+  };
   loaded = true;
   Result<std::unique_ptr<Instance>> opened = OpenBehindOthers(*library, instance_options);
   loaded = opened.ok();
-  KALAM_ASSIGN_OR_RETURN(instance, std::move(opened));
+  if (opened.status().Is(ErrorKind::MemoryExceeded)) return ShortOfMemory();
+  KALAM_ASSIGN_OR_RETURN(opening->engine, std::move(opened));
+  opening->memory.Settle(*opening->engine);
+  instance = opening;
   Count(options.metrics, "analytics_opened_total");
   Log(LogLevel::kDebug, "analytics", "engine opened",
       {{"took_us", SystemClock().SteadyUs() - begin_us}});
-  if (options.account != nullptr) charge = MemoryCharge(*options.account, instance->used_bytes());
   return instance;
 }
 
-/// Under the mutex. What is computed may come to the limit, and nobody is asked on the way: half of
-/// it is kept from others.
-int64_t Core::HeldBytes() const {
-  const int64_t used = instance == nullptr ? 0 : instance->used_bytes();
-  return computing_count == 0 ? used : std::max(used, options.memory_limit_bytes / 2);
-}
-
-Status Core::BeginComputing(bool asks) {
-  const std::lock_guard lock(mutex);
-  ++computing_count;
-  if (options.account == nullptr) return Status::Ok();
-  if (!asks) {
-    charge.Resize(HeldBytes());
-    return Status::Ok();
+Status Core::BeginWriting(OpenInstance& used, const ParquetFile& file) {
+  const int64_t begin_us = SystemClock().SteadyUs();
+  while (!used.memory.TryBegin()) {
+    const int64_t now_us = SystemClock().SteadyUs();
+    if (file.deadline_steady_us != 0 && now_us >= file.deadline_steady_us)
+      return Status(ErrorKind::Timeout, "the file waited for memory until its time was over");
+    if (file.cancelled && file.cancelled())
+      return Status(ErrorKind::Cancelled, "the file was cancelled");
+    if (now_us - begin_us >= options.file_patience_ms * 1000) {
+      used.memory.Begin();
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(kWriterPollUs));
   }
-  if (charge.TryResize(HeldBytes())) return Status::Ok();
-  --computing_count;
-  return Status(ErrorKind::MemoryPressure,
-                "The server is short of memory and takes no complex statements for a moment; try "
-                "again");
+  return Status::Ok();
 }
 
 void Core::CloseInstance() {
-  std::shared_ptr<Instance> closing;
+  std::shared_ptr<OpenInstance> closing;
   {
     const std::lock_guard lock(mutex);
     closing = std::move(instance);
     instance.reset();
     loaded = false;
-    charge.Reset();
   }
   if (closing == nullptr) return;
   closing.reset();
   malloc_trim(0);  // what the instance allocated outside its pool goes back to the system
 }
 
-void Core::NoteUse(const Instance& used, const Status& outcome) {
+void Core::NoteUse(OpenInstance& used, const Status& outcome) {
   if (!outcome.ok()) Count(options.metrics, "analytics_failures_total");
+  used.memory.End(*used.engine);
   const std::lock_guard lock(mutex);
   last_used_us = SystemClock().SteadyUs();
-  --computing_count;
-  if (instance.get() != &used) return;
-  if (instance->lost()) {
-    Count(options.metrics, "analytics_lost_total");
-    Log(LogLevel::kError, "analytics", "the engine failed and will be opened anew",
-        {{"error", outcome.message()}});
-    instance.reset();
-    loaded = false;
-    charge.Reset();
-    return;
-  }
-  if (options.account != nullptr) charge.Resize(HeldBytes());
+  if (instance.get() != &used || !used.engine->lost()) return;
+  Count(options.metrics, "analytics_lost_total");
+  Log(LogLevel::kError, "analytics", "the engine failed and will be opened anew",
+      {{"error", outcome.message()}});
+  instance.reset();
+  loaded = false;
 }
 
 void Core::DropIdleResults(int64_t now_us) {
@@ -221,14 +230,14 @@ class EngineStream : public RowStream {
                                             std::to_string(core_->options.stream_idle_seconds) +
                                             " seconds");
     }
-    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
+    // It was admitted when it began, and its client has rows already.
+    result_->instance->memory.Begin();
     Result<bool> more = result_->rows->Next(sink, chunk_bytes);
+    ended_ = !more.ok() || !*more;
+    if (ended_) result_->rows.reset();  // first: what it held is not charged any more
     core_->NoteUse(*result_->instance, more.status());
     result_->last_used_us = SystemClock().SteadyUs();
-    if (!more.ok() || !*more) {
-      result_->Drop();
-      ended_ = true;
-    }
+    if (ended_) result_->Drop();
     return more;
   }
 
@@ -268,9 +277,9 @@ class PluginEngine : public Engine {
     const std::function<bool()> cancelled = query.cancelled;
     KALAM_ASSIGN_OR_RETURN(const auto slot, core_->slots.Acquire(deadline_us, cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
-    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/true));
+    if (!instance->memory.TryBegin()) return ShortOfMemory();
     Count(core_->options.metrics, "analytics_statements_total");
-    Result<std::unique_ptr<RowStream>> rows = instance->Execute(std::move(query));
+    Result<std::unique_ptr<RowStream>> rows = instance->engine->Execute(std::move(query));
     core_->NoteUse(*instance, rows.status());
     if (!rows.ok()) return std::move(rows).status();
 
@@ -292,8 +301,8 @@ class PluginEngine : public Engine {
     KALAM_ASSIGN_OR_RETURN(const auto slot,
                            core_->slots.Acquire(query.deadline_steady_us, query.cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
-    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
-    Result<std::string> plan = instance->Explain(std::move(query));
+    instance->memory.Begin();
+    Result<std::string> plan = instance->engine->Explain(std::move(query));
     core_->NoteUse(*instance, plan.status());
     return plan;
   }
@@ -303,9 +312,12 @@ class PluginEngine : public Engine {
     KALAM_ASSIGN_OR_RETURN(const auto slot,
                            core_->writer_slots.Acquire(file.deadline_steady_us, file.cancelled));
     KALAM_ASSIGN_OR_RETURN(const auto instance, core_->InstanceForUse());
-    KALAM_RETURN_IF_ERROR(core_->BeginComputing(/*asks=*/false));
-    Result<ParquetFileSummary> written = instance->WriteParquet(file);
+    KALAM_RETURN_IF_ERROR(core_->BeginWriting(*instance, file));
+    Result<ParquetFileSummary> written = instance->engine->WriteParquet(file);
     core_->NoteUse(*instance, written.status());
+    // Smaller groups need less, whoever has the rest.
+    if (written.status().Is(ErrorKind::MemoryPressure))
+      written = Status(ErrorKind::MemoryExceeded, written.status().message());
     std::error_code error;
     if (written.ok()) {
       written->size_bytes =
@@ -323,7 +335,7 @@ class PluginEngine : public Engine {
   void RefreshAccount() override {
     const std::unique_lock lock(core_->mutex, std::try_to_lock);
     if (!lock.owns_lock() || core_->instance == nullptr) return;
-    if (core_->options.account != nullptr) core_->charge.Resize(core_->HeldBytes());
+    core_->instance->memory.Settle(*core_->instance->engine);
   }
 
   void CloseIfIdle(int64_t now_steady_us) override {

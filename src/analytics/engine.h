@@ -32,6 +32,8 @@ struct EngineOptions {
   /// A result that nobody has pulled for so long is dropped by CloseIfIdle, so that it pins no view
   /// of the data.
   int64_t stream_idle_seconds = 60;
+  /// What WriteParquet waits for others to give memory back, before it makes do with what there is.
+  int64_t file_patience_ms = 2000;
   /// SNOWFLAKE_ID(): one source of ids for the process. Empty: NotAvailable inside the engine.
   std::function<int64_t()> next_snowflake_id;
   /// Asked before each statement; what is not ok is its answer. Empty: all are admitted.
@@ -75,8 +77,8 @@ struct ParquetFileSummary {
 };
 
 /// Thread-safety: all methods may be called from any worker thread; Execute, Explain,
-/// WriteParquet and the stream's Next block. Memory: what the engine's buffers hold is charged to
-/// the account while the instance is open.
+/// WriteParquet and the stream's Next block. Memory: what the engine's buffers may hold is charged
+/// to the account while the instance is open, and they ask it before they hold more.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -85,16 +87,17 @@ class Engine {
   virtual Status CheckAvailable() const = 0;
   /// Runs the statement; rows are produced as the stream is pulled. The stream may outlive the
   /// Engine. While it computes, half of the engine's memory is charged at least. Errors:
-  /// MemoryPressure (there is no room for that), NotAvailable (built or configured without it, or
-  /// the plugin cannot be loaded: says which file), Busy (the line is full), Execution (with the
-  /// engine's text), MemoryExceeded, Timeout, Cancelled. After an Internal error the instance is
-  /// opened anew by the next statement.
+  /// MemoryPressure (there is no room for that, or later none for what it needs beyond),
+  /// NotAvailable (built or configured without it, or the plugin cannot be loaded: says which
+  /// file), Busy (the line is full), Execution (with the engine's text), MemoryExceeded, Timeout,
+  /// Cancelled. After an Internal error the instance is opened anew by the next statement.
   virtual Result<std::unique_ptr<RowStream>> Execute(EngineQuery query) = 0;
   /// The engine's plan as text, for EXPLAIN.
   virtual Result<std::string> Explain(EngineQuery query) = 0;
-  /// Writes `file` and makes it durable. Does not wait for statements: files wait for each other
-  /// only. Errors: as Execute; StorageIo (the file cannot be written: the disk is full). After an
-  /// error there is no file.
+  /// Writes `file` and makes it durable. Does not wait for statements: files wait for each other,
+  /// and for memory for a moment. Errors: as Execute, but MemoryExceeded for MemoryPressure as
+  /// well; StorageIo (the file cannot be written: the disk is full). After an error there is no
+  /// file.
   virtual Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) = 0;
   /// Also while it is being opened. Takes no lock: charges ask it.
   virtual bool loaded() const = 0;

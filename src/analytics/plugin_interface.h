@@ -14,7 +14,7 @@
 namespace kalam::analytics {
 
 /// Changes whenever anything in this header or in the headers it includes changes its shape.
-inline constexpr const char kPluginVersion[] = "kalam-analytics-4";
+inline constexpr const char kPluginVersion[] = "kalam-analytics-5";
 
 struct InstanceOptions {
   int64_t memory_limit_bytes = 0;
@@ -22,6 +22,10 @@ struct InstanceOptions {
   std::string temp_directory;  // empty: no spilling
   int64_t temp_bytes_max = 0;
   std::function<int64_t()> next_snowflake_id;
+  /// Asked before the buffer pool holds more than it was granted: for room for so many bytes in
+  /// all. Returns what the pool may hold; no more comes into it. Any thread, at any depth in the
+  /// engine. Empty: the whole limit.
+  std::function<int64_t(int64_t bytes)> reach_pool_bytes;
 };
 
 /// One open engine. Thread-safety: any thread. Must outlive the streams that it gave out.
@@ -32,7 +36,7 @@ class Instance {
   virtual Result<std::string> Explain(EngineQuery query) = 0;
   /// As Engine::WriteParquet; the caller removes what an error leaves.
   virtual Result<ParquetFileSummary> WriteParquet(const ParquetFile& file) = 0;
-  /// Bytes that the engine's buffer pool holds.
+  /// Bytes that the engine's buffer pool holds or is about to. Takes no lock.
   virtual int64_t used_bytes() const = 0;
   /// True after an error that the engine does not survive: open another instance.
   virtual bool lost() const = 0;

@@ -37,23 +37,15 @@ void MemoryAccount::Charge(int64_t bytes) {
 }
 
 bool MemoryAccount::TryCharge(int64_t bytes) {
-  // Adds first and asks afterwards: two callers can never pass a limit together, at the price that
-  // one of two that race for the last bytes may be refused needlessly.
-  MemoryAccount* refused_by = nullptr;
-  for (MemoryAccount* account = this; account != nullptr; account = account->parent_) {
-    int64_t used = account->used_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-    int64_t limit = account->limit_bytes();
-    const bool is_root = account->parent_ == nullptr;
-    if (bytes > 0 && ((limit > 0 && used > limit) || (is_root && !account->HasRoom(bytes)))) {
-      refused_by = account;
-      break;
-    }
+  if (bytes <= 0) {
+    Charge(bytes);
+    return true;
   }
-  if (refused_by != nullptr) {
-    for (MemoryAccount* account = this;; account = account->parent_) {
-      account->used_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-      if (account == refused_by) return false;
-    }
+  for (MemoryAccount* account = this; account != nullptr; account = account->parent_) {
+    if (account->TryAdd(bytes)) continue;
+    for (MemoryAccount* added = this; added != account; added = added->parent_)
+      added->used_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    return false;
   }
   for (MemoryAccount* account = this; account != nullptr; account = account->parent_) {
     // What others added and are about to take back is no peak.
@@ -61,6 +53,20 @@ bool MemoryAccount::TryCharge(int64_t bytes) {
     int64_t limit = account->limit_bytes();
     RaisePeak(account->peak_bytes_, limit > 0 ? std::min(used, limit) : used);
   }
+  return true;
+}
+
+bool MemoryAccount::TryAdd(int64_t bytes) {
+  const int64_t limit = limit_bytes();
+  const int64_t most = limit - reserve_bytes_.load(std::memory_order_relaxed);
+  int64_t used = used_bytes();
+  if (limit > 0 && bytes > most - used) return false;
+  if (parent_ == nullptr && !HasRoom(bytes)) return false;
+  // Never more than the limit, not even for a moment: whoever adds without asking would see it and
+  // take it for a peak.
+  do {
+    if (limit > 0 && bytes > most - used) return false;
+  } while (!used_bytes_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
   return true;
 }
 

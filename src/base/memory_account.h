@@ -35,15 +35,17 @@ class MemoryAccount {
 
   /// Adds without asking.
   void Charge(int64_t bytes);
-  /// Adds if no limit on the way to the root would be passed; false (and nothing charged)
-  /// otherwise. Charges that are not small ask the root's room as well, the large ones each time,
-  /// the others whenever they add up to a large one.
+  /// Adds if no limit on the way to the root would be passed, and the root's reserve is left; false
+  /// (and nothing charged) otherwise. Charges that are not small ask the root's room as well, the
+  /// large ones each time, the others whenever they add up to a large one.
   [[nodiscard]] bool TryCharge(int64_t bytes);
   static constexpr int64_t kSmallBytes = 16 << 10;
   static constexpr int64_t kLargeBytes = 256 << 10;
   void Release(int64_t bytes) { Charge(-bytes); }
 
   void set_limit_bytes(int64_t bytes) { limit_bytes_.store(bytes, std::memory_order_relaxed); }
+  /// Of a root: what those who ask leave of its limit to those who do not.
+  void set_reserve_bytes(int64_t bytes) { reserve_bytes_.store(bytes, std::memory_order_relaxed); }
   /// Of a root; null: none. It must live until another one is set.
   void set_room(MemoryRoom* room) { room_.store(room, std::memory_order_release); }
   int64_t limit_bytes() const { return limit_bytes_.load(std::memory_order_relaxed); }
@@ -55,10 +57,13 @@ class MemoryAccount {
 
  private:
   bool HasRoom(int64_t bytes);
+  /// Of this account alone.
+  bool TryAdd(int64_t bytes);
 
   const std::string name_;
   MemoryAccount* const parent_;
   std::atomic<int64_t> limit_bytes_;
+  std::atomic<int64_t> reserve_bytes_{0};
   std::atomic<int64_t> used_bytes_{0};
   std::atomic<int64_t> peak_bytes_{0};
   std::atomic<MemoryRoom*> room_{nullptr};

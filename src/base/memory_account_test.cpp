@@ -63,6 +63,38 @@ TEST(MemoryAccountTest, LimitHoldsAgainstManyThreads) {
   EXPECT_LE(root.peak_bytes(), 1'000);
 }
 
+TEST(MemoryAccountTest, WhatIsRefusedIsNoPeakOfOthers) {
+  MemoryAccount root("root", nullptr, 1'000);
+  MemoryAccount& asking = root.Child("asking");
+  MemoryAccount& charging = root.Child("charging");
+  std::atomic<bool> ended{false};
+  std::thread asker([&] {
+    while (!ended.load()) EXPECT_FALSE(asking.TryCharge(1'001));
+  });
+  for (int i = 0; i < 100'000; ++i) {
+    charging.Charge(1);
+    charging.Release(1);
+  }
+  ended = true;
+  asker.join();
+  EXPECT_EQ(root.peak_bytes(), 1);
+}
+
+TEST(MemoryAccountTest, WhoAsksLeavesTheReserve) {
+  MemoryAccount root("root", nullptr, 100);
+  root.set_reserve_bytes(30);
+  MemoryAccount& child = root.Child("child");
+  EXPECT_FALSE(child.TryCharge(71));
+  EXPECT_TRUE(child.TryCharge(70));
+  EXPECT_FALSE(child.TryCharge(1));
+  child.Charge(30);
+  EXPECT_EQ(root.used_bytes(), 100);
+  EXPECT_FALSE(child.TryCharge(1));
+  EXPECT_TRUE(child.TryCharge(-50));
+  EXPECT_TRUE(child.TryCharge(20));
+  EXPECT_FALSE(child.TryCharge(1));
+}
+
 TEST(MemoryAccountTest, MovedChargeIsReleasedOnce) {
   MemoryAccount root("root", nullptr);
   {

@@ -34,6 +34,7 @@ bool MayPass(ErrorKind kind) {
     case ErrorKind::StaleSchema:
     case ErrorKind::OutcomeUnknown:
     case ErrorKind::MemoryExceeded:
+    case ErrorKind::MemoryPressure:
       return true;
     default:
       return false;

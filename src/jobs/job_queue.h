@@ -26,7 +26,8 @@ struct JobOutcome {
 using JobCancelled = std::function<bool()>;
 /// Does the work, on the thread that called Tick or on one of the queue's own. It may run twice
 /// (after a crash or a retry) and must bear that. Errors that may pass (Busy, ReadOnly, StorageIo,
-/// Conflict, OutcomeUnknown) are retried, in cleanups until they are done; others fail the job.
+/// Conflict, OutcomeUnknown, memory that is short) are retried, in cleanups until they are done;
+/// others fail the job.
 using JobExecutor = std::function<Result<JobOutcome>(const JobRecord&, const JobCancelled&)>;
 
 struct JobCounts {

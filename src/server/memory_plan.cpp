@@ -24,6 +24,7 @@ struct Share {
 
 // The upper bounds are where more memory stops helping a server of this kind: its working set is
 // small, and what is not cached here is in the page cache of the system.
+constexpr Share kReserve = {16, kMegabyte, 8 * kMegabyte};
 constexpr Share kBlockCache = {16, 512 * kKilobyte, 16 * kMegabyte};
 constexpr Share kWriteBuffers = {8, kMegabyte, 8 * kMegabyte};
 constexpr Share kEngine = {4, 16 * kMegabyte, 256 * kMegabyte};
@@ -87,6 +88,7 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
   }
   plan.warning_bytes = budget / 100 * warning_percent;
   plan.critical_bytes = budget / 100 * critical_percent;
+  plan.reserve_bytes = kReserve.Of(budget);
   KALAM_ASSIGN_OR_RETURN(plan.block_cache_bytes,
                          Configured(settings, "storage.rocksdb.block_cache_size", kBlockCacheMin,
                                     kBlockCache.Of(budget)));

@@ -17,6 +17,7 @@ struct MemoryPlan {
   std::string budget_source;   // "memory.budget", "cgroup" or "machine"
   int64_t warning_bytes = 0;   // from here on caches shrink
   int64_t critical_bytes = 0;  // from here on work is refused
+  int64_t reserve_bytes = 0;   // left free by those who ask, for those who do not
   int64_t block_cache_bytes = 0;
   int64_t write_buffer_bytes = 0;
   int64_t engine_bytes = 0;

@@ -56,6 +56,7 @@ TEST(MemoryPlanTest, TheSmallestBudgetHasRoomForEverything) {
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->plan_cache_bytes, kMegabyte);
   EXPECT_EQ(plan->engine_bytes, 8 * kMegabyte);
+  EXPECT_EQ(plan->reserve_bytes, kMegabyte);
   EXPECT_EQ(plan->read_bytes, kMegabyte / 2);
   EXPECT_EQ(plan->worker_threads_max, 4u);
   const auto less = PlanMemory(With("[memory]\nbudget = \"15MiB\"\n"), {});

@@ -263,6 +263,7 @@ bool ServerImpl::Open(const LoadedSettings& loaded, StartFailure* failure) {
   auto plan = PlanMemory(settings, ReadMachineMemory());
   if (!plan.ok()) return fail(ExitCode::kConfiguration, plan.status().message());
   memory_ = std::make_unique<MemoryAccount>("server", nullptr, plan->budget_bytes);
+  memory_->set_reserve_bytes(plan->reserve_bytes);
   rates_ = std::make_unique<RateLimiter>(RateLimitsFrom(settings));
   workers_ = std::make_unique<WorkerPool>(
       std::min(static_cast<size_t>(settings.number("performance.worker_max_blocking_threads")),

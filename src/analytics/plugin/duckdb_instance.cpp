@@ -9,7 +9,6 @@
 #include <duckdb/main/pending_query_result.hpp>
 #include <duckdb/parser/statement/explain_statement.hpp>
 #include <duckdb/planner/expression/bound_parameter_data.hpp>
-#include <duckdb/storage/buffer_manager.hpp>
 #include <utility>
 
 #include "analytics/plugin/engine_error.h"
@@ -164,13 +163,15 @@ ResultSchema SchemaOf(const duckdb::QueryResult& result, const EngineQuery& quer
   return schema;
 }
 
-Running Begin(duckdb::DuckDB& database, std::vector<std::shared_ptr<tables::ScanSource>> sources) {
+Running Begin(duckdb::DuckDB& database, const AskingPool& pool,
+              std::vector<std::shared_ptr<tables::ScanSource>> sources) {
   Running running;
   running.connection = std::make_shared<duckdb::Connection>(database);
   const auto state = duckdb::make_shared_ptr<QueryState>(std::move(sources));
   duckdb::ClientContext& context = *running.connection->context;
   context.config.use_replacement_scans = false;
   context.registered_state->Insert(QueryState::kKey, state);
+  state->refused_before = pool.refused_count();
   running.state = std::shared_ptr<QueryState>(state.get(), [state](QueryState*) {});
   return running;
 }
@@ -199,8 +200,10 @@ HeapReturn::~HeapReturn() {
   if (is_due_) duckdb::Allocator::FlushAll();
 }
 
-DuckDbInstance::DuckDbInstance(const InstanceOptions& options, duckdb::DBConfig* config)
+DuckDbInstance::DuckDbInstance(const InstanceOptions& options, duckdb::DBConfig* config,
+                               duckdb::shared_ptr<AskingPool> pool)
     : returns_heap_(options.memory_limit_bytes <= kSmallMemoryBytes),
+      pool_(std::move(pool)),
       database_(":memory:", config) {}
 
 Result<std::unique_ptr<Instance>> DuckDbInstance::Open(const InstanceOptions& options) {
@@ -212,7 +215,11 @@ Result<std::unique_ptr<Instance>> DuckDbInstance::Open(const InstanceOptions& op
     }
     duckdb::DBConfig config;
     Configure(options, &config);
-    auto instance = std::make_unique<DuckDbInstance>(options, &config);
+    auto pool = duckdb::make_shared_ptr<AskingPool>(
+        options.memory_limit_bytes, config.options.allocator_bulk_deallocation_flush_threshold,
+        options.reach_pool_bytes);
+    config.buffer_pool = pool;
+    auto instance = std::make_unique<DuckDbInstance>(options, &config, std::move(pool));
     Prepare(instance->database_, options);
     return std::unique_ptr<Instance>(std::move(instance));
   } catch (const std::exception& exception) {
@@ -226,13 +233,18 @@ Status DuckDbInstance::Failure(const duckdb::ErrorData& error, const QueryState&
   if (LosesInstance(error)) lost_.store(true);
   if (Status own = state.failure(); !own.ok()) return own;
   if (Status verdict = watch.verdict(); !verdict.ok()) return verdict;
-  return StatusOf(error);
+  Status own_words = StatusOf(error);
+  if (own_words.Is(ErrorKind::MemoryExceeded) && pool_->refused_count() != state.refused_before) {
+    return Status(ErrorKind::MemoryPressure,
+                  "The server is short of memory for so large a statement; try again");
+  }
+  return own_words;
 }
 
 Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
   Watchdog::Limits limits{query.deadline_steady_us, query.cancelled};
   KALAM_RETURN_IF_ERROR(Watchdog::Check(limits));
-  Running running = Begin(database_, query.sources);
+  Running running = Begin(database_, *pool_, query.sources);
   const Watchdog::Watch watch(&watchdog_, limits,
                               [connection = running.connection.get()] { connection->Interrupt(); });
   try {
@@ -252,7 +264,7 @@ Result<std::unique_ptr<RowStream>> DuckDbInstance::Execute(EngineQuery query) {
 
 Result<std::string> DuckDbInstance::Explain(EngineQuery query) {
   const Watchdog::Limits limits{query.deadline_steady_us, query.cancelled};
-  Running running = Begin(database_, query.sources);
+  Running running = Begin(database_, *pool_, query.sources);
   running.state->explains = true;
   const Watchdog::Watch watch(&watchdog_, limits,
                               [connection = running.connection.get()] { connection->Interrupt(); });
@@ -283,7 +295,7 @@ Result<ParquetFileSummary> DuckDbInstance::WriteParquet(const ParquetFile& file)
   KALAM_RETURN_IF_ERROR(Watchdog::Check(limits));
   const HeapReturn heap_return(returns_heap_);
   const std::string target = std::string(kPrivateScheme) + "written";
-  Running running = Begin(database_, {file.source});
+  Running running = Begin(database_, *pool_, {file.source});
   running.state->Grant(target, PrivateFile{file.local_path});
   running.state->group_rows = file.row_group_rows;
   const Watchdog::Watch watch(&watchdog_, limits,
@@ -297,11 +309,6 @@ Result<ParquetFileSummary> DuckDbInstance::WriteParquet(const ParquetFile& file)
   } catch (const std::exception& exception) {
     return Failure(duckdb::ErrorData(exception), *running.state, watch);
   }
-}
-
-int64_t DuckDbInstance::used_bytes() const {
-  return static_cast<int64_t>(
-      duckdb::BufferManager::GetBufferManager(*database_.instance).GetUsedMemory());
 }
 
 }  // namespace kalam::analytics

@@ -62,6 +62,8 @@ class QueryState : public duckdb::ClientContextState {
   /// Not 0: no chunk of a scan reaches beyond a multiple of so many rows, because the engine ends
   /// row groups of files at chunks only. Set before the statement runs.
   int64_t group_rows = 0;
+  /// AskingPool::refused_count when the statement began.
+  int64_t refused_before = 0;
   /// Only the plan is wanted: it tells how many cold files each scan would read.
   bool explains = false;
 
