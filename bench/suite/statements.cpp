@@ -192,8 +192,9 @@ class RateRounds {
   // The first round warms up: it counts nowhere.
   Status Run() {
     for (int round = -1; round < kRateRounds; ++round) {
-      KALAM_ASSIGN_OR_RETURN(const double health, Health());
+      // Health stands between those that are compared with it.
       KALAM_ASSIGN_OR_RETURN(const double select, Select());
+      KALAM_ASSIGN_OR_RETURN(const double health, Health());
       KALAM_ASSIGN_OR_RETURN(const double insert, Insert());
       if (round < 0) continue;
       const std::vector<double> syncs =
