@@ -178,7 +178,9 @@ Status OpenError(const rocksdb::Status& status, const std::string& path) {
 Status Store::Rep::OpenDatabase(const StoreOptions& options) {
   if (options.file_system == nullptr) {
     std::error_code error;
-    std::filesystem::create_directories(options.path, error);
+    // It holds what nobody else may read: rows, password hashes, credentials of storages.
+    if (std::filesystem::create_directories(options.path, error))
+      std::filesystem::permissions(options.path, std::filesystem::perms::owner_all, error);
     if (error) {
       return Status(ErrorKind::StorageIo, fmt::format("cannot create the data directory '{}': {}",
                                                       options.path, error.message()));

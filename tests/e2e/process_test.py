@@ -47,6 +47,8 @@ def test_a_taken_port_and_a_taken_directory():
         code, _, text = run("--port", "0", "--data-dir", server.directory)
         assert code == 3 and "in use by another process" in text, (code, text)
         assert server.request("GET", "/health")[0] == 200
+        for private in ("rocksdb", "jwt_secret"):
+            assert os.stat(os.path.join(server.directory, private)).st_mode & 0o077 == 0, private
     code, _, text = run("--port", "0", "--data-dir", "/proc/nothing")
     assert code == 3 and "/proc/nothing" in text
 
