@@ -16,8 +16,9 @@ namespace {
 constexpr int64_t kEngineAllowanceBytes = 16 << 20;
 // Of that, what it holds before it computes anything.
 constexpr int64_t kOpenEngineBytes = 6 << 20;
-// Whoever was granted memory a moment ago has not touched its pages yet.
-constexpr int64_t kUntouchedBytes = 1 << 20;
+// Whoever was granted memory a moment ago has not touched its pages yet, and blocks of the cache may
+// have taken the place of a memtable whose pages are still the heap's.
+constexpr int64_t kUntouchedBytes = 2 << 20;
 // The block cache while memory is short.
 constexpr int64_t kSmallBlockCacheBytes = 512 << 10;
 // Plans, definitions and columns of cold files are forgotten at most so often: what is used comes

@@ -6,7 +6,7 @@
 namespace kalam::server {
 namespace {
 
-constexpr int64_t kTrimIntervalUs = 50'000;
+constexpr int64_t kTrimIntervalUs = 10'000;
 
 }  // namespace
 

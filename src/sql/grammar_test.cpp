@@ -229,6 +229,14 @@ TEST(GrammarTest, ReadingTakesMemoryByTokens) {
   EXPECT_LT(ParseBytes(repeat(" or a", 400'000)), 200'000 * 640 + 2'000'020 * 5 + 1);
 }
 
+TEST(GrammarTest, LiteralsAreCounted) {
+  EXPECT_EQ(CountLiterals(""), 0U);
+  EXPECT_EQ(CountLiterals("select a1 from \"x'y\" where b2 = c"), 0U);
+  EXPECT_EQ(CountLiterals("insert into t values (1, 'a''b', E'\\'', $x$it's$x$, -2.5e3, $1)"), 6U);
+  EXPECT_EQ(CountLiterals("select 1 -- don't, 2, 3\n, 4 -- nor here: '"), 2U);
+  EXPECT_EQ(CountLiterals("select 'ab', 'cd, 1, 2"), 1U);
+}
+
 TEST(GrammarTest, ALargeTextIsReadWhenThereIsRoomForIt) {
   std::string text = "select 1 where a = 1";
   for (int i = 0; i < 1000; ++i) text += " or a = 1";

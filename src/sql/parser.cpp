@@ -89,6 +89,29 @@ int64_t ParseBytes(std::string_view text) {
   return bytes;
 }
 
+size_t CountLiterals(std::string_view text) {
+  size_t count = 0;
+  Lexer lexer(text);
+  for (Token token = lexer.Next(); token.kind != TokenKind::kEnd && token.kind != TokenKind::kError;
+       token = lexer.Next()) {
+    switch (token.kind) {
+      case TokenKind::kString:
+      case TokenKind::kEscapeString:
+      case TokenKind::kDollarString:
+      case TokenKind::kBitString:
+      case TokenKind::kInteger:
+      case TokenKind::kNumber:
+      case TokenKind::kParameter:
+      case TokenKind::kQuestion:
+        ++count;
+        break;
+      default:
+        break;
+    }
+  }
+  return count;
+}
+
 Result<Statement> ParseWithin(MemoryAccount& memory, std::string_view text) {
   MemoryCharge charge(memory, 0);
   if (!charge.TryResize(ParseBytes(text))) {

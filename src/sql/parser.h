@@ -71,6 +71,9 @@ Result<Statement> ParseStatement(std::string_view text);
 /// become nodes, of three trees at once (the grammar's, its message, ours). 0 for texts that are
 /// not worth charging. Cost: one walk over the tokens.
 int64_t ParseBytes(std::string_view text);
+/// How many literals and parameters the text has, before an unterminated one at the most: each
+/// becomes a Value when the text is lifted, however short it is. Cost: one walk over the tokens.
+size_t CountLiterals(std::string_view text);
 /// ParseStatement that asks `memory` for them first and gives them back at the end. Errors:
 /// MemoryPressure as well.
 Result<Statement> ParseWithin(MemoryAccount& memory, std::string_view text);

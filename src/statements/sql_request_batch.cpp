@@ -2,6 +2,7 @@
 #include "statements/sql_request_batch.h"
 
 #include "base/id_generators.h"
+#include "sql/parser.h"
 #include "statements/audit.h"
 #include "statements/families.h"
 
@@ -12,10 +13,12 @@ using sql::StatementKind;
 
 // Rows that are kept are charged in steps of this size.
 constexpr size_t kBufferedStepBytes = 64 << 10;
-// Larger requests are charged with their values, so many bytes for one of the text: a number
-// between two commas becomes a Value.
+// Larger requests are charged with their values: of each byte there are the text, the value and the
+// row; of each literal a Value in two lists, one of which grows, and its type.
 constexpr size_t kUnchargedBytesMax = 32 << 10;
-constexpr size_t kValueBytesPerTextByte = 8;
+constexpr size_t kUnchargedParameterBytesMax = 256 << 10;
+constexpr size_t kBytesPerTextByte = 3;
+constexpr size_t kBytesPerLiteral = 160;
 
 bool IsCancelled(const RequestInput& input) { return input.cancelled && input.cancelled(); }
 
@@ -29,15 +32,22 @@ bool ChangesNothing(StatementKind kind) {
 }  // namespace
 
 int64_t ChargedBytes(const RequestInput& input) {
-  size_t bytes = input.sql.size() * kValueBytesPerTextByte;
+  size_t bytes = 0;
   for (const Value& value : input.parameters) bytes += sizeof(Value) + value.heap_bytes();
-  return bytes <= kUnchargedBytesMax * kValueBytesPerTextByte ? 0 : static_cast<int64_t>(bytes);
+  if (input.sql.size() > kUnchargedBytesMax) {
+    bytes +=
+        input.sql.size() * kBytesPerTextByte + sql::CountLiterals(input.sql) * kBytesPerLiteral;
+  } else if (bytes <= kUnchargedParameterBytesMax) {
+    return 0;
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 RequestBatch::RequestBatch(const RequestEnvironment& environment, const RequestInput& input,
                            std::vector<RequestStatement>& statements)
     : environment_(environment),
       input_(input),
+      input_bytes_(ChargedBytes(input)),
       statements_(statements),
       namespace_id_(input.namespace_id) {}
 
@@ -118,7 +128,7 @@ Status RequestBatch::CheckAllowedInTransaction(const RequestStatement& statement
 Status RequestBatch::ChargeStaged() {
   const int64_t bytes = open_->transaction->write_bytes();
   const int64_t limit = environment_.statement_memory.limit_bytes();
-  if (limit > 0 && bytes + ChargedBytes(input_) > limit) {
+  if (limit > 0 && bytes + input_bytes_ > limit) {
     return Status(ErrorKind::MemoryExceeded,
                   "the transaction holds more than there is memory for; commit it in parts");
   }

@@ -75,6 +75,7 @@ class RequestBatch {
 
   const RequestEnvironment& environment_;
   const RequestInput& input_;
+  const int64_t input_bytes_;  // that it is charged with
   std::vector<RequestStatement>& statements_;
   std::string namespace_id_;
   std::string owner_id_;

@@ -293,10 +293,13 @@ int64_t Store::Rep::BlockCacheBytes() const {
 
 void Store::Rep::RefreshAccounts() {
   std::lock_guard lock(accounts_mutex);
+  // The one that shrinks goes first: what a memtable gives back blocks may take, and both together
+  // are never more than they were.
+  const auto memtable_bytes = static_cast<int64_t>(tuning.write_buffers->memory_usage());
+  const bool shrinks = memtable_charge && memtable_bytes < memtable_charge->bytes();
+  if (shrinks) memtable_charge->Resize(memtable_bytes);
   if (cache_charge) cache_charge->Resize(BlockCacheBytes());
-  if (memtable_charge) {
-    memtable_charge->Resize(static_cast<int64_t>(tuning.write_buffers->memory_usage()));
-  }
+  if (memtable_charge && !shrinks) memtable_charge->Resize(memtable_bytes);
 }
 
 Store::Store(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
