@@ -25,6 +25,8 @@ struct Share {
 // The upper bounds are where more memory stops helping a server of this kind: its working set is
 // small, and what is not cached here is in the page cache of the system.
 constexpr Share kReserve = {16, kMegabyte, 8 * kMegabyte};
+// Memtables that are written out stand beside those that are filled, and nobody is asked.
+constexpr int64_t kMemtableReserveMax = 3 * kMegabyte;
 constexpr Share kBlockCache = {16, 512 * kKilobyte, 16 * kMegabyte};
 constexpr Share kWriteBuffers = {8, kMegabyte, 8 * kMegabyte};
 constexpr Share kEngine = {4, 16 * kMegabyte, 256 * kMegabyte};
@@ -88,7 +90,6 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
   }
   plan.warning_bytes = budget / 100 * warning_percent;
   plan.critical_bytes = budget / 100 * critical_percent;
-  plan.reserve_bytes = kReserve.Of(budget);
   KALAM_ASSIGN_OR_RETURN(plan.block_cache_bytes,
                          Configured(settings, "storage.rocksdb.block_cache_size", kBlockCacheMin,
                                     kBlockCache.Of(budget)));
@@ -102,6 +103,8 @@ Result<MemoryPlan> PlanMemory(const Settings& settings, const MachineMemory& mac
                          Configured(settings, "execution.statement_memory_limit", kStatementMin,
                                     kStatement.Of(budget)));
   plan.statements_bytes = std::max(budget / 8 * kStatementsEighths, plan.statement_bytes);
+  plan.reserve_bytes =
+      std::max(kReserve.Of(budget), std::min(2 * plan.write_buffer_bytes, kMemtableReserveMax));
   plan.batch_result_bytes = kBatchResult.Of(budget);
   plan.socket_bytes = kSockets.Of(budget);
   plan.read_bytes = kRead.Of(budget);

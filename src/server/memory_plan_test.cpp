@@ -49,6 +49,7 @@ TEST(MemoryPlanTest, TheBudgetDividesItself) {
   EXPECT_EQ(plan->snapshot_batch_bytes, 1u << 20);
   EXPECT_EQ(plan->plan_cache_bytes, 4 * kMegabyte);
   EXPECT_EQ(plan->large_subscriptions_bytes, 32 * kMegabyte);
+  EXPECT_EQ(plan->reserve_bytes, 4 * kMegabyte);
 }
 
 TEST(MemoryPlanTest, TheSmallestBudgetHasRoomForEverything) {
@@ -56,7 +57,7 @@ TEST(MemoryPlanTest, TheSmallestBudgetHasRoomForEverything) {
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->plan_cache_bytes, kMegabyte);
   EXPECT_EQ(plan->engine_bytes, 8 * kMegabyte);
-  EXPECT_EQ(plan->reserve_bytes, kMegabyte);
+  EXPECT_EQ(plan->reserve_bytes, 3 * kMegabyte) << "memtables twice, and some more";
   EXPECT_EQ(plan->read_bytes, kMegabyte / 2);
   EXPECT_EQ(plan->worker_threads_max, 4u);
   const auto less = PlanMemory(With("[memory]\nbudget = \"15MiB\"\n"), {});
