@@ -19,6 +19,9 @@ class InsertRun {
         cells_(columns_.size()),
         given_(columns_.size(), false) {
     for (const size_t column : plan_.columns) given_[column] = true;
+    if (plan_.table->type != catalog::TableType::kStream) return;
+    const std::optional<size_t> user = plan_.table->FindColumn("user_id");
+    if (user && columns_[*user].type.is_text()) user_column_ = user;
   }
 
   Result<DmlEvaluation> Run() {
@@ -75,6 +78,7 @@ class InsertRun {
         KALAM_RETURN_IF_ERROR(DefaultCell(columns_[i], statement_, context.arena, &cells_[i]));
       }
     }
+    if (user_column_) cells_[*user_column_] = Datum::Text(run_.scope.scope.user_id());
     if (plan_.has_conflict_clause) {
       KALAM_ASSIGN_OR_RETURN(const auto existing, writer_->FindConflicting(run_.scope, cells_));
       if (existing.has_value()) return UpdateExisting(*existing, context);
@@ -176,6 +180,7 @@ class InsertRun {
   const std::vector<catalog::ColumnDefinition>& columns_;
   std::vector<Datum> cells_;
   std::vector<bool> given_;
+  std::optional<size_t> user_column_;  // of a STREAM: names whose row it is, whatever is given
   std::optional<tables::RowDecoder> decoder_;
   int64_t row_count_ = 0;
   uint32_t rows_seen_ = 0;

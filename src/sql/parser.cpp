@@ -58,8 +58,9 @@ constexpr int64_t kBytesPerComma = 256;
 constexpr int64_t kBytesPerConstant = 420;
 constexpr int64_t kBytesPerOtherToken = 640;
 
-int64_t BytesOf(const Token& token, std::string_view text) {
-  switch (token.kind) {
+/// Literals and parameters.
+bool IsConstant(TokenKind kind) {
+  switch (kind) {
     case TokenKind::kString:
     case TokenKind::kEscapeString:
     case TokenKind::kDollarString:
@@ -68,10 +69,15 @@ int64_t BytesOf(const Token& token, std::string_view text) {
     case TokenKind::kNumber:
     case TokenKind::kParameter:
     case TokenKind::kQuestion:
-      return kBytesPerConstant;
+      return true;
     default:
-      return text == "," ? kBytesPerComma : kBytesPerOtherToken;
+      return false;
   }
+}
+
+int64_t BytesOf(const Token& token, std::string_view text) {
+  if (IsConstant(token.kind)) return kBytesPerConstant;
+  return text == "," ? kBytesPerComma : kBytesPerOtherToken;
 }
 
 }  // namespace
@@ -94,20 +100,7 @@ size_t CountLiterals(std::string_view text) {
   Lexer lexer(text);
   for (Token token = lexer.Next(); token.kind != TokenKind::kEnd && token.kind != TokenKind::kError;
        token = lexer.Next()) {
-    switch (token.kind) {
-      case TokenKind::kString:
-      case TokenKind::kEscapeString:
-      case TokenKind::kDollarString:
-      case TokenKind::kBitString:
-      case TokenKind::kInteger:
-      case TokenKind::kNumber:
-      case TokenKind::kParameter:
-      case TokenKind::kQuestion:
-        ++count;
-        break;
-      default:
-        break;
-    }
+    count += IsConstant(token.kind) ? 1 : 0;
   }
   return count;
 }

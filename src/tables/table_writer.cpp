@@ -42,18 +42,12 @@ struct TableShape {
       if (position) position_columns[*position] = i;
     }
     primary_key = table->PrimaryKey();
-    if (!IsStream(*table)) {
-      file_positions = FilePositions(*table);
-      return;
-    }
-    const std::optional<size_t> user = table->FindColumn("user_id");
-    if (user && columns[*user].type.is_text()) stream_user = user;
+    if (!IsStream(*table)) file_positions = FilePositions(*table);
   }
 
   TablePtr table;
   std::vector<uint32_t> position_columns;  // column index by position in the layout
   std::optional<size_t> primary_key;
-  std::optional<size_t> stream_user;         // a STREAM's column that names whose row it is
   std::vector<uint32_t> file_positions;      // of FILE cells in the layout
   std::optional<uint64_t> segments_version;  // in the view, once asked for
   std::optional<RowDecoder> old_rows;        // inserts never need it
@@ -191,12 +185,6 @@ Status TableWriter::Insert(const ReadScope& scope, std::span<const Datum> cells)
   const TableDefinition& table = *scope.table;
   TableShape& shape = rep.ShapeOf(scope.table);
   int64_t row_number = rep.inserted_in_statement++;
-  std::vector<Datum> own_cells;
-  if (shape.stream_user) {
-    own_cells.assign(cells.begin(), cells.end());
-    own_cells[*shape.stream_user] = Datum::Text(scope.scope.user_id());
-    cells = own_cells;
-  }
   KALAM_RETURN_IF_ERROR(rep.CheckNotNull(table, cells, row_number));
   if (IsStream(table)) return rep.InsertStream(scope, shape, cells);
   if (!shape.primary_key) {

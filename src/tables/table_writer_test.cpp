@@ -236,16 +236,6 @@ TEST_F(TableWriterTest, StreamRowsExpireAndNeedNoUniqueKey) {
   EXPECT_TRUE(Scan(ScopeNow(stream), {}).empty());
 }
 
-TEST_F(TableWriterTest, AStreamRowNamesItsUserWhateverIsWritten) {
-  catalog::TableDefinition definition = BenchTable({2}, TableType::kStream);
-  std::vector<catalog::ColumnDefinition> columns = *definition.columns;
-  columns[1].name = "user_id";
-  definition.columns = std::make_shared<const std::vector<catalog::ColumnDefinition>>(columns);
-  catalog::TablePtr stream = MakeTable(definition);
-  Insert(stream, 1, "somebody else", 1, "bob");
-  EXPECT_THAT(Scan(ScopeNow(stream, "bob"), {}), ElementsAre("1:bob:1"));
-}
-
 TEST_F(TableWriterTest, TransactionsAreBoundToAGroup) {
   catalog::TablePtr shared = MakeTable(BenchTable({3}, TableType::kShared));
   ReadScope scope = ScopeNow(table_);
